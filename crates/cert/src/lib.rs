@@ -1,0 +1,1 @@
+//! Verdicts on certificate chains, and the details of a certificate.

@@ -1,0 +1,1 @@
+//! What a recipient domain publishes about its mail servers.

@@ -1,0 +1,1 @@
+//! Which TLS level holds for a mail, and why.

@@ -1,0 +1,1 @@
+//! The persistent retry queue of a mail relay.

@@ -1,0 +1,1 @@
+//! The mail relay as a library: listeners, decision, queue, delivery.

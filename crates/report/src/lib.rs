@@ -1,0 +1,1 @@
+//! History of each message, and delivery status notifications.

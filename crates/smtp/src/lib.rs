@@ -1,0 +1,1 @@
+//! SMTP without IO: codec, server session and client session.

@@ -1,0 +1,1 @@
+//! SQLite as Sealpost uses it: open, lock, migrate, batch, poison.

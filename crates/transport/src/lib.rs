@@ -1,0 +1,1 @@
+//! SMTP sessions over tokio and TLS: accept, connect, verify, pool.

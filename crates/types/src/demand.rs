@@ -1,0 +1,212 @@
+//! What is asked of a hop: by one source, or joined from all.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use crate::{Domain, DomainError, TlsVersion};
+
+/// Whether TLS is used at all. Ordered: a later one is stricter, and the strictest of all sources holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(clippy::exhaustive_enums, reason = "the axis has these three points")]
+pub enum TlsRequirement {
+    /// It is not attempted.
+    Never,
+    /// It is used when offered.
+    #[default]
+    Opportunistic,
+    /// Nothing travels without it.
+    Mandatory,
+}
+
+/// A name that is looked for in a certificate: what we demand, not what was presented.
+///
+/// Written `mx.example`, `*.example` (every name below, at any depth) or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ReferenceName {
+    /// This name.
+    Exact(Domain),
+    /// Every name below this one, not the name itself.
+    Below(Domain),
+    /// This address, as `iPAddress` alternative name.
+    Address(IpAddr),
+}
+
+/// A text that is no [`ReferenceName`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a certificate name: {cause}")]
+#[non_exhaustive]
+pub struct ReferenceNameError {
+    /// The text.
+    pub found: String,
+    /// What is wrong with it.
+    pub cause: DomainError,
+}
+
+/// Which names of the destination itself are right ones (`match` in a policy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum NameMatch {
+    /// A securely known host, the next-hop domain, or a name below that domain.
+    #[default]
+    Domain,
+    /// Also an MX host learnt without DNSSEC.
+    Mx,
+}
+
+/// Which names are right, before a host is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct NameRule {
+    /// Which names of the destination itself count.
+    pub matching: NameMatch,
+    /// Names that count beside them.
+    pub names: Vec<ReferenceName>,
+}
+
+/// One thing that a certificate must prove, before a host is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Clause {
+    /// The chain ends in a trust anchor, and every certificate of it is in date.
+    Chain,
+    /// The certificate carries a right name.
+    Identity(NameRule),
+}
+
+/// What a source asks of a hop, or the join of several sources.
+///
+/// # Limits
+/// `clauses` is sorted and without duplicates, so that equal demands compare and hash as equal; all of them must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Demand {
+    /// Whether TLS is used at all.
+    pub tls: TlsRequirement,
+    /// What the certificate must prove.
+    pub clauses: Vec<Clause>,
+    /// The lowest protocol version.
+    pub min_version: TlsVersion,
+}
+
+/// One thing that the certificate of one host must prove: a [`Clause`] with its names filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum HostClause {
+    /// The chain ends in a trust anchor, and every certificate of it is in date.
+    Chain,
+    /// The certificate carries at least one of these names. None at all can match an empty list.
+    Identity(Vec<ReferenceName>),
+}
+
+/// A [`Demand`] on one host, with every name filled in: what a verdict on a certificate chain is given against.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct HostDemand {
+    /// Whether TLS is used at all.
+    pub tls: TlsRequirement,
+    /// What the certificate must prove; sorted, without duplicates.
+    pub clauses: Vec<HostClause>,
+    /// The lowest protocol version.
+    pub min_version: TlsVersion,
+}
+
+impl NameRule {
+    /// A rule of its two parts.
+    #[must_use]
+    pub fn new(matching: NameMatch, names: Vec<ReferenceName>) -> Self {
+        Self { matching, names }
+    }
+}
+
+impl Demand {
+    /// A demand of its parts; `clauses` in any order.
+    #[must_use]
+    pub fn new(tls: TlsRequirement, mut clauses: Vec<Clause>, min_version: TlsVersion) -> Self {
+        clauses.sort();
+        clauses.dedup();
+        Self { tls, clauses, min_version }
+    }
+
+    /// Whether nothing may travel without TLS.
+    #[must_use]
+    pub fn is_mandatory(&self) -> bool {
+        self.tls == TlsRequirement::Mandatory
+    }
+}
+
+impl HostDemand {
+    /// A demand of its parts; `clauses` in any order.
+    #[must_use]
+    pub fn new(tls: TlsRequirement, mut clauses: Vec<HostClause>, min_version: TlsVersion) -> Self {
+        clauses.sort();
+        clauses.dedup();
+        Self { tls, clauses, min_version }
+    }
+
+    /// Whether nothing may travel without TLS.
+    #[must_use]
+    pub fn is_mandatory(&self) -> bool {
+        self.tls == TlsRequirement::Mandatory
+    }
+
+    /// Whether the certificate must prove anything.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        !self.clauses.is_empty()
+    }
+}
+
+impl FromStr for ReferenceName {
+    type Err = ReferenceNameError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceNameError> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let wrong = |cause| ReferenceNameError { found: text.to_owned(), cause };
+        match text.strip_prefix("*.") {
+            Some(parent) => Domain::parse(parent).map(Self::Below).map_err(wrong),
+            None => Domain::parse(text).map(Self::Exact).map_err(wrong),
+        }
+    }
+}
+
+impl fmt::Display for ReferenceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Below(parent) => write!(f, "*.{parent}"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strictness_is_the_order() {
+        assert!(TlsRequirement::Never < TlsRequirement::Opportunistic);
+        assert!(TlsRequirement::Opportunistic < TlsRequirement::Mandatory);
+    }
+
+    #[test]
+    fn equal_demands_are_equal_whatever_the_order_of_their_clauses() {
+        let a = HostClause::Chain;
+        let b = HostClause::Identity(vec![]);
+        let demand = |clauses| HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2);
+        assert_eq!(demand(vec![a.clone(), b.clone()]), demand(vec![b, a.clone(), a]));
+    }
+
+    #[test]
+    fn reference_names_are_read_and_written() {
+        for text in ["mx.example.org", "*.example.org", "192.0.2.1", "2001:db8::1"] {
+            assert_eq!(text.parse::<ReferenceName>().map(|n| n.to_string()), Ok(text.to_owned()));
+        }
+        assert!("*.".parse::<ReferenceName>().is_err());
+        assert!("a.*.b".parse::<ReferenceName>().is_err());
+    }
+}

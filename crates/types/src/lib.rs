@@ -1,0 +1,53 @@
+//! The words of the mail trade as passive values: what every other Sealpost crate passes around.
+//!
+//! A value that exists is a value that may be sent or compared: constructors refuse what the grammar refuses, so
+//! that no line break, NUL or over-long name gets past them. There are no sockets, files, clocks or decisions here.
+//!
+//! # Example
+//! ```
+//! use sealpost_types::{Domain, Mailbox};
+//!
+//! let mailbox = Mailbox::parse("Jörg.Test@BÜCHER.example.")?;
+//! assert_eq!(mailbox.domain().map(Domain::as_str), Some("xn--bcher-kva.example"));
+//! assert_eq!(mailbox.to_string(), "Jörg.Test@xn--bcher-kva.example");
+//! # Ok::<(), sealpost_types::MailboxError>(())
+//! ```
+//!
+//! # Features
+//! `serde`: every value that a queue or a report stores can be serialised.
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
+
+mod blame;
+mod demand;
+mod destination;
+mod domain;
+mod dsn;
+mod envelope;
+mod fate;
+mod level;
+mod mailbox;
+mod path;
+mod reception;
+mod reply;
+mod schedule;
+mod time;
+mod tls;
+mod wire_key;
+
+pub use blame::{Blame, Retry};
+pub use demand::{Clause, Demand, HostClause, HostDemand, NameMatch, NameRule, ReferenceName, ReferenceNameError, TlsRequirement};
+pub use destination::{Destination, NextHop, NextHopError};
+pub use domain::{DOMAIN_OCTETS, Domain, DomainError, LABEL_OCTETS};
+pub use dsn::{EnvelopeId, Notify, OriginalRecipient, Ret, XtextError};
+pub use envelope::{BodyKind, Envelope, Recipient};
+pub use fate::{Fate, OnExpiry};
+pub use level::{Hop, Level, UnknownLevel};
+pub use mailbox::{AddressLiteral, LOCAL_PART_OCTETS, LocalPart, MailHost, Mailbox, MailboxError};
+pub use path::{ForwardPath, PATH_OCTETS, ReversePath};
+pub use reception::Reception;
+pub use reply::{EnhancedStatus, ReplyCode, Severity};
+pub use schedule::RetrySchedule;
+pub use time::{Octets, Ticks, UnixMillis};
+pub use tls::{CipherSuite, KexGroup, TlsFacts, TlsVersion};
+pub use wire_key::WireKey;

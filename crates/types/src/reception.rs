@@ -1,0 +1,40 @@
+//! How a message came in.
+
+use std::net::IpAddr;
+
+use crate::{TlsFacts, UnixMillis};
+
+/// The facts of the receive hop that later decisions rest on; kept with the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Reception {
+    /// When it was accepted.
+    pub at: UnixMillis,
+    /// Who sent it; none for mail made by the relay itself.
+    pub client: Option<IpAddr>,
+    /// What the client said in EHLO or HELO.
+    pub helo: String,
+    /// The TLS of the session; none if it came in clear.
+    pub tls: Option<TlsFacts>,
+}
+
+impl Reception {
+    /// Mail from a client.
+    #[must_use]
+    pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
+        Self { at, client: Some(client), helo, tls }
+    }
+
+    /// Mail that the relay itself made: notifications and reports.
+    #[must_use]
+    pub fn local(at: UnixMillis) -> Self {
+        Self { at, client: None, helo: String::new(), tls: None }
+    }
+
+    /// Whether it counts as received over TLS: it was, or it was never on a wire.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some() || self.client.is_none()
+    }
+}

@@ -1,0 +1,151 @@
+//! Facts about one TLS connection.
+
+use std::fmt;
+
+/// A protocol version that Sealpost speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// RFC 5246, the least that is spoken (A6).
+    #[default]
+    #[cfg_attr(feature = "serde", serde(rename = "1.2"))]
+    Tls1_2,
+    /// RFC 8446.
+    #[cfg_attr(feature = "serde", serde(rename = "1.3"))]
+    Tls1_3,
+}
+
+/// A cipher suite by its number in the IANA registry "TLS Cipher Suites".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "a registry number")]
+pub struct CipherSuite(pub u16);
+
+/// A key exchange group by its number in the IANA registry "TLS Supported Groups".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[allow(clippy::exhaustive_structs, reason = "a registry number")]
+pub struct KexGroup(pub u16);
+
+/// What was negotiated on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct TlsFacts {
+    /// The protocol version.
+    pub version: TlsVersion,
+    /// The cipher suite.
+    pub suite: CipherSuite,
+    /// The key exchange group; none where a TLS 1.2 session was resumed without a key exchange.
+    pub group: Option<KexGroup>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+impl TlsVersion {
+    /// `TLSv1.2` or `TLSv1.3`, as OpenSSL and Postfix write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls1_2 => "TLSv1.2",
+            Self::Tls1_3 => "TLSv1.3",
+        }
+    }
+}
+
+impl CipherSuite {
+    /// The IANA name, for the suites that Sealpost can negotiate.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        named(SUITES, self.0)
+    }
+}
+
+impl KexGroup {
+    /// The IANA name, for the groups that Sealpost can negotiate.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        named(GROUPS, self.0)
+    }
+
+    /// Whether recorded traffic stays secret from a quantum computer: the group has an ML-KEM part.
+    #[must_use]
+    pub fn is_post_quantum(self) -> bool {
+        matches!(self.0, 0x0200..=0x0202 | 0x11eb..=0x11ed)
+    }
+}
+
+impl TlsFacts {
+    /// The facts of their parts.
+    #[must_use]
+    pub fn new(version: TlsVersion, suite: CipherSuite, group: Option<KexGroup>, resumed: bool) -> Self {
+        Self { version, suite, group, resumed }
+    }
+}
+
+fn named(table: &[(u16, &'static str)], number: u16) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
+}
+
+fn number_or_name(f: &mut fmt::Formatter<'_>, name: Option<&str>, number: u16) -> fmt::Result {
+    match name {
+        Some(name) => f.write_str(name),
+        None => write!(f, "0x{number:04x}"),
+    }
+}
+
+impl fmt::Display for TlsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for CipherSuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        number_or_name(f, self.name(), self.0)
+    }
+}
+
+impl fmt::Debug for CipherSuite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for KexGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        number_or_name(f, self.name(), self.0)
+    }
+}
+
+impl fmt::Debug for KexGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+const SUITES: &[(u16, &str)] = &[
+    (0x1301, "TLS_AES_128_GCM_SHA256"),
+    (0x1302, "TLS_AES_256_GCM_SHA384"),
+    (0x1303, "TLS_CHACHA20_POLY1305_SHA256"),
+    (0xc02b, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+    (0xc02c, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
+    (0xc02f, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+    (0xc030, "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
+    (0xcca8, "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+    (0xcca9, "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+];
+
+const GROUPS: &[(u16, &str)] = &[
+    (0x0017, "secp256r1"),
+    (0x0018, "secp384r1"),
+    (0x0019, "secp521r1"),
+    (0x001d, "x25519"),
+    (0x0200, "MLKEM512"),
+    (0x0201, "MLKEM768"),
+    (0x0202, "MLKEM1024"),
+    (0x11eb, "SecP256r1MLKEM768"),
+    (0x11ec, "X25519MLKEM768"),
+    (0x11ed, "SecP384r1MLKEM1024"),
+];
