@@ -1,1 +1,3 @@
 //! The mail relay as a library: listeners, decision, queue, delivery.
+
+pub mod config;

@@ -48,6 +48,6 @@ pub use path::{ForwardPath, PATH_OCTETS, ReversePath};
 pub use reception::Reception;
 pub use reply::{EnhancedStatus, ReplyCode, Severity};
 pub use schedule::RetrySchedule;
-pub use time::{Octets, Ticks, UnixMillis};
+pub use time::{Octets, SpanError, Ticks, UnixMillis, parse_span};
 pub use tls::{CipherSuite, KexGroup, TlsFacts, TlsVersion};
 pub use wire_key::WireKey;

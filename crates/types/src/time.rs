@@ -53,3 +53,50 @@ impl fmt::Display for Octets {
         self.0.fmt(f)
     }
 }
+
+/// A text that is no span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not a span of time; a number with its unit is meant: 30s, 90m, 36h, 7d")]
+#[non_exhaustive]
+pub struct SpanError {
+    /// The text.
+    pub found: String,
+}
+
+/// The span of time that `text` writes: a whole number with the unit `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// [`SpanError`] for anything else, and for more than a hundred years.
+pub fn parse_span(text: &str) -> Result<Duration, SpanError> {
+    let wrong = || SpanError { found: text.to_owned() };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let total = number.checked_mul(seconds).filter(|total| *total <= LONGEST_SPAN).ok_or_else(wrong)?;
+    Ok(Duration::from_secs(total))
+}
+
+/// The longest span that may be written, in seconds: a hundred years.
+const LONGEST_SPAN: u64 = 100 * 365 * 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        for (text, seconds) in [("30s", 30), ("90m", 5400), ("36h", 129_600), ("7d", 604_800), ("0s", 0)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "7", "d", "7 d", "-1d", "1.5h", "7w", "99999999999d", "7dd"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The relay's own file, `sealpost.toml`, read and checked.
+//!
+//! Reading never touches anything but the text: relative paths stay relative to the folder that the caller names.
+
+mod document;
+mod problem;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
+
+pub use problem::{ConfigError, ConfigProblem};
+
+/// Everything that `sealpost.toml` says, with the defaults filled in.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The relay's own name: in the greeting, in EHLO, in Received fields and in notifications.
+    pub hostname: Domain,
+    /// Where everything lies that must survive a restart.
+    pub data_dir: PathBuf,
+    /// The policy file; none means the built-in policy, opportunistic on both hops (B1).
+    pub policy: Option<PathBuf>,
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The relay's own certificate, and which others it trusts.
+    pub tls: Tls,
+    /// Who may send through the relay.
+    pub rights: Rights,
+    /// Next hops that are configured instead of looked up.
+    pub routes: Routes,
+    /// The retry queue.
+    pub queue: Queue,
+    /// Name servers; empty means those of the system.
+    pub dns_servers: Vec<SocketAddr>,
+    /// What one client, and all of them together, may take up.
+    pub limits: Limits,
+    /// What the deliver hop may take up.
+    pub delivery: Delivery,
+}
+
+/// One address where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// What it does about TLS.
+    pub tls: ListenerTls,
+}
+
+/// What a listener does about TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenerTls {
+    /// STARTTLS is not offered.
+    None,
+    /// STARTTLS is offered.
+    StartTls,
+    /// The connection starts with a handshake (RFC 8314).
+    Implicit,
+    /// STARTTLS is offered, and MAIL is refused with 530 before it.
+    Require,
+}
+
+/// The relay's own certificate, and which others it trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tls {
+    /// PEM files with the certificate chain and its private key; none means that one is made at first start.
+    pub identity: Option<Identity>,
+    /// The lowest version on the receive hop.
+    pub min_version: TlsVersion,
+    /// A PEM bundle of trust anchors; none means those of the system.
+    pub trust_anchors: Option<PathBuf>,
+}
+
+/// The two PEM files of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The chain, the relay's own certificate first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub private_key: PathBuf,
+}
+
+/// Who may send through the relay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rights {
+    /// Clients that may send anywhere; everybody else only to hosted domains.
+    pub trusted_networks: Vec<IpNet>,
+    /// Who gets the mail for `<Postmaster>` without a domain (RFC 5321 section 4.5.1).
+    pub postmaster: Option<Mailbox>,
+}
+
+/// Next hops that are configured instead of looked up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    exact: std::collections::HashMap<Domain, NextHop>,
+    below: std::collections::HashMap<Domain, NextHop>,
+    any: Option<NextHop>,
+}
+
+/// The retry queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Queue {
+    /// The waits between attempts.
+    pub retry: RetrySchedule,
+    /// Free space that is never filled with new mail.
+    pub reserve: Octets,
+}
+
+/// What one client, and all of them together, may take up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Octets in a message.
+    pub message_size: Octets,
+    /// Recipients in a transaction.
+    pub recipients: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address outside `trusted_networks`.
+    pub connections_per_address: usize,
+    /// Without a command or a piece of a body.
+    pub idle: Duration,
+    /// For one session in all.
+    pub session: Duration,
+    /// Received fields in a message before it counts as a loop (RFC 5321 section 6.3).
+    pub hops: usize,
+}
+
+/// What the deliver hop may take up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Connections to one destination.
+    pub connections_per_destination: usize,
+    /// Connections in all.
+    pub connections: usize,
+    /// Connecting to one address.
+    pub connect_timeout: Duration,
+}
+
+impl Config {
+    /// What `text`, the content of the file `name`, says; relative paths are taken from `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem that was found, each with its line, its column, and what would be right.
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        document::read(name, text, folder)
+    }
+
+    /// The defaults, for a relay of this name that keeps its data there.
+    #[must_use]
+    pub fn new(hostname: Domain, data_dir: PathBuf) -> Self {
+        Self {
+            hostname,
+            data_dir,
+            policy: None,
+            listeners: Vec::new(),
+            tls: Tls::default(),
+            rights: Rights::default(),
+            routes: Routes::default(),
+            queue: Queue::default(),
+            dns_servers: Vec::new(),
+            limits: Limits::default(),
+            delivery: Delivery::default(),
+        }
+    }
+}
+
+impl Listener {
+    /// A listener of its two parts.
+    #[must_use]
+    pub fn new(address: SocketAddr, tls: ListenerTls) -> Self {
+        Self { address, tls }
+    }
+}
+
+impl Identity {
+    /// The identity that lies in these files.
+    #[must_use]
+    pub fn new(certificate: PathBuf, private_key: PathBuf) -> Self {
+        Self { certificate, private_key }
+    }
+}
+
+impl Rights {
+    /// Whether this client may send anywhere.
+    #[must_use]
+    pub fn is_trusted(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.trusted_networks.iter().any(|network| network.contains(&client))
+    }
+}
+
+impl Routes {
+    /// Sends mail for what `pattern` names (`example.org`, `*.example.org`, `*`) to `next_hop`.
+    ///
+    /// # Errors
+    /// [`sealpost_types::DomainError`] when the pattern is none of the three.
+    pub fn insert(&mut self, pattern: &str, next_hop: NextHop) -> Result<(), sealpost_types::DomainError> {
+        if pattern == "*" {
+            self.any = Some(next_hop);
+        } else if let Some(parent) = pattern.strip_prefix("*.") {
+            self.below.insert(Domain::parse(parent)?, next_hop);
+        } else {
+            self.exact.insert(Domain::parse(pattern)?, next_hop);
+        }
+        Ok(())
+    }
+
+    /// The configured next hop for a domain: its own, else the one of the longest suffix, else that of `*`.
+    #[must_use]
+    pub fn find(&self, domain: &Domain) -> Option<&NextHop> {
+        self.exact.get(domain).or_else(|| domain.suffixes().skip(1).find_map(|parent| self.below.get(parent))).or(self.any.as_ref())
+    }
+}
+
+/// A certificate made at first start, TLS 1.2 and later, the system's trust anchors.
+impl Default for Tls {
+    fn default() -> Self {
+        Self { identity: None, min_version: TlsVersion::Tls1_2, trust_anchors: None }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { retry: RetrySchedule::default(), reserve: Octets(64 << 20) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: Octets(64 << 20),
+            recipients: 1000,
+            connections: 2000,
+            connections_per_address: 50,
+            idle: Duration::from_secs(300),
+            session: Duration::from_secs(3600),
+            hops: 50,
+        }
+    }
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { connections_per_destination: 20, connections: 500, connect_timeout: Duration::from_secs(30) }
+    }
+}

@@ -1,0 +1,312 @@
+//! The shape of the file, and its conversion into a [`Config`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion, parse_span};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::problem::Problems;
+use super::{Config, ConfigError, Identity, Listener, ListenerTls};
+
+type Text = Spanned<String>;
+type Number = Spanned<u64>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    hostname: Text,
+    data_dir: Option<PathBuf>,
+    policy: Option<PathBuf>,
+    #[serde(default)]
+    listener: Vec<ListenerTable>,
+    #[serde(default)]
+    tls: TlsTable,
+    #[serde(default)]
+    relay: RelayTable,
+    #[serde(default)]
+    routes: BTreeMap<Text, Text>,
+    #[serde(default)]
+    queue: QueueTable,
+    #[serde(default)]
+    dns: DnsTable,
+    #[serde(default)]
+    limits: LimitsTable,
+    #[serde(default)]
+    delivery: DeliveryTable,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerTable {
+    address: Text,
+    tls: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    certificate: Option<Spanned<PathBuf>>,
+    private_key: Option<Spanned<PathBuf>>,
+    min_version: Option<Text>,
+    trust_anchors: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelayTable {
+    #[serde(default)]
+    trusted_networks: Vec<Text>,
+    postmaster: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueTable {
+    store: Option<Text>,
+    retry: Option<Spanned<Vec<Text>>>,
+    reserve: Option<Number>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DnsTable {
+    #[serde(default)]
+    servers: Vec<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    message_size: Option<Number>,
+    recipients: Option<Number>,
+    connections: Option<Number>,
+    connections_per_address: Option<Number>,
+    idle: Option<Text>,
+    session: Option<Text>,
+    hops: Option<Number>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeliveryTable {
+    connections: Option<Number>,
+    connections_per_destination: Option<Number>,
+    connect_timeout: Option<Text>,
+}
+
+pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
+    let mut problems = Problems::new(name, text);
+    let document: Document = match toml::from_str(text) {
+        Ok(document) => document,
+        Err(error) => {
+            problems.add(error.span().unwrap_or(0..0), error.message().trim_end().replace('\n', "; "));
+            return Err(problems.into_error().unwrap_or(ConfigError { problems: Vec::new() }));
+        }
+    };
+    let config = Reader { problems: &mut problems, folder }.config(document);
+    match (config, problems.into_error()) {
+        (Some(config), None) => Ok(config),
+        (_, error) => Err(error.unwrap_or(ConfigError { problems: Vec::new() })),
+    }
+}
+
+struct Reader<'a, 'b> {
+    problems: &'a mut Problems<'b>,
+    folder: &'a Path,
+}
+
+impl Reader<'_, '_> {
+    fn config(&mut self, document: Document) -> Option<Config> {
+        let hostname: Option<Domain> = self.parse(&document.hostname, "the relay's own full name is meant");
+        // The rest is read even without a hostname, so that all problems show at once.
+        let placeholder = || Domain::parse("localhost").ok();
+        let found = hostname.is_some();
+        let data_dir = document.data_dir.unwrap_or_else(|| PathBuf::from(DATA_DIR));
+        let mut config = Config::new(hostname.or_else(placeholder)?, self.folder.join(data_dir));
+        config.policy = document.policy.map(|path| self.folder.join(path));
+        self.listeners(document.listener, &mut config);
+        self.tls(document.tls, &mut config);
+        self.rights(document.relay, &mut config);
+        self.routes(document.routes, &mut config);
+        self.queue(document.queue, &mut config);
+        config.dns_servers = document.dns.servers.iter().filter_map(|text| self.name_server(text)).collect();
+        self.limits(document.limits, &mut config);
+        self.delivery(document.delivery, &mut config);
+        found.then_some(config)
+    }
+
+    fn listeners(&mut self, tables: Vec<ListenerTable>, config: &mut Config) {
+        if tables.is_empty() {
+            config.listeners = DEFAULT_LISTENERS.map(|address| Listener::new(SocketAddr::new(address, 25), ListenerTls::StartTls)).to_vec();
+        }
+        for table in tables {
+            let address: Option<SocketAddr> =
+                self.parse(&table.address, "an address with its port is meant: \"0.0.0.0:25\" or \"[::]:25\"");
+            let tls = match &table.tls {
+                None => Some(ListenerTls::StartTls),
+                Some(word) => self.word(
+                    word,
+                    &[
+                        ("none", ListenerTls::None),
+                        ("starttls", ListenerTls::StartTls),
+                        ("implicit", ListenerTls::Implicit),
+                        ("require", ListenerTls::Require),
+                    ],
+                ),
+            };
+            let (Some(address), Some(tls)) = (address, tls) else { continue };
+            if config.listeners.iter().any(|other| other.address == address && address.port() != 0) {
+                self.problems.add(table.address.span(), format!("a second listener on {address}; one of them must go"));
+            }
+            config.listeners.push(Listener::new(address, tls));
+        }
+    }
+
+    fn tls(&mut self, table: TlsTable, config: &mut Config) {
+        config.tls.identity = match (table.certificate, table.private_key) {
+            (Some(certificate), Some(key)) => {
+                Some(Identity::new(self.folder.join(certificate.into_inner()), self.folder.join(key.into_inner())))
+            }
+            (Some(certificate), None) => {
+                self.problems.add(certificate.span(), "certificate without private_key; both or none are meant".to_owned());
+                None
+            }
+            (None, Some(key)) => {
+                self.problems.add(key.span(), "private_key without certificate; both or none are meant".to_owned());
+                None
+            }
+            (None, None) => None,
+        };
+        if let Some(word) = &table.min_version
+            && let Some(version) = self.word(word, &[("1.2", TlsVersion::Tls1_2), ("1.3", TlsVersion::Tls1_3)])
+        {
+            config.tls.min_version = version;
+        }
+        config.tls.trust_anchors = table.trust_anchors.map(|path| self.folder.join(path));
+    }
+
+    fn rights(&mut self, table: RelayTable, config: &mut Config) {
+        for text in &table.trusted_networks {
+            let network: Option<ipnet::IpNet> =
+                self.parse(text, "a network such as \"192.0.2.0/24\" or an address with /32 or /128 is meant");
+            config.rights.trusted_networks.extend(network);
+        }
+        config.rights.postmaster = table.postmaster.and_then(|text| self.parse::<Mailbox>(&text, "a mailbox is meant"));
+    }
+
+    fn routes(&mut self, table: BTreeMap<Text, Text>, config: &mut Config) {
+        for (pattern, target) in &table {
+            let Some(next_hop) = self.parse::<NextHop>(target, "a host with its port is meant: \"mail.example:25\"") else { continue };
+            let inserted = config.routes.insert(pattern.get_ref(), next_hop);
+            self.problems.check(pattern.span(), inserted, "\"example.org\", \"*.example.org\" or \"*\" is meant");
+        }
+    }
+
+    fn queue(&mut self, table: QueueTable, config: &mut Config) {
+        if let Some(store) = &table.store {
+            self.word(store, &[("embedded", ())]);
+        }
+        if let Some(retry) = table.retry {
+            let waits: Vec<Duration> = retry.get_ref().iter().filter_map(|text| self.span(text)).collect();
+            let complete = waits.len() == retry.get_ref().len();
+            match RetrySchedule::new(waits) {
+                Some(schedule) => config.queue.retry = schedule,
+                None if complete => self
+                    .problems
+                    .add(retry.span(), "retry needs at least one wait, and none of 0; [\"1m\", \"5m\", \"1h\"] is meant".to_owned()),
+                None => {}
+            }
+        }
+        config.queue.reserve = self.octets(table.reserve, config.queue.reserve, 0);
+    }
+
+    fn limits(&mut self, table: LimitsTable, config: &mut Config) {
+        let limits = &mut config.limits;
+        limits.message_size = self.octets(table.message_size, limits.message_size, 64 << 10);
+        limits.recipients = self.count(table.recipients, limits.recipients, 100);
+        limits.connections = self.count(table.connections, limits.connections, 1);
+        limits.connections_per_address = self.count(table.connections_per_address, limits.connections_per_address, 1);
+        limits.idle = self.span_or(table.idle, limits.idle);
+        limits.session = self.span_or(table.session, limits.session);
+        limits.hops = self.count(table.hops, limits.hops, 1);
+    }
+
+    fn delivery(&mut self, table: DeliveryTable, config: &mut Config) {
+        let delivery = &mut config.delivery;
+        delivery.connections = self.count(table.connections, delivery.connections, 1);
+        delivery.connections_per_destination = self.count(table.connections_per_destination, delivery.connections_per_destination, 1);
+        delivery.connect_timeout = self.span_or(table.connect_timeout, delivery.connect_timeout);
+    }
+
+    fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let parsed = text.get_ref().parse().map_err(|error| format!("{:?}: {error}", text.get_ref()));
+        self.problems.check(text.span(), parsed, right)
+    }
+
+    fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)]) -> Option<T> {
+        let found = words.iter().find(|(word, _)| word == text.get_ref()).map(|(_, value)| *value);
+        if found.is_none() {
+            let known: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            self.problems.add(text.span(), format!("{:?} is not known here; {} is meant", text.get_ref(), known.join(" or ")));
+        }
+        found
+    }
+
+    fn span(&mut self, text: &Text) -> Option<Duration> {
+        self.problems.check(text.span(), parse_span(text.get_ref()), "")
+    }
+
+    /// A time-out of nothing would stop all mail, so it is refused.
+    fn span_or(&mut self, text: Option<Text>, default: Duration) -> Duration {
+        let Some(text) = text else { return default };
+        let span = self.span(&text).unwrap_or(default);
+        if span.is_zero() {
+            self.problems.add(text.span(), "a time-out of 0 would stop all mail; at least \"1s\" is meant".to_owned());
+        }
+        span
+    }
+
+    fn count(&mut self, number: Option<Number>, default: usize, least: usize) -> usize {
+        let Some(number) = number else { return default };
+        let value = usize::try_from(*number.get_ref()).unwrap_or(usize::MAX);
+        self.at_least(number.span(), value, least)
+    }
+
+    fn octets(&mut self, number: Option<Number>, default: Octets, least: u64) -> Octets {
+        let Some(number) = number else { return default };
+        Octets(self.at_least(number.span(), *number.get_ref(), least))
+    }
+
+    fn at_least<T: PartialOrd + fmt::Display>(&mut self, span: Range<usize>, value: T, least: T) -> T {
+        if value < least {
+            self.problems.add(span, format!("{value} is too small; at least {least} is meant"));
+        }
+        value
+    }
+
+    fn name_server(&mut self, text: &Text) -> Option<SocketAddr> {
+        let address = text.get_ref().parse().map(|address| SocketAddr::new(address, DNS_PORT));
+        let parsed = address.or_else(|_| text.get_ref().parse());
+        self.problems.check(text.span(), parsed, "an address is meant, with or without a port: \"192.0.2.53\" or \"127.0.0.1:5353\"")
+    }
+}
+
+/// Where data lies unless the file says otherwise.
+const DATA_DIR: &str = "/var/lib/sealpost";
+
+/// Every address of the host, IPv4 and IPv6.
+const DEFAULT_LISTENERS: [std::net::IpAddr; 2] =
+    [std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)];
+
+const DNS_PORT: u16 = 53;

@@ -1,0 +1,138 @@
+//! What `sealpost.toml` may say, and what is said about mistakes in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sealpost_relay::config::{Config, ListenerTls};
+use sealpost_types::{Domain, Octets, TlsVersion};
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse("sealpost.toml", text, Path::new("/etc/sealpost")).map_err(|error| error.to_string())
+}
+
+fn problem(text: &str) -> String {
+    parse(text).map(|_| String::new()).unwrap_or_else(|error| error)
+}
+
+#[test]
+fn only_the_hostname_has_no_default() {
+    let config = parse("hostname = \"Relay.Example\"").unwrap();
+    assert_eq!(config.hostname.as_str(), "relay.example");
+    assert_eq!(config.data_dir, PathBuf::from("/var/lib/sealpost"));
+    assert_eq!(config.policy, None);
+    assert_eq!(config.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>(), ["0.0.0.0:25", "[::]:25"]);
+    assert!(config.listeners.iter().all(|l| l.tls == ListenerTls::StartTls));
+    assert_eq!(config.limits.message_size, Octets(64 << 20));
+    assert!(problem("").contains("hostname"), "{}", problem(""));
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(
+        r#"
+        hostname = "relay.example"
+        data_dir = "data"
+        policy = "policy.toml"
+        [[listener]]
+        address = "127.0.0.1:2525"
+        tls = "require"
+        [[listener]]
+        address = "[::1]:465"
+        tls = "implicit"
+        [[listener]]
+        address = "127.0.0.1:2526"
+        tls = "none"
+        [tls]
+        certificate = "chain.pem"
+        private_key = "/secret/key.pem"
+        min_version = "1.3"
+        trust_anchors = "ca.pem"
+        [relay]
+        trusted_networks = ["127.0.0.0/8", "::1/128"]
+        postmaster = "admin@relay.example"
+        [routes]
+        "a.example" = "mail.a.example:26"
+        "*.example" = "192.0.2.1"
+        "*" = "[2001:db8::1]:2525"
+        [queue]
+        store = "embedded"
+        retry = ["10s", "2m"]
+        reserve = 1048576
+        [dns]
+        servers = ["127.0.0.1:5353", "192.0.2.53"]
+        [limits]
+        message_size = 1000000
+        recipients = 200
+        connections = 10
+        connections_per_address = 3
+        idle = "20s"
+        session = "10m"
+        hops = 25
+        [delivery]
+        connections = 30
+        connections_per_destination = 4
+        connect_timeout = "5s"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("/etc/sealpost/data"));
+    assert_eq!(config.policy, Some(PathBuf::from("/etc/sealpost/policy.toml")));
+    assert_eq!(
+        config.listeners.iter().map(|l| l.tls).collect::<Vec<_>>(),
+        [ListenerTls::Require, ListenerTls::Implicit, ListenerTls::None]
+    );
+    let identity = config.tls.identity.unwrap();
+    assert_eq!(identity.certificate, PathBuf::from("/etc/sealpost/chain.pem"));
+    assert_eq!(identity.private_key, PathBuf::from("/secret/key.pem"));
+    assert_eq!(config.tls.min_version, TlsVersion::Tls1_3);
+    assert_eq!(config.tls.trust_anchors, Some(PathBuf::from("/etc/sealpost/ca.pem")));
+    assert!(config.rights.is_trusted("127.5.5.5".parse().unwrap()));
+    assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));
+    assert!(!config.rights.is_trusted("192.0.2.1".parse().unwrap()));
+    assert_eq!(config.rights.postmaster.unwrap().to_string(), "admin@relay.example");
+    let route = |domain: &str| config.routes.find(&Domain::parse(domain).unwrap()).map(ToString::to_string);
+    assert_eq!(route("a.example").as_deref(), Some("mail.a.example:26"));
+    assert_eq!(route("b.c.example").as_deref(), Some("192.0.2.1:25"));
+    assert_eq!(route("example").as_deref(), Some("[2001:db8::1]:2525"));
+    assert_eq!(config.queue.retry.waits(), [Duration::from_secs(10), Duration::from_secs(120)]);
+    assert_eq!(config.queue.reserve, Octets(1 << 20));
+    assert_eq!(config.dns_servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:5353", "192.0.2.53:53"]);
+    assert_eq!((config.limits.message_size, config.limits.recipients), (Octets(1_000_000), 200));
+    assert_eq!((config.limits.connections, config.limits.connections_per_address, config.limits.hops), (10, 3, 25));
+    assert_eq!((config.limits.idle, config.limits.session), (Duration::from_secs(20), Duration::from_secs(600)));
+    assert_eq!((config.delivery.connections, config.delivery.connections_per_destination), (30, 4));
+    assert_eq!(config.delivery.connect_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn mistakes_have_a_place_and_a_remedy() {
+    let with = |rest: &str| format!("hostname = \"relay.example\"\n{rest}");
+    for (text, place, words) in [
+        ("hostnam = \"x\"".to_owned(), "sealpost.toml:1:1:", "unknown field `hostnam`"),
+        (with("data_dir = 7"), "sealpost.toml:2:12:", "invalid type"),
+        (with("[tls]\ncertficate = \"a\""), "sealpost.toml:3:1:", "expected one of `certificate`"),
+        (with("[tls]\ncertificate = \"a\""), "sealpost.toml:3:15:", "without private_key"),
+        (with("[[listener]]\naddress = \"25\""), "sealpost.toml:3:11:", "\"0.0.0.0:25\""),
+        (with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"maybe\""), "sealpost.toml:4:7:", "\"starttls\""),
+        (with("[relay]\ntrusted_networks = [\"10.0.0.0/33\"]"), "sealpost.toml:3:21:", "a network such as"),
+        (with("[routes]\n\"*\" = \"host:0\""), "sealpost.toml:3:7:", "no number from 1 to 65535"),
+        (with("[routes]\n\"a b\" = \"host\""), "sealpost.toml:3:1:", "\"*.example.org\""),
+        (with("[queue]\nretry = []"), "sealpost.toml:3:9:", "at least one wait"),
+        (with("[queue]\nretry = [\"soon\"]"), "sealpost.toml:3:10:", "30s, 90m, 36h, 7d"),
+        (with("[queue]\nstore = \"postgres://x\""), "sealpost.toml:3:9:", "\"embedded\""),
+        (with("[limits]\nidle = \"0s\""), "sealpost.toml:3:8:", "at least \"1s\""),
+        (with("[limits]\nrecipients = 5"), "sealpost.toml:3:14:", "at least 100"),
+        (with("[dns]\nservers = [\"ns.example\"]"), "sealpost.toml:3:12:", "192.0.2.53"),
+        ("hostname = \"bad name\"".to_owned(), "sealpost.toml:1:12:", "full name"),
+        ("hostname = \"a".to_owned(), "sealpost.toml:1:1", "string"),
+    ] {
+        let said = problem(&text);
+        assert!(said.starts_with(place) && said.contains(words), "{text}\n  -> {said}");
+    }
+}
+
+#[test]
+fn all_mistakes_show_at_once() {
+    let said = problem("hostname = \"bad name\"\n[limits]\nidle = \"0s\"\nhops = 0\n");
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
