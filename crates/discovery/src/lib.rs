@@ -1,1 +1,47 @@
-//! What a recipient domain publishes about its mail servers.
+//! What a recipient domain publishes about its mail servers: its MX hosts and their addresses.
+//!
+//! Everything is asked through the trait [`Resolver`]: [`HickoryResolver`] asks real name servers, [`StaticResolver`]
+//! answers from a table in memory, and an embedder may bring another. What an answer means for mail (no MX at all, a
+//! null MX, a host that is no name) is decided here once, for all of them, by [`MxSet::from_records`].
+//!
+//! It does not connect to anything but name servers, does not validate DNSSEC yet ([`MxSet::secure`] says so), and
+//! has no randomness of its own: the caller brings the number that [`MxSet::in_order`] shuffles by.
+//!
+//! # Example
+//! ```
+//! use sealpost_discovery::{Resolver, StaticResolver, interleave};
+//! use sealpost_types::Domain;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dns = StaticResolver::new();
+//! let domain = Domain::parse("example.org")?;
+//! dns.set_mx(&domain, vec![(20, "backup.example.org".into()), (10, "mx.example.org".into())]);
+//! dns.set_addresses(&Domain::parse("mx.example.org")?, vec!["192.0.2.1".parse()?, "2001:db8::1".parse()?]);
+//!
+//! let hosts = dns.mx(&domain).await?.in_order(0);
+//! assert_eq!(hosts[0].name.as_str(), "mx.example.org");
+//! let addresses = interleave(&dns.addresses(&hosts[0].name).await?.list);
+//! assert_eq!(addresses, ["2001:db8::1".parse::<std::net::IpAddr>()?, "192.0.2.1".parse()?]);
+//! # Ok(()) }
+//! ```
+//!
+//! # Limits
+//! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question.
+
+mod address;
+mod error;
+mod fixed;
+mod hickory;
+mod mx;
+mod resolver;
+
+pub use address::{ADDRESSES_TRIED, Addresses, interleave, is_destination};
+pub use error::{ResolveError, ResolverSetupError};
+pub use fixed::StaticResolver;
+pub use hickory::{HickoryResolver, LOOKUP_TIMEOUT};
+pub use mx::{MX_HOSTS_TRIED, MxHost, MxSet};
+pub use resolver::Resolver;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,39 @@
+//! The seam between the relay and whatever answers its questions.
+
+use std::sync::Arc;
+
+use sealpost_types::Domain;
+
+use crate::{Addresses, MxSet, ResolveError};
+
+/// Answers what a domain publishes about its mail servers.
+///
+/// An implementation gives [`MxSet::from_records`] what it found, and keeps "there is nothing" apart from "nobody
+/// answered": the first is final for the sender's mail, the second never is.
+pub trait Resolver: Send + Sync + 'static {
+    /// The mail exchangers of a domain; the domain itself where it has addresses but no MX.
+    ///
+    /// # Wire
+    /// RFC 5321 section 5.1, RFC 7505 (null MX).
+    ///
+    /// # Errors
+    /// [`ResolveError`]; see there for what each one is caused by.
+    fn mx(&self, domain: &Domain) -> impl Future<Output = Result<MxSet, ResolveError>> + Send;
+
+    /// The IPv6 and IPv4 addresses of a host; at least one.
+    ///
+    /// # Errors
+    /// [`ResolveError::NoAddress`] or [`ResolveError::NoSuchDomain`] if there is none, and the errors of an answer
+    /// that did not come. Where one family answers and the other does not, the addresses of the first are given.
+    fn addresses(&self, host: &Domain) -> impl Future<Output = Result<Addresses, ResolveError>> + Send;
+}
+
+impl<R: Resolver> Resolver for Arc<R> {
+    fn mx(&self, domain: &Domain) -> impl Future<Output = Result<MxSet, ResolveError>> + Send {
+        R::mx(self, domain)
+    }
+
+    fn addresses(&self, host: &Domain) -> impl Future<Output = Result<Addresses, ResolveError>> + Send {
+        R::addresses(self, host)
+    }
+}
