@@ -136,3 +136,21 @@ fn all_mistakes_show_at_once() {
     let said = problem("hostname = \"bad name\"\n[limits]\nidle = \"0s\"\nhops = 0\n");
     assert_eq!(said.lines().count(), 3, "{said}");
 }
+
+/// The book shows every key once; a key that the reader does not know, or a default that differs, fails here.
+#[test]
+fn the_book_shows_every_key_with_its_default() {
+    let book = include_str!("../../../docs/config.md");
+    let example = book.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let shown = parse(example).unwrap();
+    let default = parse("hostname = \"relay.example\"").unwrap();
+    assert_eq!(shown.data_dir, default.data_dir);
+    assert_eq!(shown.listeners, default.listeners[..1]);
+    assert_eq!(shown.tls.min_version, default.tls.min_version);
+    assert_eq!(shown.queue, default.queue);
+    assert_eq!(shown.limits, default.limits);
+    assert_eq!(shown.delivery, default.delivery);
+    for key in ["[[listener]]", "[tls]", "[relay]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]"] {
+        assert!(example.contains(key), "{key}");
+    }
+}
