@@ -1,1 +1,67 @@
 //! SQLite as Sealpost uses it: open, lock, migrate, batch, poison.
+//!
+//! One process owns a store. One thread writes it and commits for everybody who waits: it takes what is there, runs
+//! all of it in one transaction, syncs once, and then gives the answers. An answer therefore means *durable*.
+//!
+//! ```text
+//! write() ─┐                       ┌─ BEGIN, jobs, COMMIT (one sync) ─ answers
+//! write() ─┼─ inbox ─ writer thread┤
+//! write_soon() (rides along) ──────┘        checkpoints: a thread and a connection of their own
+//! read() ─── inbox ─ reader threads, each with its own connection
+//! ```
+//!
+//! What it does not do: know any table (the crates on top bring their [`Migrations`] and their statements), serve
+//! several processes that write, or repair a damaged database.
+//!
+//! This crate is for its sister crates: `rusqlite` shows in its interface, and must not show in theirs.
+//!
+//! # Example
+//! ```
+//! use sealpost_store::{Migrations, Settings, Store};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let directory = tempfile::tempdir()?;
+//! const NOTES: Migrations = Migrations::new(0x4e4f_5445, &["CREATE TABLE note (text TEXT NOT NULL) STRICT"]);
+//! let store = Store::open(&directory.path().join("notes.db"), &NOTES, &Settings::default())?;
+//! store.write(4, |tx| tx.execute("INSERT INTO note VALUES (?1)", ["kept"])).await?;   // durable
+//! let text: String = store.read(|db| db.query_row("SELECT text FROM note", [], |row| row.get(0))).await?;
+//! assert_eq!(text, "kept");
+//! store.close().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Limits
+//! [`BATCH_JOBS`] jobs or [`BATCH_OCTETS`] a transaction, [`INBOX_JOBS`] jobs waiting for room before `write` waits
+//! itself, [`RIDE_ALONG`] for what is in no hurry; the write-ahead log in [`Settings`].
+//!
+//! # Features
+//! `faults`: a store can be told to fail or to lie, for tests that must see it ([`Faults`]).
+
+mod checkpoint;
+mod error;
+mod faults;
+mod health;
+mod inbox;
+mod lock;
+mod migrate;
+mod read;
+mod settings;
+mod store;
+mod writer;
+
+pub use error::{OpenError, ReadError, SqliteFailure, WriteError};
+#[cfg(feature = "faults")]
+pub use faults::Faults;
+pub use health::Health;
+pub use inbox::{BATCH_JOBS, BATCH_OCTETS, INBOX_JOBS, RIDE_ALONG};
+pub use migrate::Migrations;
+pub use read::Reader;
+pub use rusqlite;
+pub use settings::Settings;
+pub use store::Store;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

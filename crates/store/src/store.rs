@@ -1,0 +1,275 @@
+//! One open database.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+use sealpost_types::Octets;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::checkpoint::Checkpoints;
+use crate::faults::Faults;
+use crate::health::Poison;
+use crate::inbox::{INBOX_JOBS, Inbox, Job};
+use crate::lock::Lock;
+use crate::read::{Readers, configure, open_reader};
+use crate::writer::Writer;
+use crate::{Health, Migrations, OpenError, ReadError, Settings, SqliteFailure, WriteError};
+
+/// One open database: the only one that writes it.
+///
+/// Dropping it writes what waits, then lets go of the lock; [`Store::close`] does so without blocking the caller's thread.
+pub struct Store {
+    path: PathBuf,
+    inbox: Arc<Inbox>,
+    readers: Readers,
+    room: Arc<Semaphore>,
+    poison: Arc<Poison>,
+    faults: Arc<Faults>,
+    open: Mutex<Option<Threads>>,
+}
+
+/// What must end before the lock goes.
+struct Threads {
+    writer: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+    _lock: Lock,
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it and its directory if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if another process owns it; [`OpenError::Newer`] or [`OpenError::Foreign`] if a later
+    /// version or another program wrote it; [`OpenError::Io`] or [`OpenError::Sqlite`] if the system or SQLite refuses.
+    pub fn open(path: &Path, migrations: &Migrations, settings: &Settings) -> Result<Self, OpenError> {
+        let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::of(error) };
+        let io = |source| OpenError::Io { path: path.to_owned(), source };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        make_directory(directory)?;
+        let lock = Lock::take(path)?;
+        let mut db = open_writer(path, settings).map_err(|e| failed(&e))?;
+        migrations.run(path, &mut db)?;
+        sync_directory(directory)?;
+
+        let path = path.to_owned();
+        let readers =
+            (0..settings.readers.max(1)).map(|_| open_reader(&path, settings)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
+        let copier = open_writer(&path, settings).map_err(|e| failed(&e))?;
+        let (inbox, poison, faults) = <(Arc<Inbox>, Arc<Poison>, Arc<Faults>)>::default();
+        let threshold = u32::try_from(settings.checkpoint.0 / settings.page.0.max(512)).unwrap_or(u32::MAX);
+        let (checkpoints, checkpointer) = Checkpoints::start(copier, threshold.max(1), poison.clone()).map_err(io)?;
+        let (readers, mut others) = Readers::start(readers).map_err(io)?;
+        others.push(checkpointer);
+        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints };
+        let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
+        let open = Mutex::new(Some(Threads { writer, others, _lock: lock }));
+        Ok(Self { path, inbox, readers, room: Arc::new(Semaphore::new(INBOX_JOBS)), poison, faults, open })
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `job` in the next transaction; what it returned, once that is durable.
+    ///
+    /// `octets` is about how much it writes. The job may run more than once, each time on a state without its own earlier
+    /// runs; it must not commit, and what it does besides writing must bear being repeated. If the future is dropped the
+    /// job may still be written.
+    ///
+    /// # Errors
+    /// Nothing of the job is written then: [`WriteError::Failed`] if it returned an error or panicked;
+    /// [`WriteError::Full`], [`WriteError::Busy`], [`WriteError::Poisoned`], [`WriteError::Closed`] for all that wait.
+    pub async fn write<T, F>(&self, octets: usize, job: F) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.write_then(octets, job, move |outcome| drop(answer.send(outcome))).await;
+        answered.await.unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// Like [`Store::write`], and `then` gets the outcome on the writer's thread, before any later job runs and even if
+    /// nobody waits any more. The future ends when the job is handed over; before that, dropping it drops the job.
+    pub async fn write_then<T, F, D>(&self, octets: usize, job: F, then: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Result<T, WriteError>) + Send + 'static,
+    {
+        let room = self.room.clone().acquire_owned().await.ok();
+        self.push(octets, job, then, room, true);
+    }
+
+    /// Hands over `job` to ride along with the next transaction, at the latest after
+    /// [`RIDE_ALONG`](crate::RIDE_ALONG); never waits for room. `then` as in [`Store::write_then`].
+    pub fn write_soon<T, F, D>(&self, octets: usize, job: F, then: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Result<T, WriteError>) + Send + 'static,
+    {
+        self.push(octets, job, then, None, false);
+    }
+
+    /// Runs `job` on a thread of its own kind, all of it on one state of the database: the last one committed.
+    ///
+    /// # Errors
+    /// [`ReadError::Failed`] with what SQLite said, [`ReadError::Closed`] after [`Store::close`].
+    pub async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.readers.read(job).await
+    }
+
+    /// Whether it still takes anything.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.poison.check() {
+            Err(WriteError::Poisoned { reason }) => Health::Poisoned { reason },
+            _ if self.inbox.is_closed() => Health::Closed,
+            _ => Health::Good,
+        }
+    }
+
+    /// What a test may make it do.
+    #[cfg(feature = "faults")]
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Writes what waits, copies the log into the database, and lets go of the lock. Later calls find it closed.
+    ///
+    /// # Errors
+    /// [`WriteError::Poisoned`] if a write had failed; it is closed all the same.
+    pub async fn close(&self) -> Result<(), WriteError> {
+        if let Some(threads) = self.shut() {
+            let (ended, end) = oneshot::channel();
+            let joiner = move || {
+                threads.join();
+                let _ = ended.send(());
+            };
+            match std::thread::Builder::new().name("store-close".into()).spawn(joiner) {
+                Ok(_) => drop(end.await),
+                Err(error) => tracing::error!(%error, "cannot wait for the store's threads to end"),
+            }
+        }
+        self.poison.check()
+    }
+
+    fn push<T, F, D>(&self, octets: usize, job: F, then: D, room: Option<OwnedSemaphorePermit>, urgent: bool)
+    where
+        T: Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Result<T, WriteError>) + Send + 'static,
+    {
+        let refused = match self.poison.check() {
+            Err(poisoned) => return then(Err(poisoned)),
+            Ok(()) => self.inbox.push(Box::new(Task { job, then, room, value: None }), octets, urgent),
+        };
+        if let Err(job) = refused {
+            job.finish(Err(WriteError::Closed));
+        }
+    }
+
+    fn shut(&self) -> Option<Threads> {
+        let threads = self.open.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        self.inbox.close();
+        self.readers.close();
+        Some(threads)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The last owner may live in a job's answer: a thread cannot wait for itself.
+        if let Some(threads) = self.shut().filter(|threads| threads.writer.thread().id() != std::thread::current().id()) {
+            threads.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).field("health", &self.health()).finish_non_exhaustive()
+    }
+}
+
+impl Threads {
+    fn join(self) {
+        for thread in self.others.into_iter().chain([self.writer]) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+/// A job with what it returned and who wants it.
+struct Task<T, F, D> {
+    job: F,
+    then: D,
+    room: Option<OwnedSemaphorePermit>,
+    value: Option<T>,
+}
+
+impl<T, F, D> Job for Task<T, F, D>
+where
+    T: Send,
+    F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send,
+    D: FnOnce(Result<T, WriteError>) + Send,
+{
+    fn run(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        self.value = Some((self.job)(tx)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<(), WriteError>) {
+        let Self { job, then, room, value } = *self;
+        drop((job, room));
+        then(outcome.and_then(|()| value.ok_or(WriteError::Closed)));
+    }
+}
+
+fn open_writer(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    configure(&db, settings, 1)?;
+    // These two count only before the first table; space that becomes free can then be given back step by step.
+    db.pragma_update(None, "page_size", signed(settings.page))?;
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "journal_size_limit", signed(settings.log_limit))?;
+    Ok(db)
+}
+
+/// A pragma takes no unsigned number.
+fn signed(size: Octets) -> i64 {
+    i64::try_from(size.0).unwrap_or(i64::MAX)
+}
+
+/// Makes the directory, for its owner alone, and makes its making durable.
+fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let failed = |source| OpenError::Io { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
+}
+
+fn sync_directory(directory: &Path) -> Result<(), OpenError> {
+    let synced = File::open(directory).and_then(|file| file.sync_all());
+    synced.map_err(|source| OpenError::Io { path: directory.to_owned(), source })
+}
