@@ -1,0 +1,5 @@
+//! The accepting side.
+
+mod listen;
+
+pub use listen::{ListenError, ListenOptions, listen};

@@ -1,0 +1,150 @@
+//! A connection in clear or under TLS, whose read buffer exists only while it holds something.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A TCP connection that takes a read buffer when bytes are there, and gives it back when they are consumed.
+#[derive(Debug)]
+pub(crate) struct PlainStream {
+    tcp: TcpStream,
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+/// A connection, before or after STARTTLS.
+#[derive(Debug)]
+pub(crate) enum Wire<T> {
+    Plain(PlainStream),
+    Tls(T),
+}
+
+impl PlainStream {
+    pub(crate) fn new(tcp: TcpStream) -> Self {
+        Self { tcp, buffer: Vec::new(), start: 0 }
+    }
+
+    /// The bare socket, unless bytes of the peer are waiting in the buffer: at STARTTLS those are an attack.
+    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
+        if self.start == self.buffer.len() { Some(self.tcp) } else { None }
+    }
+}
+
+impl AsyncBufRead for PlainStream {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.start == this.buffer.len() {
+            this.start = 0;
+            this.buffer.clear();
+            // An idle connection has no buffer: readiness comes first, the buffer second.
+            let read = match this.tcp.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    this.buffer.reserve_exact(READ_OCTETS);
+                    // `read_buf` keeps nothing between polls, so that it may be made anew for each.
+                    pin!(this.tcp.read_buf(&mut this.buffer)).poll(cx)
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            };
+            if read.is_pending() {
+                this.buffer = Vec::new();
+            }
+            ready!(read)?;
+        }
+        Poll::Ready(Ok(this.buffer.get(this.start..).unwrap_or_default()))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        this.start = this.start.saturating_add(amount).min(this.buffer.len());
+    }
+}
+
+impl AsyncRead for PlainStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let available = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = available.len().min(into.remaining());
+        into.put_slice(available.get(..amount).unwrap_or_default());
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for PlainStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+impl<T> Wire<T> {
+    pub(crate) fn plain(tcp: TcpStream) -> Self {
+        Self::Plain(PlainStream::new(tcp))
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+impl<T: AsyncBufRead + Unpin> AsyncBufRead for Wire<T> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_fill_buf(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_fill_buf(cx),
+        }
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).consume(amount),
+            Self::Tls(tls) => Pin::new(tls).consume(amount),
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_read(cx, into),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, into),
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(plain) => Pin::new(plain).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
+/// What one read takes from the kernel at most: a full TLS record's worth.
+const READ_OCTETS: usize = 16 * 1024;

@@ -1,0 +1,312 @@
+//! rustls with aws-lc-rs behind [`TlsBackend`]. No type of either leaves this folder, except inside opaque ones.
+
+mod fault;
+mod sessions;
+mod stream;
+mod verifier;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ClientConfig, CommonState, ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion, WantsVerifier,
+};
+use sealpost_cert::TrustAnchors;
+use sealpost_types::{Blame, CipherSuite, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use self::fault::handshake_error;
+use self::sessions::{SessionStore, TicketStore, WireTls};
+use self::verifier::{DangerAnyClient, WireVerifier};
+use super::{ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
+use crate::WallClock;
+
+pub use stream::RustlsStream;
+
+/// What a [`RustlsBackend`] is made of.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RustlsSettings {
+    /// Whom chains must end in, for demands that ask for a chain.
+    pub anchors: Arc<TrustAnchors>,
+    /// The certificate to show as a server; none on a side that only connects.
+    pub identity: Option<ServerIdentity>,
+    /// The lowest version that is accepted as a server. TLS 1.2. (As a client, each demand brings its own.)
+    pub min_version: TlsVersion,
+    /// Whether clients are asked for a certificate. False: some clients break when asked.
+    pub ask_client_certificate: bool,
+    /// For how many [`WireKey`]s tickets are kept. [`SESSION_KEYS`].
+    pub session_keys: usize,
+    /// How long tickets are used before a full handshake judges the certificate again. [`SESSION_LIFETIME`].
+    pub session_lifetime: Duration,
+    /// Where the date comes from.
+    pub clock: WallClock,
+}
+
+/// TLS 1.2 and 1.3 by rustls, its algorithms by aws-lc-rs, the post-quantum group X25519MLKEM768 first.
+///
+/// The process-wide default provider is neither read nor set; any number of these live side by side.
+///
+/// # Limits
+/// No RSA key exchange, no TLS below 1.2, no certificate with an RSA key below 2048 bits: peers that have nothing else
+/// cannot be reached over TLS.
+pub struct RustlsBackend {
+    /// All that a configuration needs but the verifier and the tickets of a key.
+    client_tls12: ConfigBuilder<ClientConfig, WantsVerifier>,
+    client_tls13: ConfigBuilder<ClientConfig, WantsVerifier>,
+    server: TlsAcceptor,
+    algorithms: WebPkiSupportedAlgorithms,
+    identity: Arc<IdentitySlot>,
+    anchors: RwLock<Arc<TrustAnchors>>,
+    sessions: SessionStore,
+    session_lifetime: Duration,
+    clock: WallClock,
+}
+
+/// Why a [`RustlsBackend`] cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The system gives no random bytes to make ticket keys from.
+    #[error("the operating system gives no random bytes")]
+    Randomness,
+    /// The cryptographic library lacks an algorithm that the versions need.
+    #[error("the cryptographic library cannot serve TLS 1.2 and 1.3: {detail}")]
+    Provider {
+        /// What it says.
+        detail: Box<str>,
+    },
+}
+
+/// The server's certificate, exchangeable while connections are being accepted.
+#[derive(Debug, Default)]
+struct IdentitySlot(RwLock<Option<Arc<CertifiedKey>>>);
+
+/// The settings' clock, for rustls.
+#[derive(Debug)]
+struct RustlsClock(WallClock);
+
+impl RustlsSettings {
+    /// Settings for a side that connects, with these trust anchors.
+    #[must_use]
+    pub fn new(anchors: Arc<TrustAnchors>) -> Self {
+        Self {
+            anchors,
+            identity: None,
+            min_version: TlsVersion::Tls1_2,
+            ask_client_certificate: false,
+            session_keys: SESSION_KEYS,
+            session_lifetime: SESSION_LIFETIME,
+            clock: WallClock::system(),
+        }
+    }
+}
+
+impl RustlsBackend {
+    /// A backend of these settings.
+    ///
+    /// # Errors
+    /// [`BackendError::Randomness`] for want of random bytes; [`BackendError::Provider`] if the library was built without
+    /// what it needs.
+    pub fn new(settings: RustlsSettings) -> Result<Self, BackendError> {
+        let sessions = SessionStore::new(settings.session_keys);
+        Self::with_sessions(settings, sessions)
+    }
+
+    fn with_sessions(settings: RustlsSettings, sessions: SessionStore) -> Result<Self, BackendError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(settings.clock.clone()));
+        let identity = Arc::new(IdentitySlot::default());
+        identity.set(settings.identity.as_ref());
+        let server = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
+            .with_protocol_versions(versions(settings.min_version))
+            .map_err(provider_error)?;
+        let algorithms = provider.signature_verification_algorithms;
+        let server = match settings.ask_client_certificate {
+            true => server.with_client_cert_verifier(Arc::new(DangerAnyClient { algorithms })),
+            false => server.with_no_client_auth(),
+        };
+        let mut server = server.with_cert_resolver(Arc::clone(&identity) as _);
+        server.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| BackendError::Randomness)?;
+        let client = |lowest| {
+            ClientConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
+                .with_protocol_versions(versions(lowest))
+                .map_err(provider_error)
+        };
+        Ok(Self {
+            client_tls12: client(TlsVersion::Tls1_2)?,
+            client_tls13: client(TlsVersion::Tls1_3)?,
+            server: TlsAcceptor::from(Arc::new(server)),
+            algorithms,
+            identity,
+            anchors: RwLock::new(settings.anchors),
+            sessions,
+            session_lifetime: settings.session_lifetime,
+            clock: settings.clock,
+        })
+    }
+
+    /// Shows another certificate from the next handshake on.
+    pub fn set_identity(&self, identity: &ServerIdentity) {
+        self.identity.set(Some(identity));
+    }
+
+    /// Trusts other anchors from the next handshake on, and forgets every ticket.
+    pub fn set_anchors(&self, anchors: Arc<TrustAnchors>) {
+        *self.anchors.write().unwrap_or_else(PoisonError::into_inner) = anchors;
+        self.sessions.clear();
+    }
+
+    /// The configuration, verifier and tickets of `key`; made once, when the key is first met.
+    fn wire(&self, key: &WireKey) -> Arc<WireTls> {
+        self.sessions.wire(key, || {
+            let tickets = Arc::new(TicketStore::new(self.clock.clone()));
+            let verifier = Arc::new(WireVerifier {
+                demand: key.demand.clone(),
+                anchors: Arc::clone(&self.anchors.read().unwrap_or_else(PoisonError::into_inner)),
+                algorithms: self.algorithms,
+                session_lifetime: self.session_lifetime,
+                tickets: Arc::clone(&tickets),
+                judged: Mutex::default(),
+            });
+            let builder = if key.demand.min_version > TlsVersion::Tls1_2 { &self.client_tls13 } else { &self.client_tls12 };
+            // "Dangerous" because a verifier of one's own may check nothing. This one checks all there is.
+            let dangerous = builder.clone().dangerous();
+            let mut config = dangerous.with_custom_certificate_verifier(Arc::clone(&verifier) as _).with_no_client_auth();
+            config.resumption = Resumption::store(tickets);
+            Arc::new(WireTls { connector: TlsConnector::from(Arc::new(config)), verifier })
+        })
+    }
+}
+
+impl TlsBackend for RustlsBackend {
+    type ClientStream = RustlsStream;
+    type ServerStream = RustlsStream;
+
+    async fn connect(&self, tcp: TcpStream, key: &WireKey) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
+        let wire = self.wire(key);
+        let name = server_name(key);
+        let stream = wire.connector.connect(name, tcp).await.map_err(|error| handshake_error(&error))?;
+        let connection = stream.get_ref().1;
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let judged = wire.verifier.judged(chain, self.clock.now());
+        // A resumed session comes without a call to the verifier: what it would refuse is refused here too.
+        if let Some(unsatisfied) = wire.verifier.refusal(&judged) {
+            return Err(HandshakeError::Unverified { verdict: unsatisfied.0 });
+        }
+        let facts = facts(connection)?;
+        Ok(ClientHandshake { facts, chain: judged.chain, verdict: judged.verdict, stream: RustlsStream::new(stream.into()) })
+    }
+
+    async fn accept(&self, tcp: TcpStream) -> Result<ServerHandshake<RustlsStream>, HandshakeError> {
+        if !self.can_accept() {
+            return Err(HandshakeError::NoIdentity);
+        }
+        let stream = self.server.accept(tcp).await.map_err(|error| handshake_error(&error))?;
+        let connection = stream.get_ref().1;
+        let chain = connection.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
+        let facts = facts(connection)?;
+        Ok(ServerHandshake { facts, chain, stream: RustlsStream::new(stream.into()) })
+    }
+
+    fn can_accept(&self) -> bool {
+        self.identity.current().is_some()
+    }
+
+    fn invalidate(&self, generation: u64) {
+        self.sessions.invalidate(generation);
+    }
+}
+
+impl BackendError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        Blame::Us
+    }
+
+    /// Whether it may work again by itself.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Randomness => Retry::Later,
+            Self::Provider { .. } => Retry::Never,
+        }
+    }
+}
+
+impl fmt::Debug for RustlsBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RustlsBackend").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}
+
+impl IdentitySlot {
+    fn set(&self, identity: Option<&ServerIdentity>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity.map(|identity| Arc::clone(&identity.0));
+    }
+
+    fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ResolvesServerCert for IdentitySlot {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current()
+    }
+}
+
+impl TimeProvider for RustlsClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        u64::try_from(self.0.now().0).ok().map(|millis| UnixTime::since_unix_epoch(Duration::from_millis(millis)))
+    }
+}
+
+fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    if lowest > TlsVersion::Tls1_2 { TLS13_ONLY } else { TLS12_TOO }
+}
+
+fn provider_error(error: rustls::Error) -> BackendError {
+    BackendError::Provider { detail: error.to_string().into() }
+}
+
+/// The name for SNI. An address is never sent, and a name that TLS cannot carry (an underscore at its end) is left out.
+fn server_name(key: &WireKey) -> ServerName<'static> {
+    let name = key.server_name.as_ref().and_then(|name| ServerName::try_from(name.as_str().to_owned()).ok());
+    name.unwrap_or_else(|| ServerName::from(key.address.ip()))
+}
+
+fn facts(connection: &CommonState) -> Result<TlsFacts, HandshakeError> {
+    let missing = |what: &str| HandshakeError::Protocol { detail: format!("no {what} was negotiated").into() };
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls1_2,
+        Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls1_3,
+        _ => return Err(missing("version")),
+    };
+    let suite = connection.negotiated_cipher_suite().ok_or_else(|| missing("cipher suite"))?.suite();
+    let group = connection.negotiated_key_exchange_group().map(|group| KexGroup(u16::from(group.name())));
+    let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    Ok(TlsFacts::new(version, CipherSuite(u16::from(suite)), group, resumed))
+}
+
+/// Default of [`RustlsSettings::session_keys`]: some 10 KiB each at the very most.
+pub const SESSION_KEYS: usize = 1024;
+
+/// Default of [`RustlsSettings::session_lifetime`]: an hour.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(3600);
+
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
+static TLS12_TOO: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+#[cfg(test)]
+mod tests;

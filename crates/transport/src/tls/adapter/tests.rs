@@ -1,0 +1,254 @@
+//! Handshakes of two backends over loopback.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use sealpost_types::{Domain, HostClause, HostDemand, TlsRequirement, UnixMillis};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+
+struct Pki {
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self { ca: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
+    }
+
+    fn anchors(&self) -> Arc<TrustAnchors> {
+        Arc::new(TrustAnchors::from_der([self.ca.der()]))
+    }
+
+    fn identity(&self, name: &str) -> ServerIdentity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.ca).unwrap();
+        let chain = certificate.pem() + &self.ca.pem();
+        ServerIdentity::from_pem((Path::new("cert"), chain.as_bytes()), (Path::new("key"), key.serialize_pem().as_bytes())).unwrap()
+    }
+}
+
+fn server(pki: &Pki, name: &str) -> RustlsSettings {
+    RustlsSettings { identity: Some(pki.identity(name)), ..RustlsSettings::new(Arc::new(TrustAnchors::default())) }
+}
+
+fn key(address: SocketAddr, name: &str, clauses: Vec<HostClause>) -> WireKey {
+    WireKey::new(address, Some(Domain::parse(name).unwrap()), HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2))
+}
+
+fn verify(name: &str) -> Vec<HostClause> {
+    vec![HostClause::Chain, HostClause::Identity(vec![name.parse().unwrap()])]
+}
+
+/// Accepts forever; each client is sent one octet, so that TLS 1.3 tickets arrive before it.
+async fn accept_all(backend: RustlsBackend) -> (SocketAddr, Arc<RustlsBackend>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = Arc::new(backend);
+    let shared = Arc::clone(&backend);
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let backend = Arc::clone(&shared);
+            tokio::spawn(async move {
+                if let Ok(mut shaken) = backend.accept(tcp).await {
+                    let _ = shaken.stream.write_all(b"!").await;
+                    let _ = shaken.stream.flush().await;
+                    let _ = shaken.stream.read_u8().await;
+                }
+            });
+        }
+    });
+    (address, backend)
+}
+
+async fn shake(client: &RustlsBackend, key: &WireKey) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
+    let tcp = TcpStream::connect(key.address).await.unwrap();
+    let mut shaken = client.connect(tcp, key).await?;
+    assert_eq!(shaken.stream.read_u8().await.unwrap(), b'!');
+    Ok(shaken)
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_for_its_own_key_only() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    let anything = key(address, "mx.example", vec![]);
+    let right = key(address, "mx.example", verify("mx.example"));
+    assert!(!shake(&client, &anything).await.unwrap().facts.resumed);
+    assert!(shake(&client, &anything).await.unwrap().facts.resumed);
+    let first = shake(&client, &right).await.unwrap();
+    assert!(!first.facts.resumed, "another demand, another ticket");
+    let again = shake(&client, &right).await.unwrap();
+    assert!(again.facts.resumed);
+    assert!(Arc::ptr_eq(&first.verdict, &again.verdict), "a resumed session has the verdict of the first handshake");
+    assert_eq!(first.chain, again.chain);
+    let wrong = key(address, "mx.example", verify("other.example"));
+    assert!(matches!(shake(&client, &wrong).await, Err(HandshakeError::Unverified { .. })));
+}
+
+/// The negative control of the test above: keyed by host, a demand that nobody checked counts as satisfied.
+#[tokio::test]
+async fn control_keyed_by_host_alone_a_wrong_name_gets_in() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let by_host = SessionStore::keyed_by(8, |key| WireKey::new(key.address, key.server_name.clone(), HostDemand::default()));
+    let client = RustlsBackend::with_sessions(RustlsSettings::new(pki.anchors()), by_host).unwrap();
+    shake(&client, &key(address, "mx.example", vec![])).await.unwrap();
+    let wrong = shake(&client, &key(address, "mx.example", verify("other.example"))).await.unwrap();
+    assert!(wrong.facts.resumed && wrong.verdict.matched_name.is_none());
+}
+
+#[tokio::test]
+async fn tls12_sessions_are_resumed_too() {
+    let pki = Pki::new();
+    let settings = server(&pki, "mx.example");
+    let mut backend = RustlsBackend::new(settings).unwrap();
+    // A server of TLS 1.2 alone, which no setting makes.
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&backend.identity) as _);
+    config.ticketer = aws_lc_rs::Ticketer::new().unwrap();
+    backend.server = TlsAcceptor::from(Arc::new(config));
+    let (address, _server) = accept_all(backend).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    let right = key(address, "mx.example", verify("mx.example"));
+    let first = shake(&client, &right).await.unwrap();
+    assert_eq!((first.facts.version, first.facts.resumed), (TlsVersion::Tls1_2, false));
+    let again = shake(&client, &right).await.unwrap();
+    assert_eq!((again.facts.resumed, again.facts.group), (true, None));
+    assert!(Arc::ptr_eq(&first.verdict, &again.verdict));
+
+    let mut newer = right.clone();
+    newer.demand.min_version = TlsVersion::Tls1_3;
+    let refused = shake(&client, &newer).await.unwrap_err();
+    assert!(matches!(refused, HandshakeError::Alert { .. } | HandshakeError::Protocol { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_server_holds_to_its_lowest_version() {
+    let pki = Pki::new();
+    let settings = RustlsSettings { min_version: TlsVersion::Tls1_3, ..server(&pki, "mx.example") };
+    let backend = RustlsBackend::new(settings).unwrap();
+    let (address, _server) = accept_all(backend).await;
+    let mut client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    let right = key(address, "mx.example", verify("mx.example"));
+    let facts = shake(&client, &right).await.unwrap().facts;
+    assert_eq!((facts.version, facts.group.map(|group| group.to_string())), (TlsVersion::Tls1_3, Some("X25519MLKEM768".to_owned())));
+    client.sessions.clear();
+    client.client_tls12 =
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_protocol_versions(&[&TLS12]).unwrap();
+    let error = shake(&client, &right).await.unwrap_err();
+    assert!(matches!(&error, HandshakeError::Alert { alert } if alert.as_str() == "protocol_version"), "{error:?}");
+}
+
+#[tokio::test]
+async fn tickets_end_with_the_certificate_and_with_the_generation() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let offset = Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let shift = Arc::clone(&offset);
+    let system = WallClock::system();
+    let clock = WallClock::from_fn(move || UnixMillis(system.now().0 + shift.load(std::sync::atomic::Ordering::Relaxed)));
+    let settings = RustlsSettings { clock, session_lifetime: Duration::from_secs(60), ..RustlsSettings::new(pki.anchors()) };
+    let client = RustlsBackend::new(settings).unwrap();
+    let right = key(address, "mx.example", verify("mx.example"));
+    shake(&client, &right).await.unwrap();
+    assert!(shake(&client, &right).await.unwrap().facts.resumed);
+    offset.store(61_000, std::sync::atomic::Ordering::Relaxed);
+    assert!(!shake(&client, &right).await.unwrap().facts.resumed, "the certificate is judged anew after the lifetime");
+    assert!(shake(&client, &right).await.unwrap().facts.resumed);
+    client.invalidate(1);
+    assert!(!shake(&client, &right).await.unwrap().facts.resumed, "another generation of the policy");
+    assert!(shake(&client, &right).await.unwrap().facts.resumed);
+    client.invalidate(1);
+    assert!(shake(&client, &right).await.unwrap().facts.resumed, "the same generation changes nothing");
+    client.set_anchors(Arc::new(TrustAnchors::default()));
+    assert!(matches!(shake(&client, &right).await, Err(HandshakeError::Unverified { .. })), "no ticket outlives its anchor");
+}
+
+#[test]
+fn a_certificate_that_ends_ends_its_tickets() {
+    let now = UnixMillis(1_000_000);
+    let mut verdict = sealpost_cert::verify_server(&[], &HostDemand::default(), &TrustAnchors::default(), now);
+    assert_eq!(verifier::valid_until(&verdict, now), UnixMillis(i64::MAX));
+    verdict.valid_until = Some(UnixMillis(1_500_000));
+    assert_eq!(verifier::valid_until(&verdict, now), UnixMillis(1_500_000));
+}
+
+#[tokio::test]
+async fn the_store_is_bounded_and_drops_what_was_used_longest_ago() {
+    let settings = RustlsSettings { session_keys: 2, ..RustlsSettings::new(Arc::new(TrustAnchors::default())) };
+    let client = RustlsBackend::new(settings).unwrap();
+    let at = |port| key(SocketAddr::from(([127, 0, 0, 1], port)), "mx.example", vec![]);
+    let first = client.wire(&at(1));
+    client.wire(&at(2));
+    assert!(Arc::ptr_eq(&first, &client.wire(&at(1))));
+    client.wire(&at(3));
+    assert_eq!(client.sessions.len(), 2);
+    assert!(Arc::ptr_eq(&first, &client.wire(&at(1))), "1 was used after 2");
+}
+
+#[tokio::test]
+async fn the_certificate_can_be_exchanged_while_serving() {
+    let pki = Pki::new();
+    let (address, backend) = accept_all(RustlsBackend::new(server(&pki, "old.example")).unwrap()).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    shake(&client, &key(address, "mx.example", verify("old.example"))).await.unwrap();
+    let new = key(address, "mx.example", verify("new.example"));
+    assert!(shake(&client, &new).await.is_err());
+    backend.set_identity(&pki.identity("new.example"));
+    shake(&client, &new).await.unwrap();
+}
+
+#[tokio::test]
+async fn clients_show_their_certificate_only_when_asked() {
+    let pki = Pki::new();
+    let key_pair = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["client.example".to_owned()]).unwrap().signed_by(&key_pair, &pki.ca).unwrap();
+    for ask in [false, true] {
+        let settings = RustlsSettings { ask_client_certificate: ask, ..server(&pki, "mx.example") };
+        let backend = RustlsBackend::new(settings).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(pki.ca.der().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_auth_cert(
+                vec![certificate.der().clone()],
+                rustls::pki_types::PrivateKeyDer::try_from(key_pair.serialize_der()).unwrap(),
+            )
+            .unwrap();
+        let connect = async {
+            let tcp = TcpStream::connect(address).await.unwrap();
+            TlsConnector::from(Arc::new(config)).connect("mx.example".try_into().unwrap(), tcp).await.unwrap()
+        };
+        let accept = async { backend.accept(listener.accept().await.unwrap().0).await.unwrap() };
+        let (_client, shaken) = tokio::join!(connect, accept);
+        let expected: Vec<Vec<u8>> = if ask { vec![certificate.der().to_vec()] } else { vec![] };
+        assert_eq!(shaken.chain, expected);
+    }
+}
+
+#[tokio::test]
+async fn without_a_certificate_nothing_is_accepted() {
+    let backend = RustlsBackend::new(RustlsSettings::new(Arc::new(TrustAnchors::default()))).unwrap();
+    assert!(!backend.can_accept());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let error = backend.accept(listener.accept().await.unwrap().0).await.unwrap_err();
+    assert!(matches!(error, HandshakeError::NoIdentity));
+}
