@@ -1,1 +1,60 @@
-//! Which TLS level holds for a mail, and why.
+//! Which TLS level holds for a mail on each hop, and why: facts in, a decision with its trace out.
+//!
+//! It opens no socket or file and reads no clock; it verifies no certificate and finds no host. What it decides, others
+//! must enforce.
+//!
+//! ```
+//! use sealpost_policy::{DeliverFacts, Policy};
+//! use sealpost_types::{ForwardPath, Mailbox, ReversePath};
+//!
+//! let policy = Policy::parse("policy.toml", r#"
+//! [[partner]]
+//! name = "Bank"
+//! domains = "bank.example"
+//! deliver = "require"
+//! "#)?;
+//! let from = ReversePath::from(Mailbox::parse("ann@shop.example")?);
+//! let to = ForwardPath::from(Mailbox::parse("bob@mail.bank.example")?);
+//! let (decision, trace) = policy.explain_deliver(&DeliverFacts::new(&from, &to, true));
+//! assert!(decision.demand.is_mandatory());
+//! assert_eq!(trace.short(), "require: partner \"Bank\" (policy.toml:2) raised tls to mandatory");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```text
+//! policy.toml -> Policy --+-- decide_receive(client, TLS, sender, recipient) -> accept, or the reply that refuses
+//!                         +-- decide_deliver(sender, recipient, came over TLS) -> demand, fate
+//!                         +-- decide_host(that, next hop, host, address) -> demand with names, key of the connection
+//! ```
+//!
+//! # Limits
+//! 2^31 - 1 entries of a kind. A decision without a trace allocates only where sources differ so that their join is new, or
+//! where mail is refused.
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
+
+mod asked;
+mod compile;
+mod decide;
+mod demand;
+mod document;
+mod facts;
+mod host;
+mod pattern;
+mod scope;
+mod table;
+mod trace;
+
+pub use asked::Asked;
+pub use compile::Policy;
+pub use decide::{DeliverDecision, REFUSAL_TEXT_OCTETS, ReceiveDecision, ReceiveVerdict, Refusal, RefusalReason};
+pub use demand::{covers, join};
+pub use document::{PolicyError, PolicyErrors, Problem};
+pub use facts::{DeliverFacts, HostFacts, ReceiveFacts};
+pub use host::HostDecision;
+pub use pattern::{Pattern, PatternError};
+pub use trace::{Axes, Axis, Party, Place, Question, Source, SourceKind, Step, Trace};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,248 @@
+//! A trace as text, as one line, and serialised.
+
+use std::fmt::{self, Write as _};
+
+use sealpost_types::{Clause, Demand, NameMatch, OnExpiry, TlsRequirement};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::{Axes, Axis, Party, Place, Question, Source, Step, Trace};
+use crate::asked::{Span, expiry_word, match_word, version_word};
+
+impl Trace {
+    /// One line for a history: the level, and each source that settled something, `;` between them.
+    ///
+    /// What is built in is named only if it settled everything.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let mut text = format!("{}: ", self.level);
+        let mut any = false;
+        for step in self.steps.iter().filter(|step| !step.decided.is_empty() && step.source.place().is_some()) {
+            let separator = if any { "; " } else { "" };
+            let _ = write!(text, "{separator}{} {}", step.source, Effects { step, demand: &self.demand });
+            any = true;
+        }
+        if !any {
+            text.push_str("built-in default");
+        }
+        text
+    }
+}
+
+/// What came of a source, in words: `raised tls to mandatory, asked for chain and name`.
+struct Effects<'a> {
+    step: &'a Step,
+    demand: &'a Demand,
+}
+
+impl fmt::Display for Effects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Step { raised, decided, asked, .. } = self.step;
+        for (index, axis) in decided.iter().enumerate() {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            let verb = if raised.contains(axis) { "raised" } else { "set" };
+            match axis {
+                Axis::Tls => write!(f, "{verb} tls to {}", tls_word(self.demand.tls))?,
+                Axis::Certificate => f.write_str("asked for chain and name")?,
+                Axis::MinVersion => write!(f, "{verb} min_version to {}", version_word(self.demand.min_version))?,
+                Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
+                Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,
+            }
+        }
+        if decided.is_empty() { f.write_str("no effect") } else { Ok(()) }
+    }
+}
+
+/// A block of text: the question with the level, what is asked in all, and a line for each source.
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.question, self.level)?;
+        write!(f, "  asked in all: {}", Words(&self.demand))?;
+        if let Some(fate) = self.fate {
+            let end = if fate.on_expiry == OnExpiry::Delete { "deletion" } else { "a bounce" };
+            write!(f, "; tried for {}, then {end}", Span(fate.lifetime))?;
+        }
+        for step in &self.steps {
+            write!(f, "\n  {}", step.source)?;
+            match (step.party.as_str(), &step.pattern) {
+                (Some(party), Some(pattern)) => write!(f, ", {party} matches {pattern}")?,
+                (Some(party), None) => write!(f, ", {party}")?,
+                (None, _) => {}
+            }
+            write!(f, ": asks {} -> {}", step.asked, Effects { step, demand: &self.demand })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} from <{}>", self.hop, self.reverse_path)?;
+        if let Some(to) = &self.forward_path {
+            write!(f, " to <{to}>")?;
+        }
+        match (self.client, self.tls) {
+            (Some(client), Some(version)) => write!(f, ", client {client} over {version}"),
+            (Some(client), None) => write!(f, ", client {client} in clear"),
+            (None, _) if self.secure => f.write_str(", received over TLS"),
+            (None, _) => f.write_str(", received in clear"),
+        }
+    }
+}
+
+/// A demand in words.
+struct Words<'a>(&'a Demand);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS {}", tls_word(self.0.tls))?;
+        if self.0.tls != TlsRequirement::Never {
+            write!(f, ", {} or later", self.0.min_version)?;
+        }
+        self.0.clauses.iter().try_for_each(|clause| write!(f, ", {}", clause_words(clause)))
+    }
+}
+
+fn clause_words(clause: &Clause) -> String {
+    match clause {
+        Clause::Chain => "a chain to a trust anchor".to_owned(),
+        Clause::Identity(rule) => {
+            let mut text = match rule.matching {
+                NameMatch::Mx => "a name of the domain or of its MX host".to_owned(),
+                _ => "a name of the domain".to_owned(),
+            };
+            for name in &rule.names {
+                let _ = write!(text, " or {name}");
+            }
+            text
+        }
+        _ => "a further proof".to_owned(),
+    }
+}
+
+fn tls_word(tls: TlsRequirement) -> &'static str {
+    match tls {
+        TlsRequirement::Never => "never",
+        TlsRequirement::Opportunistic => "opportunistic",
+        TlsRequirement::Mandatory => "mandatory",
+    }
+}
+
+impl Axis {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::MinVersion => "min_version",
+            Self::Lifetime => "lifetime",
+            Self::OnExpiry => "on_expiry",
+        }
+    }
+}
+
+impl Party {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Sender => Some("sender"),
+            Self::Recipient => Some("recipient"),
+            Self::Nobody => None,
+        }
+    }
+}
+
+impl Serialize for Trace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut trace = serializer.serialize_struct("Trace", 6)?;
+        trace.serialize_field("question", &self.question)?;
+        trace.serialize_field("level", self.level.as_str())?;
+        trace.serialize_field("demand", &Serial(&*self.demand))?;
+        match &self.fate {
+            Some(fate) => {
+                trace.serialize_field("lifetime", &Span(fate.lifetime).to_string())?;
+                trace.serialize_field("on_expiry", expiry_word(fate.on_expiry))?;
+            }
+            None => {
+                trace.skip_field("lifetime")?;
+                trace.skip_field("on_expiry")?;
+            }
+        }
+        trace.serialize_field("sources", &self.steps)?;
+        trace.end()
+    }
+}
+
+impl Serialize for Question {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut question = serializer.serialize_struct("Question", 6)?;
+        question.serialize_field("hop", &self.hop.to_string())?;
+        question.serialize_field("client", &self.client)?;
+        question.serialize_field("from", &self.reverse_path.to_string())?;
+        question.serialize_field("to", &self.forward_path.as_ref().map(ToString::to_string))?;
+        question.serialize_field("tls", &self.tls.map(version_word))?;
+        question.serialize_field("secure", &self.secure)?;
+        question.end()
+    }
+}
+
+impl Serialize for Step {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut step = serializer.serialize_struct("Step", 6)?;
+        step.serialize_field("source", &self.source)?;
+        step.serialize_field("party", &self.party.as_str())?;
+        step.serialize_field("pattern", &self.pattern.as_ref().map(ToString::to_string))?;
+        step.serialize_field("asked", &*self.asked)?;
+        step.serialize_field("raised", &self.raised)?;
+        step.serialize_field("decided", &self.decided)?;
+        step.end()
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut source = serializer.serialize_struct("Source", 4)?;
+        source.serialize_field("kind", self.kind().as_str())?;
+        source.serialize_field("name", &self.name())?;
+        source.serialize_field("file", &self.place().map(|Place { file, .. }| &**file))?;
+        source.serialize_field("line", &self.place().map(|place| place.line))?;
+        source.end()
+    }
+}
+
+impl Serialize for Axes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Axis::as_str))
+    }
+}
+
+/// A demand in the words of the file.
+struct Serial<'a, T>(&'a T);
+
+impl Serialize for Serial<'_, Demand> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut demand = serializer.serialize_struct("Demand", 3)?;
+        demand.serialize_field("tls", tls_word(self.0.tls))?;
+        demand.serialize_field("min_version", version_word(self.0.min_version))?;
+        demand.serialize_field("clauses", &self.0.clauses.iter().map(Serial).collect::<Vec<_>>())?;
+        demand.end()
+    }
+}
+
+impl Serialize for Serial<'_, Clause> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, rule) = match self.0 {
+            Clause::Chain => ("chain", None),
+            Clause::Identity(rule) => ("identity", Some(rule)),
+            _ => ("other", None),
+        };
+        let mut clause = serializer.serialize_struct("Clause", 3)?;
+        clause.serialize_field("kind", kind)?;
+        if let Some(rule) = rule {
+            clause.serialize_field("match", match_word(rule.matching))?;
+            clause.serialize_field("names", &rule.names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        }
+        clause.end()
+    }
+}
