@@ -1,0 +1,141 @@
+//! Trust anchors: the certificates in which a chain may end.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor};
+use sealpost_types::UnixMillis;
+
+use crate::certificate::Certificate;
+use crate::finding::{Malformed, Position};
+use crate::pem::{PemError, certificates_from_pem};
+
+/// The certificates in which a chain may end. Cloning is cheap: the content is shared.
+///
+/// A certificate that is no use as an anchor is left out and listed under [`problems`](Self::problems): one broken
+/// certificate in a system's bundle must not stop all mail.
+///
+/// # Example
+/// ```
+/// # use sealpost_cert::{Malformed, TrustAnchors};
+/// let anchors = TrustAnchors::from_der([b"not a certificate"]);
+/// assert!(anchors.is_empty());
+/// assert_eq!(anchors.problems()[0].problem, Malformed::Der);
+/// ```
+#[derive(Clone, Default)]
+pub struct TrustAnchors(Arc<Loaded>);
+
+/// A certificate that cannot be a trust anchor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("certificate {number} cannot be a trust anchor: {problem}")]
+#[non_exhaustive]
+pub struct AnchorProblem {
+    /// Which one, counted from 1.
+    pub number: usize,
+    /// What is wrong with it.
+    pub problem: Malformed,
+}
+
+/// What is remembered of an anchor beside what the path validation needs.
+pub(crate) struct Anchor {
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) subject: String,
+    /// The DER of its subject, as it stands as issuer in certificates.
+    pub(crate) raw_subject: Vec<u8>,
+    pub(crate) not_before: UnixMillis,
+    pub(crate) not_after: UnixMillis,
+}
+
+#[derive(Default)]
+struct Loaded {
+    /// The same length and order as `anchors`.
+    trusted: Vec<TrustAnchor<'static>>,
+    anchors: Vec<Anchor>,
+    problems: Vec<AnchorProblem>,
+}
+
+impl TrustAnchors {
+    /// The anchors that these DER certificates make.
+    pub fn from_der<I>(certificates: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+    {
+        let mut loaded = Loaded::default();
+        for (index, certificate) in certificates.into_iter().enumerate() {
+            match anchor(certificate.as_ref()) {
+                Ok((trusted, anchor)) => {
+                    loaded.trusted.push(trusted);
+                    loaded.anchors.push(anchor);
+                }
+                Err(problem) => loaded.problems.push(AnchorProblem { number: index + 1, problem }),
+            }
+        }
+        Self(Arc::new(loaded))
+    }
+
+    /// The anchors in a PEM file or bundle.
+    ///
+    /// # Errors
+    /// A [`PemError`] where the file is not PEM, or has no certificate in it.
+    pub fn from_pem(file: &[u8]) -> Result<Self, PemError> {
+        certificates_from_pem(file).map(Self::from_der)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.anchors.len()
+    }
+
+    /// Whether there are none, so that no chain can be trusted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.anchors.is_empty()
+    }
+
+    /// The certificates that were left out, in order.
+    #[must_use]
+    pub fn problems(&self) -> &[AnchorProblem] {
+        &self.0.problems
+    }
+
+    pub(crate) fn trusted(&self) -> &[TrustAnchor<'static>] {
+        &self.0.trusted
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Anchor> {
+        self.0.anchors.iter()
+    }
+
+    /// What is remembered of an anchor that the path validation arrived at.
+    pub(crate) fn find(&self, trusted: &TrustAnchor<'_>) -> Option<&Anchor> {
+        let same = |other: &TrustAnchor<'_>| {
+            other.subject == trusted.subject
+                && other.subject_public_key_info == trusted.subject_public_key_info
+                && other.name_constraints == trusted.name_constraints
+        };
+        self.0.trusted.iter().zip(&self.0.anchors).filter(|(other, _)| same(other)).map(|(_, anchor)| anchor).max_by_key(|a| a.not_after)
+    }
+}
+
+impl fmt::Debug for TrustAnchors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TrustAnchors({})", self.len())
+    }
+}
+
+fn anchor(octets: &[u8]) -> Result<(TrustAnchor<'static>, Anchor), Malformed> {
+    let der = CertificateDer::from(octets.to_vec());
+    let certificate = Certificate::parse(octets, Position::Anchor)?;
+    let trusted =
+        webpki::anchor_from_trusted_cert(&der).map_err(|error| crate::path::malformed(&error).unwrap_or(Malformed::Der))?.to_owned();
+    let anchor = Anchor {
+        subject: certificate.subject(),
+        raw_subject: certificate.x509.subject().as_raw().to_vec(),
+        not_before: certificate.not_before(),
+        not_after: certificate.not_after(),
+        der,
+    };
+    Ok((trusted, anchor))
+}
