@@ -1,1 +1,52 @@
-//! History of each message, and delivery status notifications.
+//! What happened to each message: the history, and the notifications that senders get.
+//!
+//! [`History`] keeps an [`Event`] for everything that happens to a message, with the [`Proof`] of the connection, in a
+//! database of its own, off the path of the mail. Entries are read back with a [`Filter`], also by another process
+//! ([`HistoryReader`]), and shown as text in several languages or as JSON lines. [`Dsn`] writes the message by which a
+//! sender learns that mail was given up or is late.
+//!
+//! It decides nothing: whether a notification is due, and what is recorded, is the caller's part. It sends nothing, and
+//! deletes no old entries yet.
+//!
+//! # Example
+//! ```
+//! use sealpost_report::{Clock, Event, EventKind, Filter, History, Lang, TextStyle};
+//! use sealpost_types::{Hop, UnixMillis};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let history = History::open(directory.path())?;
+//! history.record(Event::new(UnixMillis(0), EventKind::CheckTls, Hop::Deliver).because("the server offers no STARTTLS"));
+//! history.flush().await?;
+//! let rows = history.query(&Filter::default()).await?;
+//! let text = rows[0].event.to_text(TextStyle::new(Lang::De, Clock::Utc));
+//! assert!(text.starts_with("1970-01-01T00:00:00.000Z  Verarbeitung läuft: TLS prüfen (bei der Zustellung)\n"));
+//! # history.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Limits
+//! [`WAITING_EVENTS`] wait to be written, for [`BATCH_WAIT`] or until there are [`BATCH_EVENTS`]; a notification gives
+//! back [`RETURNED_OCTETS`] of a message, or [`RETURNED_HEADER_OCTETS`] of its header.
+
+mod dsn;
+mod error;
+mod event;
+mod history;
+mod messages;
+mod proof;
+mod render;
+mod time;
+
+pub use dsn::{Action, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS, RETURNED_OCTETS, Returned, may_notify};
+pub use error::{EventBytesError, HistoryError};
+pub use event::{Decided, Event, EventKind, EventResult, UnknownWord};
+pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, Row, WAITING_EVENTS};
+pub use messages::{Lang, UnknownLang};
+pub use proof::Proof;
+pub use render::TextStyle;
+pub use time::Clock;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

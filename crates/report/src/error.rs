@@ -1,0 +1,88 @@
+//! What can go wrong with a history.
+
+use std::io;
+
+use sealpost_store::{OpenError, ReadError, WriteError};
+use sealpost_types::{Blame, Retry};
+
+/// Why bytes are no [`Event`](crate::Event).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventBytesError {
+    /// There are none.
+    #[error("a history entry cannot be empty")]
+    Empty,
+    /// The first octet names a version that this program does not know.
+    #[error("the history entry has version {found}; this program knows up to {newest}")]
+    Version {
+        /// The octet.
+        found: u8,
+        /// The newest version known.
+        newest: u8,
+    },
+    /// What follows does not read as an entry.
+    #[error("the history entry cannot be read from octet {offset} on")]
+    Content {
+        /// Where, in octets behind the version.
+        offset: usize,
+    },
+}
+
+impl EventBytesError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        Blame::Us
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::Never
+    }
+}
+
+/// Why a history could not be opened, written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// It could not be opened.
+    #[error("the history cannot be opened: {0}")]
+    Open(#[from] OpenError),
+    /// The thread that writes it could not be started.
+    #[error("the history's thread cannot be started: {kind}")]
+    Thread {
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+    /// It could not be written.
+    #[error("the history cannot be written: {0}")]
+    Write(#[from] WriteError),
+    /// It could not be read.
+    #[error("the history cannot be read: {0}")]
+    Read(#[from] ReadError),
+}
+
+impl HistoryError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Open(error) => error.blame(),
+            Self::Thread { .. } => Blame::Us,
+            Self::Write(error) => error.blame(),
+            Self::Read(error) => error.blame(),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Open(error) => error.retry(),
+            Self::Thread { .. } => Retry::Later,
+            Self::Write(error) => error.retry(),
+            Self::Read(error) => error.retry(),
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! What happened to a message, as one entry of the history.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sealpost_types::{Domain, ForwardPath, Hop, Octets, ReversePath, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use crate::{EventBytesError, Proof};
+
+/// What kind of thing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A message was accepted: it is durable, and its client was told so.
+    Received,
+    /// A client was told no.
+    Refused,
+    /// A try at one host failed.
+    Attempt,
+    /// All hosts failed for now; it is tried again.
+    Deferred,
+    /// TLS could not be had as demanded: "Processing: Check TLS".
+    CheckTls,
+    /// It was given up, and the sender was told.
+    Bounced,
+    /// It was given up and deleted, because TLS could not be had.
+    DeletedByTlsPolicy,
+    /// A host took it.
+    Delivered,
+    /// Its lifetime is over.
+    Expired,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(clippy::exhaustive_enums, reason = "it worked, it may work later, or it never will")]
+pub enum EventResult {
+    /// It worked.
+    Success,
+    /// Not now.
+    Transient,
+    /// Not ever.
+    Permanent,
+}
+
+/// A word that is no [`EventKind`] or [`EventResult`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown word {found:?}; one of {} is meant", known.join(", "))]
+#[non_exhaustive]
+pub struct UnknownWord {
+    /// The word.
+    pub found: String,
+    /// The words that there are.
+    pub known: Vec<&'static str>,
+}
+
+/// Which level was in force, which setting demanded it, and the policy's own account of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Decided {
+    /// The level or demand, in the words of the policy.
+    pub level: String,
+    /// Where it is written: file and line, or the name of the default.
+    pub source: String,
+    /// The trace in its short form.
+    pub trace: Arc<str>,
+}
+
+/// One entry of the history.
+///
+/// Only [`at`](Self::at), [`kind`](Self::kind), [`hop`](Self::hop) and [`result`](Self::result) are always known;
+/// everything else is filled in as far as the case has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When it happened.
+    pub at: UnixMillis,
+    /// What happened.
+    pub kind: EventKind,
+    /// On which hop.
+    pub hop: Hop,
+    /// How it ended.
+    pub result: EventResult,
+    /// The message's queue id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
+    /// Who sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<ReversePath>,
+    /// Whom it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<ForwardPath>,
+    /// Its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Octets>,
+    /// Where it goes next: the text of the destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
+    /// The other host: an MX, or what the client said in EHLO.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// How many attempts there were, this one included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt: Option<UnixMillis>,
+    /// Why, in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The other host's reply, all lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+    /// What was demanded, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
+    /// What the connection was like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Arc<Proof>>,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Received,
+        Self::Refused,
+        Self::Attempt,
+        Self::Deferred,
+        Self::CheckTls,
+        Self::Bounced,
+        Self::DeletedByTlsPolicy,
+        Self::Delivered,
+        Self::Expired,
+    ];
+
+    /// The word for it in filters and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Refused => "refused",
+            Self::Attempt => "attempt",
+            Self::Deferred => "deferred",
+            Self::CheckTls => "check-tls",
+            Self::Bounced => "bounced",
+            Self::DeletedByTlsPolicy => "deleted-by-tls-policy",
+            Self::Delivered => "delivered",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// How a thing of this kind ends where nothing else is said.
+    #[must_use]
+    pub fn usual_result(self) -> EventResult {
+        match self {
+            Self::Received | Self::Delivered => EventResult::Success,
+            Self::Attempt | Self::Deferred | Self::CheckTls => EventResult::Transient,
+            Self::Refused | Self::Bounced | Self::DeletedByTlsPolicy | Self::Expired => EventResult::Permanent,
+        }
+    }
+}
+
+impl EventResult {
+    /// Every result.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Transient, Self::Permanent];
+
+    /// The word for it in filters and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Transient => "transient",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
+impl Decided {
+    /// A decision of its parts.
+    #[must_use]
+    pub fn new(level: impl Into<String>, source: impl Into<String>, trace: impl Into<Arc<str>>) -> Self {
+        Self { level: level.into(), source: source.into(), trace: trace.into() }
+    }
+}
+
+impl Event {
+    /// An entry with nothing but its kind; the result is the kind's usual one.
+    #[must_use]
+    pub fn new(at: UnixMillis, kind: EventKind, hop: Hop) -> Self {
+        Self {
+            at,
+            kind,
+            hop,
+            result: kind.usual_result(),
+            queue_id: None,
+            sender: None,
+            recipient: None,
+            size: None,
+            next_hop: None,
+            host: None,
+            address: None,
+            attempts: None,
+            next_attempt: None,
+            reason: None,
+            reply: None,
+            decided: None,
+            proof: None,
+        }
+    }
+
+    /// The same entry about this message.
+    #[must_use]
+    pub fn of_message(mut self, queue_id: impl Into<String>, sender: ReversePath) -> Self {
+        self.queue_id = Some(queue_id.into());
+        self.sender = Some(sender);
+        self
+    }
+
+    /// The same entry about this recipient.
+    #[must_use]
+    pub fn for_recipient(mut self, recipient: ForwardPath) -> Self {
+        self.recipient = Some(recipient);
+        self
+    }
+
+    /// The same entry with another result than the kind's usual one.
+    #[must_use]
+    pub fn with_result(mut self, result: EventResult) -> Self {
+        self.result = result;
+        self
+    }
+
+    /// The same entry with its reason in plain words.
+    #[must_use]
+    pub fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The sender's and the recipient's domain, by which it is found.
+    #[must_use]
+    pub fn domains(&self) -> (Option<&Domain>, Option<&Domain>) {
+        (self.sender.as_ref().and_then(ReversePath::domain), self.recipient.as_ref().and_then(ForwardPath::domain))
+    }
+
+    /// The entry as bytes for a store that need not understand it, such as the queue's outbox.
+    ///
+    /// The first octet is a version number; [`from_bytes`](Self::from_bytes) reads every version there ever was.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        // Writing to a vector cannot fail, and no field of an event is of a kind that JSON lacks.
+        if serde_json::to_writer(&mut bytes, self).is_err() {
+            bytes.truncate(1);
+        }
+        bytes
+    }
+
+    /// The entry that [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// [`EventBytesError::Empty`], [`EventBytesError::Version`] for a first octet that no version has,
+    /// [`EventBytesError::Content`] for what does not read as an entry.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EventBytesError> {
+        match bytes.split_first() {
+            None => Err(EventBytesError::Empty),
+            Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|error| EventBytesError::Content { offset: error.column() }),
+            Some((&found, _)) => Err(EventBytesError::Version { found, newest: VERSION }),
+        }
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let known = || Self::ALL.map(Self::as_str).to_vec();
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownWord { found: text.to_owned(), known: known() })
+    }
+}
+
+impl FromStr for EventResult {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let known = || Self::ALL.map(Self::as_str).to_vec();
+        Self::ALL.into_iter().find(|result| result.as_str() == text).ok_or_else(|| UnknownWord { found: text.to_owned(), known: known() })
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for EventResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The version that [`Event::to_bytes`] writes.
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use sealpost_types::{CipherSuite, KexGroup, Mailbox, TlsFacts, TlsVersion};
+
+    use super::*;
+
+    /// An entry with every field filled in.
+    pub(crate) fn full_event() -> Event {
+        let facts = TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1302), Some(KexGroup(0x11ec)), false);
+        let mut proof = Proof::new(Some(facts), "verify with mx.bank.example", false);
+        proof.subject = Some("CN=mx.bank.example".into());
+        proof.spki_pin = Some("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into());
+        proof.validation_path = vec!["CN=mx.bank.example".into(), "CN=Test CA".into()];
+        proof.findings = vec!["certificate expired 3 days ago".into()];
+        let mut event = Event::new(UnixMillis(1_763_784_727_123), EventKind::CheckTls, Hop::Deliver)
+            .of_message("01JD8X0000000000000000000A", Mailbox::parse("alice@acme.example").unwrap().into())
+            .for_recipient(ForwardPath::Mailbox(Mailbox::parse("bob@bank.example").unwrap()))
+            .because("the certificate is not the one that is demanded");
+        event.size = Some(Octets(4096));
+        event.next_hop = Some("mx:bank.example".into());
+        event.host = Some("mx.bank.example".into());
+        event.address = Some("192.0.2.7:25".parse().unwrap());
+        event.attempts = Some(2);
+        event.next_attempt = Some(UnixMillis(1_763_785_027_123));
+        event.reply = Some("454 4.7.0 TLS not available\n454 4.7.0 try later".into());
+        event.decided = Some(Decided::new("verify", "policy.toml:12", "partner \"Bank\" says verify\ndefaults say opportunistic"));
+        event.proof = Some(Arc::new(proof));
+        event
+    }
+
+    #[test]
+    fn bytes_and_back() {
+        let full = full_event();
+        assert_eq!(Event::from_bytes(&full.to_bytes()), Ok(full));
+        for kind in EventKind::ALL {
+            for hop in [Hop::Receive, Hop::Deliver] {
+                let mut event = Event::new(UnixMillis(-1), kind, hop);
+                event.sender = Some(ReversePath::Null);
+                event.recipient = Some(ForwardPath::Postmaster);
+                assert_eq!(Event::from_bytes(&event.to_bytes()), Ok(event));
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_an_error_and_no_panic() {
+        assert_eq!(Event::from_bytes(b""), Err(EventBytesError::Empty));
+        assert_eq!(Event::from_bytes(b"\x07{}"), Err(EventBytesError::Version { found: 7, newest: 1 }));
+        let bytes = full_event().to_bytes();
+        for end in 1..bytes.len() {
+            assert!(matches!(Event::from_bytes(&bytes[..end]), Err(EventBytesError::Content { .. })), "{end}");
+        }
+    }
+
+    #[test]
+    fn version_one_stays_readable() {
+        let bytes = b"\x01{\"at\":5,\"kind\":\"deleted-by-tls-policy\",\"hop\":\"deliver\",\"result\":\"permanent\",\"queue_id\":\"Q\",\"sender\":\"\",\"later\":1}";
+        let mut event = Event::new(UnixMillis(5), EventKind::DeletedByTlsPolicy, Hop::Deliver);
+        event.queue_id = Some("Q".into());
+        event.sender = Some(ReversePath::Null);
+        assert_eq!(Event::from_bytes(bytes), Ok(event));
+    }
+
+    #[test]
+    fn words_are_read_and_written() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+        for result in EventResult::ALL {
+            assert_eq!(result.as_str().parse(), Ok(result));
+            assert_eq!(serde_json::to_string(&result).unwrap(), format!("\"{result}\""));
+        }
+        assert!("gone".parse::<EventKind>().unwrap_err().to_string().starts_with("unknown word \"gone\"; one of received, refused"));
+    }
+}

@@ -1,0 +1,375 @@
+//! Entries as text for people and as JSON for programs.
+
+use std::fmt::{self, Write as _};
+
+use sealpost_types::{Domain, Hop, TlsFacts};
+use serde::Serialize;
+
+use crate::messages::Key;
+use crate::{Clock, Event, Lang, Proof};
+
+/// How entries are shown to people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TextStyle {
+    /// In which language.
+    pub lang: Lang,
+    /// By which clock.
+    pub clock: Clock,
+    /// Whether the trace of the decision is shown, too.
+    pub trace: bool,
+}
+
+impl TextStyle {
+    /// A style of its parts, without the trace.
+    #[must_use]
+    pub fn new(lang: Lang, clock: Clock) -> Self {
+        Self { lang, clock, trace: false }
+    }
+}
+
+impl Event {
+    /// The entry as a block of lines: time and title, then what is known, one thing a line.
+    ///
+    /// What came from other hosts is shown with control characters made visible, so that no peer can steer a
+    /// terminal or fake a line.
+    #[must_use]
+    pub fn to_text(&self, style: TextStyle) -> String {
+        let mut block = Block { lang: style.lang, text: String::with_capacity(512) };
+        let lang = style.lang;
+        let hop = match self.hop {
+            Hop::Receive => Key::HopReceive,
+            Hop::Deliver => Key::HopDeliver,
+        };
+        let _ = writeln!(block.text, "{}  {} ({})", style.clock.iso(self.at), self.kind.title(lang), hop.text(lang));
+        block.opt(Key::LabelId, self.queue_id.as_deref());
+        block.opt(Key::LabelSender, self.sender.as_ref().map(|path| format!("<{path}>")));
+        block.opt(Key::LabelRecipient, self.recipient.as_ref().map(|path| format!("<{path}>")));
+        block.opt(Key::LabelSize, self.size.map(|size| Key::Octets.fill(lang, &[("count", &size.to_string())])));
+        block.opt(Key::LabelHost, self.where_to(lang));
+        let result = Key::result(self.result).text(lang);
+        let attempt = self.attempts.map(|count| Key::AttemptNumber.fill(lang, &[("count", &count.to_string())]));
+        block.line(Key::LabelResult, &attempt.map_or_else(|| result.to_owned(), |attempt| format!("{result}, {attempt}")));
+        block.opt(Key::LabelReason, self.reason.as_deref());
+        block.opt(Key::LabelReply, self.reply.as_deref());
+        block.opt(Key::LabelNext, self.next_attempt.map(|at| style.clock.iso(at)));
+        if let Some(decided) = &self.decided {
+            block.line(Key::LabelDecided, &Key::DecidedBy.fill(lang, &[("level", &decided.level), ("source", &decided.source)]));
+            if style.trace {
+                block.line(Key::LabelTrace, &decided.trace);
+            }
+        }
+        if let Some(proof) = &self.proof {
+            block.proof(proof);
+        }
+        block.text
+    }
+
+    /// The entry as one JSON object on one line, without the line's end: for log shippers and other programs.
+    ///
+    /// Names, not registry numbers, stand for TLS versions, cipher suites and groups. Fields are added over time,
+    /// never renamed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (sender_domain, recipient_domain) = self.domains();
+        let line = JsonLine {
+            at: Clock::Utc.iso(self.at),
+            kind: self.kind.as_str(),
+            title: self.kind.title(Lang::En),
+            hop: self.hop,
+            result: self.result.as_str(),
+            queue_id: self.queue_id.as_deref(),
+            sender: self.sender.as_ref().map(ToString::to_string),
+            sender_domain: sender_domain.map(Domain::as_str),
+            recipient: self.recipient.as_ref().map(ToString::to_string),
+            recipient_domain: recipient_domain.map(Domain::as_str),
+            size: self.size.map(|size| size.0),
+            next_hop: self.next_hop.as_deref(),
+            host: self.host.as_deref(),
+            address: self.address.map(|address| address.to_string()),
+            attempts: self.attempts,
+            next_attempt: self.next_attempt.map(|at| Clock::Utc.iso(at)),
+            reason: self.reason.as_deref(),
+            reply: self.reply.as_deref(),
+            level: self.decided.as_ref().map(|decided| decided.level.as_str()),
+            source: self.decided.as_ref().map(|decided| decided.source.as_str()),
+            trace: self.decided.as_ref().map(|decided| &*decided.trace),
+            proof: self.proof.as_deref().map(JsonProof::new),
+        };
+        // Only strings, numbers and booleans are in it: that cannot fail.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+
+    /// The other host with its address, and the next hop where it says more.
+    fn where_to(&self, lang: Lang) -> Option<String> {
+        let host = match (&self.host, self.address) {
+            (Some(host), Some(address)) => Some(format!("{host} [{}]:{}", address.ip(), address.port())),
+            (Some(host), None) => Some(host.clone()),
+            (None, Some(address)) => Some(format!("[{}]:{}", address.ip(), address.port())),
+            (None, None) => None,
+        };
+        match (host, &self.next_hop) {
+            (Some(host), Some(next)) => Some(Key::Via.fill(lang, &[("host", &host), ("next", next)])),
+            (Some(host), None) => Some(host),
+            (None, next) => next.clone(),
+        }
+    }
+}
+
+/// A block with its labels in one column.
+struct Block {
+    lang: Lang,
+    text: String,
+}
+
+impl Block {
+    fn line(&mut self, label: Key, value: &str) {
+        let mut label = label.text(self.lang);
+        for part in value.split('\n') {
+            let part = part.trim_end_matches('\r');
+            let _ = writeln!(self.text, "    {label:<18} {}", Visible(part));
+            label = "";
+        }
+    }
+
+    fn opt(&mut self, label: Key, value: Option<impl AsRef<str>>) {
+        if let Some(value) = value {
+            self.line(label, value.as_ref());
+        }
+    }
+
+    fn proof(&mut self, proof: &Proof) {
+        match &proof.tls {
+            None => self.line(Key::LabelTls, Key::ClearText.text(self.lang)),
+            Some(facts) => self.line(Key::LabelTls, &self.tls(facts)),
+        }
+        self.opt(Key::LabelCertificate, proof.subject.as_deref());
+        self.opt(Key::LabelPin, proof.spki_pin.as_deref());
+        if !proof.validation_path.is_empty() {
+            self.line(Key::LabelPath, &proof.validation_path.join(" < "));
+        } else if proof.subject.is_some() {
+            self.line(Key::LabelPath, Key::NoPath.text(self.lang));
+        }
+        let met = if proof.satisfied { Key::Satisfied } else { Key::NotSatisfied };
+        self.line(Key::LabelDemand, &met.fill(self.lang, &[("demand", &proof.demand)]));
+        for finding in &proof.findings {
+            self.line(Key::LabelFinding, finding);
+        }
+    }
+
+    fn tls(&self, facts: &TlsFacts) -> String {
+        let mut text = format!("{} {}", facts.version, facts.suite);
+        let _ = match facts.group {
+            Some(group) => {
+                let safe = if group.is_post_quantum() { Key::PostQuantum } else { Key::NotPostQuantum };
+                write!(text, " {group} ({})", safe.text(self.lang))
+            }
+            None => write!(text, " ({})", Key::NoKeyExchange.text(self.lang)),
+        };
+        if facts.resumed {
+            let _ = write!(text, ", {}", Key::Resumed.text(self.lang));
+        }
+        text
+    }
+}
+
+/// Text with its control characters shown as `\u{1b}`.
+struct Visible<'a>(&'a str);
+
+impl fmt::Display for Visible<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() || is_direction_mark(c) { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
+        }
+        Ok(())
+    }
+}
+
+/// Characters that turn the direction of writing: they can make a line read as another one.
+fn is_direction_mark(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    at: String,
+    kind: &'a str,
+    title: &'a str,
+    hop: Hop,
+    result: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_domain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_domain: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_hop: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<JsonProof<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonProof<'a> {
+    tls: Option<JsonTls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spki_pin: Option<&'a str>,
+    validation_path: &'a [String],
+    demand: &'a str,
+    satisfied: bool,
+    findings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct JsonTls {
+    version: &'static str,
+    cipher: String,
+    group: Option<String>,
+    post_quantum: Option<bool>,
+    resumed: bool,
+}
+
+impl<'a> JsonProof<'a> {
+    fn new(proof: &'a Proof) -> Self {
+        Self {
+            tls: proof.tls.map(|facts| JsonTls {
+                version: facts.version.as_str(),
+                cipher: facts.suite.to_string(),
+                group: facts.group.map(|group| group.to_string()),
+                post_quantum: proof.is_post_quantum(),
+                resumed: facts.resumed,
+            }),
+            subject: proof.subject.as_deref(),
+            spki_pin: proof.spki_pin.as_deref(),
+            validation_path: &proof.validation_path,
+            demand: &proof.demand,
+            satisfied: proof.satisfied,
+            findings: &proof.findings,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sealpost_types::UnixMillis;
+
+    use super::*;
+    use crate::EventKind;
+    use crate::event::tests::full_event;
+
+    // req: F6
+    #[test]
+    fn a_block_says_everything_in_english() {
+        let mut style = TextStyle::new(Lang::En, Clock::Utc);
+        style.trace = true;
+        let expected = "\
+2025-11-22T04:12:07.123Z  Processing: Check TLS (on the way out)
+    id                 01JD8X0000000000000000000A
+    from               <alice@acme.example>
+    to                 <bob@bank.example>
+    size               4096 octets
+    host               mx.bank.example [192.0.2.7]:25 (next hop mx:bank.example)
+    result             not now, attempt 2
+    reason             the certificate is not the one that is demanded
+    reply              454 4.7.0 TLS not available
+                       454 4.7.0 try later
+    next attempt       2025-11-22T04:17:07.123Z
+    decided            verify, demanded by policy.toml:12
+    trace              partner \"Bank\" says verify
+                       defaults say opportunistic
+    TLS                TLSv1.3 TLS_AES_256_GCM_SHA384 X25519MLKEM768 (post-quantum)
+    certificate        CN=mx.bank.example
+    key pin            sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
+    path               CN=mx.bank.example < CN=Test CA
+    demand             verify with mx.bank.example: not met
+    finding            certificate expired 3 days ago
+";
+        assert_eq!(full_event().to_text(style), expected);
+    }
+
+    // req: A9
+    #[test]
+    fn the_same_block_reads_in_german() {
+        let text = full_event().to_text(TextStyle::new(Lang::De, Clock::Utc));
+        for part in
+            ["Verarbeitung läuft: TLS prüfen (bei der Zustellung)", "    Ergebnis           vorerst nicht, Versuch 2\n", "nicht erfüllt"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("Herleitung"), "the trace only where it is asked for");
+    }
+
+    #[test]
+    fn a_connection_in_clear_says_so() {
+        let mut event = Event::new(UnixMillis(0), EventKind::Delivered, Hop::Deliver);
+        event.proof = Some(Arc::new(Proof::new(None, "opportunistic", true)));
+        let text = event.to_text(TextStyle::default());
+        assert!(text.contains("none: the connection was in clear text\n"), "{text}");
+        assert!(event.to_json().contains("\"proof\":{\"tls\":null,"), "{}", event.to_json());
+    }
+
+    #[test]
+    fn no_peer_steers_the_terminal() {
+        let mut event = Event::new(UnixMillis(0), EventKind::Refused, Hop::Receive);
+        event.reply = Some("550 \u{1b}[2J\u{202e}gone\r\n550 x\u{0}".into());
+        let text = event.to_text(TextStyle::default());
+        assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text}");
+        assert!(text.contains("550 \\u{1b}[2J\\u{202e}gone\n"), "{text}");
+    }
+
+    // req: F6
+    #[test]
+    fn json_is_one_line_that_reads_back() {
+        let json = full_event().to_json();
+        assert!(!json.contains('\n'));
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for (pointer, expected) in [
+            ("/at", "2025-11-22T04:12:07.123Z"),
+            ("/kind", "check-tls"),
+            ("/title", "Processing: Check TLS"),
+            ("/hop", "deliver"),
+            ("/result", "transient"),
+            ("/recipient_domain", "bank.example"),
+            ("/sender_domain", "acme.example"),
+            ("/next_attempt", "2025-11-22T04:17:07.123Z"),
+            ("/proof/tls/version", "TLSv1.3"),
+            ("/proof/tls/cipher", "TLS_AES_256_GCM_SHA384"),
+            ("/proof/tls/group", "X25519MLKEM768"),
+            ("/proof/subject", "CN=mx.bank.example"),
+            ("/proof/validation_path/1", "CN=Test CA"),
+            ("/proof/findings/0", "certificate expired 3 days ago"),
+        ] {
+            assert_eq!(value.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");
+        }
+        assert_eq!(value.pointer("/proof/satisfied"), Some(&false.into()));
+        assert_eq!(value.pointer("/proof/tls/post_quantum"), Some(&true.into()));
+    }
+}
