@@ -8,7 +8,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{TokioResolver, system_conf};
 use sealpost_types::Domain;
 
@@ -81,8 +81,9 @@ impl HickoryResolver {
         let lookup = tokio::time::timeout(self.timeout, self.resolver.lookup(query, record_type)).await;
         match lookup.unwrap_or(Err(NetError::Timeout)) {
             Ok(lookup) => {
-                let records = lookup.answers().iter().filter(|record| record.record_type() == record_type);
-                Ok(records.map(|record| record.data.clone()).collect())
+                let owner = end_of_chain(lookup.query().name(), lookup.answers());
+                let ours = |record: &&Record| record.record_type() == record_type && record.name == *owner;
+                Ok(lookup.answers().iter().filter(ours).map(|record| record.data.clone()).collect())
             }
             Err(error) => self.without_answer(name, error),
         }
@@ -149,6 +150,23 @@ impl Resolver for HickoryResolver {
             None => Err(ResolveError::NoAddress { host: host.clone() }),
         }
     }
+}
+
+/// The name at the end of the CNAMEs: records of any other name are no answer, whatever put them there.
+fn end_of_chain<'a>(asked: &'a Name, answers: &'a [Record]) -> &'a Name {
+    let mut name = asked;
+    // Each step uses up a record, so a circle ends.
+    for _ in answers {
+        let next = answers.iter().filter(|record| record.name == *name).find_map(|record| match &record.data {
+            RData::CNAME(target) => Some(&target.0),
+            _ => None,
+        });
+        match next {
+            Some(next) => name = next,
+            None => break,
+        }
+    }
+    name
 }
 
 fn address(data: RData) -> Option<IpAddr> {
