@@ -116,22 +116,24 @@ impl<'c, 'a> Search<'c, 'a> {
             // It leads nowhere but to itself.
             end = None;
         }
-        if steps.len() <= PATH_STEPS {
-            for issuer in chain.issuers.iter().filter(|issuer| issuer.x509.subject().as_raw() == raw_issuer) {
-                if steps.iter().any(|step| step.spki() == issuer.spki() && step.x509.subject().as_raw() == raw_issuer) {
-                    continue;
-                }
-                match self.check(head, issuer) {
-                    Signature::Good => {
-                        steps.push(issuer);
-                        if let Some(anchor) = self.from(steps) {
-                            return Some(anchor);
-                        }
-                        steps.pop();
-                        end = None;
+        for issuer in chain.issuers.iter().filter(|issuer| issuer.x509.subject().as_raw() == raw_issuer) {
+            if steps.iter().any(|step| step.spki() == issuer.spki() && step.x509.subject().as_raw() == raw_issuer) {
+                continue;
+            }
+            if steps.len() > PATH_STEPS {
+                end = end.or(Some(Finding::PathTooDeep { limit: PATH_STEPS }));
+                break;
+            }
+            match self.check(head, issuer) {
+                Signature::Good => {
+                    steps.push(issuer);
+                    if let Some(anchor) = self.from(steps) {
+                        return Some(anchor);
                     }
-                    other => end = end.or_else(|| finding(head, issuer, &other)),
+                    steps.pop();
+                    end = None;
                 }
+                other => end = end.or_else(|| finding(head, issuer, &other)),
             }
         }
         if self.best.as_ref().is_none_or(|best| best.steps.len() < steps.len()) {

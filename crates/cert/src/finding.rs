@@ -299,10 +299,7 @@ impl fmt::Display for Finding {
         match self {
             Self::NoCertificate => f.write_str("no certificate was presented"),
             Self::TooManyCertificates { found, limit } => {
-                write!(
-                    f,
-                    "{found} certificates were presented, of which the first {limit} were looked at, and they lead to no trust anchor"
-                )
+                write!(f, "{found} certificates were presented, of which only {limit} were looked at, and they lead to no trust anchor")
             }
             Self::TooLarge { certificate, octets, limit } => write!(f, "{certificate} has {octets} octets, {limit} are allowed"),
             Self::Unparsable { certificate, problem } => write!(f, "{certificate} cannot be read: {problem}"),
@@ -316,9 +313,10 @@ impl fmt::Display for Finding {
             Self::InvalidValidity { certificate } => write!(f, "{certificate} ends before it starts to be valid"),
             Self::NameMismatch { wanted, presented, left_out, common_name } => {
                 f.write_str("no certificate for ")?;
-                list(f, wanted.iter().map(ToString::to_string), 0, " or ")?;
                 if wanted.is_empty() {
                     f.write_str("this host, for which no name is acceptable")?;
+                } else {
+                    list(f, wanted.iter().map(ToString::to_string), 0, " or ")?;
                 }
                 f.write_str("; it names ")?;
                 match (presented.is_empty(), common_name) {
@@ -414,6 +412,9 @@ impl fmt::Display for Malformed {
 
 /// Writes the first [`LISTED`] of `items`, and how many more there are.
 fn list(f: &mut fmt::Formatter<'_>, items: impl ExactSizeIterator<Item = String>, left_out: usize, between: &str) -> fmt::Result {
+    if items.len() == 0 {
+        return f.write_str("nothing");
+    }
     let rest = items.len().saturating_sub(LISTED).saturating_add(left_out);
     for (at, item) in items.take(LISTED).enumerate() {
         write!(f, "{}{item}", if at == 0 { "" } else { between })?;

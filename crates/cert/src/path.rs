@@ -189,3 +189,55 @@ fn unix_time(time: UnixMillis) -> UnixTime {
 fn millis(time: UnixTime) -> UnixMillis {
     UnixMillis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAF: &[u8] = include_bytes!("../tests/fixtures/ec256.der");
+
+    /// Every refusal has words of its own; the ones that a fixture can cause are tested with it too.
+    #[test]
+    fn refusals_are_told_one_by_one() {
+        let leaf = Certificate::parse(LEAF, Position::Leaf).unwrap();
+        let walk = Walk { steps: vec![&leaf], anchor: None, end: None };
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(1_000_000));
+        let wrong_purpose = |required| Error::RequiredEkuNotFoundContext(webpki::RequiredEkuNotFoundContext { required, present: vec![] });
+        for (error, code) in [
+            (Error::CaUsedAsEndEntity, "ca-as-leaf"),
+            (Error::CertDistrusted, "distrusted"),
+            (Error::CertExpired { time, not_after: time }, "expired"),
+            (Error::CertNotValidYet { time, not_before: time }, "not-yet-valid"),
+            (Error::InvalidCertValidity, "invalid-validity"),
+            (Error::EndEntityUsedAsCa, "issuer-not-ca"),
+            (wrong_purpose(KeyUsage::server_auth()), "not-for-server-auth"),
+            (wrong_purpose(KeyUsage::client_auth()), "not-for-client-auth"),
+            (Error::NameConstraintViolation, "name-constraint"),
+            (Error::MalformedNameConstraint, "name-constraint"),
+            (Error::InvalidNetworkMaskConstraint, "name-constraint"),
+            (Error::PathLenConstraintViolated, "path-length-constraint"),
+            (Error::MaximumPathDepthExceeded, "path-too-deep"),
+            (Error::MaximumSignatureChecksExceeded, "path-too-costly"),
+            (Error::MaximumPathBuildCallsExceeded, "path-too-costly"),
+            (Error::MaximumNameConstraintComparisonsExceeded, "path-too-costly"),
+            (Error::InvalidSignatureForPublicKey, "bad-signature"),
+            (Error::SignatureAlgorithmMismatch, "signature-algorithm-mismatch"),
+            (Error::UnknownIssuer, "unknown-issuer"),
+            (Error::UnsupportedCertVersion, "unsupported-version"),
+            (Error::UnsupportedCriticalExtension, "unsupported-critical-extension"),
+            (Error::BadDer, "unparsable"),
+            (Error::BadDerTime, "unparsable"),
+            (Error::MalformedExtensions, "unparsable"),
+            (Error::ExtensionValueInvalid, "unparsable"),
+            (Error::EmptyEkuExtension, "unparsable"),
+            (Error::InvalidSerialNumber, "unparsable"),
+            (Error::MalformedDnsIdentifier, "unparsable"),
+            // No revocation list is ever given to the path validation.
+            (Error::CertRevoked, "unsupported-feature"),
+        ] {
+            let finding = explain(&error, &leaf, &walk, UnixMillis(2_000_000_000));
+            assert_eq!(finding.code(), code, "{error:?}");
+            assert!(finding.to_string().len() > 20, "{finding}");
+        }
+    }
+}

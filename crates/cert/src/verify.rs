@@ -245,6 +245,7 @@ fn tells(finding: &Finding, error: &webpki::Error) -> bool {
         Error::SignatureAlgorithmMismatch => matches!(finding, Finding::SignatureAlgorithmMismatch { .. }),
         Error::UnsupportedCertVersion => matches!(finding, Finding::UnsupportedVersion { .. }),
         Error::UnsupportedCriticalExtension => matches!(finding, Finding::UnsupportedCriticalExtension { .. }),
+        Error::MaximumPathDepthExceeded => matches!(finding, Finding::PathTooDeep { .. }),
         other => path::malformed(other).is_some() && matches!(finding, Finding::Unparsable { .. }),
     }
 }

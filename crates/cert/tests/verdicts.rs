@@ -39,6 +39,7 @@ fn right_chains_are_verified() {
         (&["ed25519", "intermediate"], mx1, "root", 3),
         (&["by-ed25519"], mx1, "root-ed", 2),
         (&["pss"], mx1, "root", 2),
+        (&["by-version1"], mx1, "version1-root", 2),
         (&["empty-subject", "intermediate"], mx1, "root", 3),
         (&["long-san", "intermediate"], "mx149.many.example", "root", 3),
         (&["idn", "intermediate"], "bücher.example", "root", 3),
@@ -182,6 +183,17 @@ fn each_defect_is_named() {
             "root",
             NOW,
             vec!["issuer certificate 1 (CN=mx1.bank.example) has issued a certificate, but is no CA certificate (CA:TRUE)".to_owned()],
+        ),
+        (
+            &["version1", "intermediate"],
+            "root",
+            NOW,
+            vec![
+                "no certificate for mx1.bank.example; it names nobody: it has no subject alternative names, \
+                 and the common name mx1.bank.example does not count"
+                    .to_owned(),
+                "certificate is not an X.509 version 3 certificate".to_owned(),
+            ],
         ),
         (
             &["critical", "intermediate"],
