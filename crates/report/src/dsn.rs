@@ -184,9 +184,8 @@ impl Dsn {
             out.extend_from_slice(format!("--{boundary}\r\nContent-Type: {}\r\n", part.kind).as_bytes());
             out.extend_from_slice(format!("Content-Transfer-Encoding: {}\r\n\r\n", part.encoding).as_bytes());
             out.extend_from_slice(&part.content);
-            if !part.content.ends_with(b"\r\n") {
-                out.extend_from_slice(b"\r\n");
-            }
+            // The line end before a boundary belongs to the boundary: without it the part would lose its own.
+            out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         out

@@ -112,7 +112,7 @@ pub(super) fn wrap(line: &str) -> String {
             first = false;
         }
     }
-    out + "\r\n"
+    if first { "\r\n".to_owned() } else { out + "\r\n" }
 }
 
 /// A word in pieces short enough for a line.

@@ -75,6 +75,7 @@ Your message was received at 2025-11-15T04:13:20.000Z as 01JD8X.
     Reason: the server offers no STARTTLS
 
 The header of your message follows.
+
 --=_01JD8X
 Content-Type: message/delivery-status
 Content-Transfer-Encoding: 7bit
@@ -97,12 +98,14 @@ Action: failed
 Status: 5.7.10
 Diagnostic-Code: x-sealpost; the server offers no STARTTLS
 Final-Log-ID: 01JD8X
+
 --=_01JD8X
 Content-Type: text/rfc822-headers
 Content-Transfer-Encoding: 7bit
 
 From: <alice@acme.example>
 Subject: hello
+
 --=_01JD8X--
 ";
     assert_eq!(text(&full()).replace("\r\n", "\n"), expected);
@@ -128,7 +131,8 @@ fn a_whole_message_is_given_back_as_far_as_it_may_be() {
     let mail = b"Subject: hello\r\n\r\nthe body\r\n".to_vec();
     dsn.returned = Returned::Whole(mail.clone());
     assert!(
-        text(&dsn).contains("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: hello\r\n\r\nthe body\r\n--")
+        text(&dsn)
+            .contains("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 7bit\r\n\r\nSubject: hello\r\n\r\nthe body\r\n\r\n--")
     );
 
     let long = [&mail[..], &b"x\r\n".repeat(RETURNED_OCTETS / 3)].concat();
@@ -137,7 +141,7 @@ fn a_whole_message_is_given_back_as_far_as_it_may_be() {
     for mail in [long, eight_bit, bare] {
         dsn.returned = Returned::Whole(mail);
         let text = text(&dsn);
-        assert!(text.contains("text/rfc822-headers") && text.contains("\r\nSubject: hello\r\n--"), "only the header");
+        assert!(text.contains("text/rfc822-headers") && text.contains("\r\nSubject: hello\r\n\r\n--"), "only the header");
         assert!(text.contains("The header of your message follows."));
     }
 }
@@ -156,7 +160,7 @@ fn a_huge_header_is_cut_at_a_line() {
     dsn.returned = Returned::Headers(b"X-Pad: 0123456789\r\n".repeat(10_000));
     let text = text(&dsn);
     assert!(text.len() < RETURNED_HEADER_OCTETS + 4096);
-    assert!(text.contains("X-Pad: 0123456789\r\n--=_01JD8X--\r\n"));
+    assert!(text.contains("X-Pad: 0123456789\r\n\r\n--=_01JD8X--\r\n"));
 }
 
 /// Whatever others wrote, it can neither end a line, nor a part, nor a header.
