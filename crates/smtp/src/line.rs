@@ -1,0 +1,257 @@
+//! Cutting a stream of octets into lines, and text that fits on one.
+
+use std::fmt;
+
+use memchr::{memchr, memchr3};
+
+/// One line of text: not empty, no control characters, no white space at either end.
+///
+/// # Errors
+/// There is no error to look at: [`TextLine::new`] gives nothing for a text that is none.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TextLine(Box<str>);
+
+impl TextLine {
+    /// The line that `text` is, or nothing if it is empty, holds a control character or starts or ends in a space.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The name of a host: its own grammar leaves nothing to check.
+    pub(crate) fn of_host(host: &(impl HostName + ?Sized)) -> Self {
+        Self(host.to_string().into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TextLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TextLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Names whose grammar is narrower than that of a line.
+pub(crate) trait HostName: fmt::Display {}
+
+impl HostName for sealpost_types::Domain {}
+impl HostName for sealpost_types::AddressLiteral {}
+
+/// Why the octets up to a CRLF are no line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineError {
+    /// Longer than `limit`, CRLF included.
+    TooLong { limit: usize },
+    /// A CR without LF at `offset`.
+    BareCarriageReturn { offset: usize },
+    /// An LF without CR at `offset`.
+    BareLineFeed { offset: usize },
+    /// A NUL at `offset`.
+    Nul { offset: usize },
+}
+
+/// Cuts octets into lines; only CRLF ends one, and after whatever garbage the next line is found behind the next CRLF.
+///
+/// Keeps what it has of an unfinished line, never more than `limit` octets.
+#[derive(Debug)]
+pub(crate) struct LineCutter {
+    limit: usize,
+    part: Vec<u8>,
+    state: Part,
+}
+
+/// What is known of the line that is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// `part` holds all of it.
+    Kept,
+    /// `part` holds the line that was handed out last.
+    HandedOut,
+    /// It is too long and is being skipped; whether its last octet was a CR.
+    Skipped { cr: bool },
+}
+
+/// What a step of cutting gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Cut<'a> {
+    /// Octets of the input that are used up.
+    pub(crate) used: usize,
+    /// A line without its CRLF, once there is one.
+    pub(crate) line: Option<Result<&'a [u8], LineError>>,
+}
+
+impl LineCutter {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, part: Vec::new(), state: Part::Kept }
+    }
+
+    /// The next line of what was kept and `input`.
+    pub(crate) fn cut<'a>(&'a mut self, input: &'a [u8]) -> Cut<'a> {
+        if self.state == Part::HandedOut {
+            self.part.clear();
+            self.state = Part::Kept;
+        }
+        let skipping = match self.state {
+            Part::Skipped { cr } => Some(cr),
+            _ => None,
+        };
+        let last_cr = skipping.unwrap_or_else(|| self.part.last() == Some(&b'\r'));
+        match end_of_line(input, last_cr) {
+            None => {
+                self.keep(input, skipping.is_some());
+                Cut { used: input.len(), line: None }
+            }
+            Some(end) if skipping.is_some() || self.part.len().saturating_add(end) > self.limit => {
+                self.part = Vec::new();
+                self.state = Part::Kept;
+                Cut { used: end, line: Some(Err(LineError::TooLong { limit: self.limit })) }
+            }
+            Some(end) => {
+                let (line, _) = input.split_at_checked(end).unwrap_or((input, &[]));
+                let line = if self.part.is_empty() {
+                    line
+                } else {
+                    self.part.extend_from_slice(line);
+                    self.state = Part::HandedOut;
+                    &self.part
+                };
+                Cut { used: end, line: Some(check(line.strip_suffix(b"\r\n").unwrap_or(line))) }
+            }
+        }
+    }
+
+    /// Whether nothing of an unfinished line is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self.state {
+            Part::Kept => self.part.is_empty(),
+            Part::HandedOut => true,
+            Part::Skipped { .. } => false,
+        }
+    }
+
+    /// Gives back the memory of an empty buffer.
+    pub(crate) fn release(&mut self) {
+        if self.state == Part::HandedOut || self.part.is_empty() {
+            self.part = Vec::new();
+            if self.state == Part::HandedOut {
+                self.state = Part::Kept;
+            }
+        }
+    }
+
+    fn keep(&mut self, input: &[u8], skipping: bool) {
+        let Some(last) = input.last() else { return };
+        // One octet less than the limit: the LF that would end it has to fit too.
+        if skipping || self.part.len().saturating_add(input.len()) >= self.limit {
+            self.part = Vec::new();
+            self.state = Part::Skipped { cr: *last == b'\r' };
+        } else {
+            self.part.extend_from_slice(input);
+        }
+    }
+}
+
+/// Where the first CRLF ends, if `input` follows a CR or not.
+fn end_of_line(input: &[u8], mut last_cr: bool) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let rest = input.get(from..)?;
+        let at = memchr(b'\n', rest)?;
+        let cr = match at.checked_sub(1) {
+            Some(before) => rest.get(before) == Some(&b'\r'),
+            None => last_cr,
+        };
+        from = from.saturating_add(at).saturating_add(1);
+        if cr {
+            return Some(from);
+        }
+        last_cr = false;
+    }
+}
+
+fn check(line: &[u8]) -> Result<&[u8], LineError> {
+    let Some(offset) = memchr3(b'\r', b'\n', 0, line) else { return Ok(line) };
+    Err(match line.get(offset) {
+        Some(b'\r') => LineError::BareCarriageReturn { offset },
+        Some(b'\n') => LineError::BareLineFeed { offset },
+        _ => LineError::Nul { offset },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(limit: usize, pieces: &[&[u8]]) -> Vec<Result<Vec<u8>, LineError>> {
+        let mut cutter = LineCutter::new(limit);
+        let mut found = Vec::new();
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                let Cut { used, line } = cutter.cut(rest);
+                found.extend(line.map(|line| line.map(<[u8]>::to_vec)));
+                assert!(used > 0);
+                rest = &rest[used..];
+            }
+            assert!(cutter.part.len() <= limit);
+        }
+        found
+    }
+
+    #[test]
+    fn rfc5321_2_3_8_only_crlf_ends_a_line() {
+        let input = b"one\r\ntwo\nx\r\nthree\rx\r\n\r\nfo\0ur\r\nfive\r\r\nsix\r\n";
+        let whole = lines(64, &[input]);
+        assert_eq!(
+            whole,
+            [
+                Ok(b"one".to_vec()),
+                Err(LineError::BareLineFeed { offset: 3 }),
+                Err(LineError::BareCarriageReturn { offset: 5 }),
+                Ok(Vec::new()),
+                Err(LineError::Nul { offset: 2 }),
+                Err(LineError::BareCarriageReturn { offset: 4 }),
+                Ok(b"six".to_vec()),
+            ]
+        );
+        for at in 0..=input.len() {
+            assert_eq!(lines(64, &[&input[..at], &input[at..]]), whole, "split at {at}");
+        }
+        let octets: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(lines(64, &octets), whole);
+    }
+
+    #[test]
+    fn rfc5321_4_5_3_1_4_a_line_too_long_is_skipped_and_the_next_one_found() {
+        let mut input = vec![b'a'; 100];
+        input.extend_from_slice(b"\n\r x\r\nnext\r\n12345678\r\n123456789\r\nend\r\n");
+        let whole = lines(10, &[&input]);
+        let long = Err(LineError::TooLong { limit: 10 });
+        assert_eq!(whole, [long.clone(), Ok(b"next".to_vec()), Ok(b"12345678".to_vec()), long, Ok(b"end".to_vec())]);
+        for at in 0..=input.len() {
+            assert_eq!(lines(10, &[&input[..at], &input[at..]]), whole, "split at {at}");
+        }
+        let octets: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(lines(10, &octets), whole);
+    }
+
+    #[test]
+    fn text_lines_hold_no_controls() {
+        assert_eq!(TextLine::new("a b").map(|t| t.to_string()).as_deref(), Some("a b"));
+        for wrong in ["", " a", "a ", "a\r\nb", "a\0b", "a\u{85}b"] {
+            assert_eq!(TextLine::new(wrong), None, "{wrong:?}");
+        }
+    }
+}
