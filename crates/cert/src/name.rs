@@ -148,10 +148,11 @@ impl<'a> HostPattern<'a> {
     }
 }
 
+/// Whether `name`, which has no empty label, lies below `parent`.
 fn is_below(name: &str, parent: &str) -> bool {
     let Some(split) = name.len().checked_sub(parent.len()) else { return false };
     let (Some(start), Some(end)) = (name.get(..split), name.get(split..)) else { return false };
-    start.len() > 1 && start.ends_with('.') && end.eq_ignore_ascii_case(parent)
+    start.ends_with('.') && end.eq_ignore_ascii_case(parent)
 }
 
 fn address(octets: &[u8]) -> Option<IpAddr> {

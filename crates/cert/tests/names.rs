@@ -40,7 +40,10 @@ const TABLE: &[(&str, &str, bool)] = &[
     ("mx.bank.example\0", "mx.bank.example", false),
     (" mx.bank.example", "mx.bank.example", false),
     ("mx..bank.example", "mx.bank.example", false),
-    ("-mx.bank.example", "mx.bank.example", false),
+    ("-mx.bank.example", "*.bank.example", false),
+    ("mx-.bank.example", "*.bank.example", false),
+    ("mx.bank.25", "mx.bank.25", false),
+    ("*.bank.25", "mx.bank.25", false),
     ("", "mx.bank.example", false),
     ("https://mx.bank.example", "mx.bank.example", false),
     // RFC 9525 section 6.4 (IP addresses): never against a DNS name.

@@ -265,6 +265,29 @@ fn an_anchor_out_of_date_is_no_anchor() {
     assert!(!verdict.satisfied);
     assert_eq!(texts(&verdict), ["trust anchor (C=DE, O=Test Trust, CN=Test Intermediate) expired 14 days ago (on 2026-06-01T00:00:00Z)"]);
     assert!(server(&["ec256"], &chain_only(), &anchors(&["old-intermediate", "intermediate"])).satisfied);
+    let at = |millis| server_at(&["ec256"], &chain_only(), &anchors(&["old-intermediate"]), UnixMillis(millis)).trusted;
+    let end = 1_780_272_000_000;
+    assert_eq!([at(end), at(end + 999), at(end + 1000)], [true, true, false]);
+}
+
+#[test]
+fn a_path_is_valid_until_its_first_certificate_ends() {
+    let before = UnixMillis(NOW.0 - 30 * 86_400_000);
+    for (presented, anchor, end) in [
+        (&["expired", "intermediate"][..], "root", 1_781_222_400_000),
+        (&["ec256", "old-intermediate"], "root", 1_780_272_000_000),
+        (&["ec256"], "old-intermediate", 1_780_272_000_000),
+    ] {
+        let verdict = server_at(presented, &chain_only(), &anchors(&[anchor]), before);
+        assert_eq!(verdict.valid_until, Some(UnixMillis(end)), "{presented:?}");
+    }
+}
+
+/// Whoever gives his own certificate the name of a trusted root has a self-signed certificate, not a bad signature.
+#[test]
+fn a_namesake_of_an_anchor_is_self_signed() {
+    let verdict = server(&["other-root"], &chain_only(), &anchors(&["root"]));
+    assert_eq!(codes(&verdict), ["self-signed", "ca-as-leaf"]);
 }
 
 #[test]
