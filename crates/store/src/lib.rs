@@ -37,7 +37,7 @@
 //! itself, [`RIDE_ALONG`] for what is in no hurry; the write-ahead log in [`Settings`].
 //!
 //! # Features
-//! `faults`: a store can be told to fail or to lie, for tests that must see it ([`Faults`]).
+//! `faults`: a store can be told to fail or to lie, for tests that must see it (`Store::faults`).
 
 mod checkpoint;
 mod error;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OpenFlags, Transaction};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use sealpost_types::Octets;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -28,6 +28,7 @@ pub struct Store {
     readers: Readers,
     room: Arc<Semaphore>,
     poison: Arc<Poison>,
+    #[cfg(feature = "faults")]
     faults: Arc<Faults>,
     open: Mutex<Option<Threads>>,
 }
@@ -46,6 +47,19 @@ impl Store {
     /// [`OpenError::InUse`] if another process owns it; [`OpenError::Newer`] or [`OpenError::Foreign`] if a later
     /// version or another program wrote it; [`OpenError::Io`] or [`OpenError::Sqlite`] if the system or SQLite refuses.
     pub fn open(path: &Path, migrations: &Migrations, settings: &Settings) -> Result<Self, OpenError> {
+        Self::open_with(path, migrations, settings, |_| Ok(())).map(|(store, ())| store)
+    }
+
+    /// Like [`Store::open`], and runs `prepare` in a transaction of its own before anybody else reads or writes.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; [`OpenError::Sqlite`] also for what `prepare` returns.
+    pub fn open_with<T>(
+        path: &Path,
+        migrations: &Migrations,
+        settings: &Settings,
+        prepare: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T), OpenError> {
         let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::of(error) };
         let io = |source| OpenError::Io { path: path.to_owned(), source };
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
@@ -54,6 +68,11 @@ impl Store {
         let mut db = open_writer(path, settings).map_err(|e| failed(&e))?;
         migrations.run(path, &mut db)?;
         sync_directory(directory)?;
+        let prepared = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).and_then(|tx| {
+            let prepared = prepare(&tx)?;
+            tx.commit().map(|()| prepared)
+        });
+        let prepared = prepared.map_err(|e| failed(&e))?;
 
         let path = path.to_owned();
         let readers =
@@ -67,7 +86,19 @@ impl Store {
         let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints };
         let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
         let open = Mutex::new(Some(Threads { writer, others, _lock: lock }));
-        Ok(Self { path, inbox, readers, room: Arc::new(Semaphore::new(INBOX_JOBS)), poison, faults, open })
+        Ok((
+            Self {
+                path,
+                inbox,
+                readers,
+                room: Arc::new(Semaphore::new(INBOX_JOBS)),
+                poison,
+                #[cfg(feature = "faults")]
+                faults,
+                open,
+            },
+            prepared,
+        ))
     }
 
     /// Where the database is.

@@ -1,0 +1,173 @@
+//! How an entry stands in its row: JSON that an operator can read, with checksums.
+
+use std::sync::Arc;
+
+use sealpost_types::{
+    BodyKind, Destination, Envelope, EnvelopeId, ForwardPath, Notify, Octets, OriginalRecipient, Reception, Recipient, Ret, ReversePath,
+    UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Deferral, Entry, NewMessage, QueueId};
+
+/// The column `envelope`: what never changes.
+#[derive(Serialize, Deserialize)]
+struct EnvelopeText {
+    from: ReversePath,
+    #[serde(default, skip_serializing_if = "is_default")]
+    body: BodyKind,
+    #[serde(default, skip_serializing_if = "is_default")]
+    smtputf8: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    require_tls: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ret: Option<Ret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    envelope_id: Option<EnvelopeId>,
+    reception: Reception,
+}
+
+/// One element of the column `recipients`: those that are still to be served.
+#[derive(Serialize, Deserialize)]
+struct RecipientText {
+    to: ForwardPath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notify: Option<Notify>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original: Option<OriginalRecipient>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deferral: Option<DeferralText>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeferralText {
+    due: UnixMillis,
+    reason: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    tls: bool,
+}
+
+/// The columns of an entry that are never changed, as they are stored.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    pub(super) id: i64,
+    pub(super) message: Option<i64>,
+    pub(super) destination: Destination,
+    pub(super) created: i64,
+    pub(super) expires: i64,
+    pub(super) octets: i64,
+    pub(super) body_check: u32,
+    pub(super) envelope: Arc<str>,
+    pub(super) file: Option<i64>,
+}
+
+/// The columns that a deferral changes.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) attempts: u32,
+    pub(super) recipients: String,
+}
+
+/// Why a row is no entry.
+pub(super) type Damage = String;
+
+impl Fixed {
+    /// The checksum over everything else in here: a bit that fell over is found, and so is a row in another one's place.
+    pub(super) fn check(&self) -> u32 {
+        let mut check = crc32fast::Hasher::new();
+        let numbers = [self.id, self.message.unwrap_or(-1), self.created, self.expires, self.octets, self.file.unwrap_or(-1)];
+        numbers.iter().for_each(|number| check.update(&number.to_le_bytes()));
+        check.update(&self.body_check.to_le_bytes());
+        check.update(self.destination.as_str().as_bytes());
+        check.update(&[0]);
+        check.update(self.envelope.as_bytes());
+        check.finalize()
+    }
+}
+
+impl Waiting {
+    pub(super) fn check(&self, id: i64) -> u32 {
+        let mut check = crc32fast::Hasher::new();
+        check.update(&id.to_le_bytes());
+        check.update(&self.attempts.to_le_bytes());
+        check.update(self.recipients.as_bytes());
+        check.finalize()
+    }
+}
+
+/// The column `envelope` of a message.
+pub(super) fn envelope_text(message: &NewMessage) -> String {
+    let Envelope { reverse_path, body, smtputf8, ret, envelope_id, require_tls, .. } = message.envelope.clone();
+    let reception = message.reception.clone();
+    json(&EnvelopeText { from: reverse_path, body, smtputf8, require_tls, ret, envelope_id, reception })
+}
+
+/// The column `recipients`.
+pub(super) fn recipients_text<'a>(recipients: impl Iterator<Item = (&'a Recipient, Option<&'a Deferral>)>) -> String {
+    let text = |(recipient, deferral): (&Recipient, Option<&Deferral>)| RecipientText {
+        to: recipient.path.clone(),
+        notify: recipient.notify,
+        original: recipient.original.clone(),
+        deferral: deferral.map(|d| DeferralText { due: d.due, reason: d.reason.clone(), tls: d.tls_failure }),
+    };
+    json(&recipients.map(text).collect::<Vec<_>>())
+}
+
+/// The entry that a row is, if its checksums say that it is the one that was stored.
+pub(super) fn entry(fixed: &Fixed, fixed_check: u32, waiting: &Waiting, waiting_check: u32) -> Result<Entry, Damage> {
+    if fixed.check() != fixed_check {
+        return Err("the checksum of the envelope differs".into());
+    }
+    if waiting.check(fixed.id) != waiting_check {
+        return Err("the checksum of the recipients differs".into());
+    }
+    let envelope: EnvelopeText = serde_json::from_str(&fixed.envelope).map_err(|e| format!("the envelope cannot be read: {e}"))?;
+    let recipients: Vec<RecipientText> =
+        serde_json::from_str(&waiting.recipients).map_err(|e| format!("the recipients cannot be read: {e}"))?;
+    let id = QueueId::from_number(fixed.id).ok_or("the id is negative")?;
+    let message = fixed.message.map_or(Some(id), QueueId::from_number).ok_or("the message's id is negative")?;
+    let (recipients, deferrals) = recipients.into_iter().map(RecipientText::split).unzip();
+    Ok(Entry {
+        id,
+        message,
+        destination: fixed.destination.clone(),
+        deferrals,
+        reception: envelope.reception.clone(),
+        expires: UnixMillis(fixed.expires),
+        attempts: waiting.attempts,
+        size: Octets(u64::try_from(fixed.octets).map_err(|_| "the size is negative")?),
+        envelope: envelope.of(recipients),
+    })
+}
+
+impl EnvelopeText {
+    fn of(self, recipients: Vec<Recipient>) -> Envelope {
+        let mut envelope = Envelope::new(self.from, recipients);
+        envelope.body = self.body;
+        envelope.smtputf8 = self.smtputf8;
+        envelope.ret = self.ret;
+        envelope.envelope_id = self.envelope_id;
+        envelope.require_tls = self.require_tls;
+        envelope
+    }
+}
+
+impl RecipientText {
+    fn split(self) -> (Recipient, Option<Deferral>) {
+        let mut recipient = Recipient::new(self.to);
+        recipient.notify = self.notify;
+        recipient.original = self.original;
+        let deferral = self.deferral.map(|d| Deferral { due: d.due, reason: d.reason, tls_failure: d.tls });
+        (recipient, deferral)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Values of this module are texts and numbers under text keys, which always have a JSON form; if one ever had not, the
+/// empty text would be found as damage, not taken for another message.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

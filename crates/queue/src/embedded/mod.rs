@@ -1,0 +1,334 @@
+//! The queue in one directory of one host: an SQLite database, and files for large bodies.
+
+mod accept;
+mod due;
+mod format;
+mod leases;
+mod reserve;
+mod schema;
+mod settle;
+mod view;
+mod writer;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Transaction, params};
+use sealpost_store::Store;
+use sealpost_types::{Octets, UnixMillis};
+
+pub use view::QueueView;
+pub use writer::EmbeddedBodyWriter;
+
+use crate::body::{Budget, Rows};
+use crate::id::{IdMaker, reservation};
+use crate::pool::Pool;
+use crate::wake::Waker;
+use crate::{
+    AcceptError, BodyReadError, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector, Settlement, Spool,
+    SpoolError, Stats, Wake,
+};
+
+/// The queue in one directory, owned by this process. Cloning shares it.
+///
+/// ```text
+/// directory/queue.db        the database: entries with their small bodies
+/// directory/queue.db-wal    its write-ahead log
+/// directory/queue.db.lock   held by the process that owns the queue
+/// directory/bodies/         large bodies, in files that are used again and again
+/// ```
+///
+/// # Example
+/// ```
+/// use sealpost_queue::{BodyWriter, EmbeddedSpool, NewMessage, Settings, Settlement, Spool};
+/// use sealpost_types::{Destination, Envelope, ForwardPath, Mailbox, Reception, Recipient, ReversePath, UnixMillis};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # let directory = tempfile::tempdir()?;
+/// let queue = EmbeddedSpool::open(directory.path(), Settings::default())?;
+/// let mut body = queue.body_writer(None)?;
+/// body.write(b"Subject: hello\r\n\r\nworld\r\n").await?;
+/// let now = UnixMillis(1_763_785_920_000);
+/// let to = Recipient::new(ForwardPath::Mailbox(Mailbox::parse("b@example.org")?));
+/// let envelope = Envelope::new(ReversePath::Null, vec![to]);
+/// let message = NewMessage::split(queue.next_id(), Reception::local(now), envelope, UnixMillis(i64::MAX), |_| {
+///     Destination::new("mx:example.org")
+/// });
+/// let mut leases = queue.accept(message, body).await?; // durable: now the client may hear 250
+/// let lease = leases.remove(0);
+/// assert_eq!(lease.body().as_slice(), Some(&b"Subject: hello\r\n\r\nworld\r\n"[..]));
+/// queue.settle(lease, Settlement::finished()).await?; // delivered: the entry is gone
+/// assert_eq!(queue.stats().await?.fresh, 0);
+/// queue.close().await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EmbeddedSpool(Arc<Engine>);
+
+/// What of an [`EmbeddedSpool`] can be set.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Bodies up to this size stand in the database, longer ones in files. Default 16 KiB.
+    pub inline: Octets,
+    /// Memory for the bodies of leased entries; beyond, they are read again when needed. Default 32 MiB.
+    pub memory: Octets,
+    /// Space on the disk that accepting leaves alone. Default 64 MiB.
+    pub reserve: Octets,
+    /// Space on the disk that files which hold no body may take, to be used again. Default 256 MiB.
+    pub recycle: Octets,
+    /// How long an entry waits whose lease was dropped without an outcome. Default one minute.
+    pub abandoned: Duration,
+    /// Of the database.
+    pub store: sealpost_store::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            inline: Octets(16 << 10),
+            memory: Octets(32 << 20),
+            reserve: Octets(64 << 20),
+            recycle: Octets(256 << 20),
+            abandoned: Duration::from_secs(60),
+            store: sealpost_store::Settings::default(),
+        }
+    }
+}
+
+struct Engine {
+    store: Store,
+    pool: Arc<Pool>,
+    ids: IdMaker,
+    /// Whether a longer reservation of ids is on its way.
+    reserving: AtomicBool,
+    leases: leases::Leases,
+    /// One look for due entries at a time.
+    looking: tokio::sync::Mutex<()>,
+    waker: Waker,
+    budget: Arc<Budget>,
+    reserve: reserve::Reserve,
+    /// The last place in the outbox; written by the writer's thread alone.
+    outbox: AtomicI64,
+    /// Settlements that a full disk kept from being recorded.
+    unrecorded: Mutex<Vec<settle::Record>>,
+    settings: Settings,
+}
+
+/// What is read once when the queue is opened.
+struct Start {
+    used_ids: i64,
+    reserved: i64,
+    outbox: i64,
+    files: HashSet<u64>,
+}
+
+impl EmbeddedSpool {
+    /// Opens the queue in `directory`, and makes both if there is none. Blocks.
+    ///
+    /// What was under way when the queue was last open is due at once.
+    ///
+    /// # Errors
+    /// [`OpenError::Store`]: another process owns it, a later version wrote it, or the database cannot be opened;
+    /// [`OpenError::Io`]: the files of large bodies cannot be read.
+    pub fn open(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let path = directory.join(DATABASE);
+        let (store, start) = Store::open_with(&path, &schema::MIGRATIONS, &settings.store, |tx| start(tx, wall_clock()))?;
+        let bodies = directory.join(BODIES);
+        let pool = Pool::open(&bodies, start.files, settings.recycle).map_err(|source| OpenError::Io { path: bodies, source })?;
+        Ok(Self(Arc::new(Engine {
+            store,
+            pool,
+            ids: IdMaker::new(start.used_ids, start.reserved),
+            reserving: AtomicBool::new(false),
+            leases: leases::Leases::default(),
+            looking: tokio::sync::Mutex::new(()),
+            waker: Waker::default(),
+            budget: Budget::new(settings.memory),
+            reserve: reserve::Reserve::new(directory.to_owned(), settings.reserve),
+            outbox: AtomicI64::new(start.outbox),
+            unrecorded: Mutex::default(),
+            settings,
+        })))
+    }
+
+    /// What a test may make the store do.
+    #[cfg(feature = "faults")]
+    #[must_use]
+    pub fn faults(&self) -> &sealpost_store::Faults {
+        self.0.store.faults()
+    }
+}
+
+fn start(tx: &Transaction<'_>, now: UnixMillis) -> rusqlite::Result<Start> {
+    let number = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
+    // Nobody is trying them any more.
+    tx.execute("UPDATE entry INDEXED BY entry_fresh SET state = 1, due = created WHERE state = 0", [])?;
+    let used_ids = number("SELECT id FROM reserved")?.max(number("SELECT ifnull(max(id), 0) FROM entry")?);
+    let reserved = reservation(used_ids, now);
+    tx.execute("UPDATE reserved SET id = ?1", [reserved])?;
+    let mut files = tx.prepare("SELECT DISTINCT file FROM entry INDEXED BY entry_file WHERE file IS NOT NULL")?;
+    let files = files.query_map([], |row| row.get::<_, i64>(0))?.filter_map(|file| file.map(|file| u64::try_from(file).ok()).transpose());
+    Ok(Start { used_ids, reserved, outbox: number("SELECT ifnull(max(place), 0) FROM outbox")?, files: files.collect::<Result<_, _>>()? })
+}
+
+impl Spool for EmbeddedSpool {
+    type Writer = EmbeddedBodyWriter;
+
+    fn next_id(&self) -> QueueId {
+        self.0.next_id()
+    }
+
+    fn body_writer(&self, size_hint: Option<Octets>) -> Result<EmbeddedBodyWriter, SpoolError> {
+        self.0.ready()?;
+        Ok(EmbeddedBodyWriter::new(self.0.pool.clone(), self.0.settings.inline, size_hint))
+    }
+
+    fn accept(&self, message: NewMessage, body: EmbeddedBodyWriter) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send {
+        self.0.clone().accept(message, body)
+    }
+
+    fn lease_due(&self, now: UnixMillis, limit: usize) -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send {
+        self.0.clone().lease_due(now, limit)
+    }
+
+    async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
+        self.0.next_due().await
+    }
+
+    fn settle(&self, lease: Lease, settlement: Settlement) -> impl Future<Output = Result<(), SpoolError>> + Send {
+        self.0.clone().settle(lease, settlement)
+    }
+
+    fn settle_soon(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
+        self.0.settle_soon(lease, &settlement)
+    }
+
+    fn set_aside(&self, lease: Lease, reason: &str) -> impl Future<Output = Result<(), SpoolError>> + Send {
+        self.0.clone().set_aside(lease, reason.to_owned())
+    }
+
+    async fn retry_now(&self, selector: Selector, now: UnixMillis) -> Result<u64, SpoolError> {
+        self.0.retry_now(&selector, now).await
+    }
+
+    fn wake(&self) -> Wake {
+        self.0.waker.listen()
+    }
+
+    async fn stats(&self) -> Result<Stats, SpoolError> {
+        let mut stats = self.0.store.read(view::stats).await?;
+        stats.leased = self.0.leases.count() as u64;
+        Ok(stats)
+    }
+
+    async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
+        let mut listed = self.0.store.read(move |db| view::list(db, &filter, limit)).await?;
+        listed.iter_mut().for_each(|entry| entry.leased = self.0.leases.is_held(entry.id));
+        Ok(listed)
+    }
+
+    async fn show(&self, id: QueueId) -> Result<Option<Listed>, SpoolError> {
+        let mut shown = self.0.store.read(move |db| view::show(db, id)).await?;
+        shown.iter_mut().for_each(|entry| entry.leased = self.0.leases.is_held(entry.id));
+        Ok(shown)
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, SpoolError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(self.0.store.read(move |db| view::outbox(db, limit)).await?)
+    }
+
+    async fn outbox_done(&self, place: u64) -> Result<(), SpoolError> {
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
+        let remove = move |tx: &Transaction<'_>| tx.prepare_cached("DELETE FROM outbox WHERE place <= ?1")?.execute(params![place]);
+        self.0.store.write(0, remove).await?;
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        match self.0.ready() {
+            Ok(()) => Health::Good,
+            Err(SpoolError::Full) => Health::Full,
+            Err(SpoolError::Poisoned { reason }) => Health::Poisoned { reason },
+            Err(_) => Health::Closed,
+        }
+    }
+
+    async fn close(&self) -> Result<(), SpoolError> {
+        self.0.close().await
+    }
+}
+
+impl Engine {
+    fn next_id(self: &Arc<Self>) -> QueueId {
+        let now = wall_clock();
+        let (id, extend) = self.ids.next(now);
+        if extend && !self.reserving.swap(true, Ordering::AcqRel) {
+            let reserved = reservation(self.ids.last(), now);
+            let engine = self.clone();
+            let write = move |tx: &Transaction<'_>| tx.prepare_cached("UPDATE reserved SET id = max(id, ?1)")?.execute([reserved]);
+            self.store.write_soon(0, write, move |outcome| {
+                if outcome.is_ok() {
+                    engine.ids.extend(reserved);
+                }
+                engine.reserving.store(false, Ordering::Release);
+            });
+        }
+        id
+    }
+
+    /// Whether a message would be accepted now.
+    fn ready(&self) -> Result<(), SpoolError> {
+        match self.store.health() {
+            sealpost_store::Health::Good if self.reserve.is_reached() => Err(SpoolError::Full),
+            sealpost_store::Health::Good => Ok(()),
+            sealpost_store::Health::Poisoned { reason } => Err(SpoolError::Poisoned { reason }),
+            _ => Err(SpoolError::Closed),
+        }
+    }
+
+    async fn close(self: &Arc<Self>) -> Result<(), SpoolError> {
+        self.record_again();
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+impl Rows for Engine {
+    fn fetch(self: Arc<Self>, id: QueueId) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, BodyReadError>> + Send>> {
+        Box::pin(async move {
+            match self.store.read(move |db| schema::fetch(db, id.number())).await {
+                Ok(Some(bytes)) => Ok(bytes),
+                Ok(None) => Err(BodyReadError::Damaged { reason: "it is gone".into() }),
+                Err(sealpost_store::ReadError::Closed) => Err(BodyReadError::Closed),
+                Err(error) => Err(BodyReadError::Io { reason: error.to_string().into() }),
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The wall clock: for ids, which only want to be roughly right.
+pub(crate) fn wall_clock() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The database, in the queue's directory.
+const DATABASE: &str = "queue.db";
+
+/// The files of large bodies, in the queue's directory.
+const BODIES: &str = "bodies";

@@ -1,0 +1,234 @@
+//! The tables, and every statement on them.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use sealpost_store::Migrations;
+use sealpost_types::{Destination, UnixMillis};
+
+use super::format::{Damage, Fixed, Waiting, entry};
+use crate::body::Kept;
+use crate::{Deferral, Entry};
+
+/// The columns in the order in which [`read`] wants them.
+macro_rules! columns {
+    () => {
+        "id, message, state, destination, created, expires, due, attempts, reason, octets, \
+         body_check, envelope_check, recipients_check, file, envelope, recipients"
+    };
+}
+pub(super) use columns;
+
+/// A row to be inserted.
+#[derive(Debug)]
+pub(super) struct NewRow {
+    pub(super) fixed: Fixed,
+    pub(super) waiting: Waiting,
+    /// None: the first attempt is under way.
+    pub(super) deferral: Option<Deferral>,
+    /// The body, if it is small and this row's alone.
+    pub(super) body: Option<Arc<Kept>>,
+}
+
+/// A body that several entries share.
+#[derive(Debug)]
+pub(super) struct SharedBody {
+    pub(super) message: i64,
+    pub(super) uses: i64,
+    /// None: it is in a file.
+    pub(super) body: Option<Arc<Kept>>,
+}
+
+/// A row as it was found.
+pub(super) struct Found {
+    pub(super) id: i64,
+    pub(super) state: i64,
+    pub(super) destination: String,
+    pub(super) due: Option<UnixMillis>,
+    pub(super) reason: Option<String>,
+    pub(super) entry: Result<(Entry, FoundBody), Damage>,
+}
+
+/// Where the body of a row is.
+pub(super) struct FoundBody {
+    pub(super) check: u32,
+    pub(super) file: Option<u64>,
+    /// The bytes, if they were asked for and are in a row.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+/// What stays in the way of using it again.
+pub(super) struct Left {
+    /// The body file that no row names any more.
+    pub(super) file: Option<i64>,
+}
+
+pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
+    let NewRow { fixed, waiting, deferral, body } = row;
+    tx.prepare_cached(INSERT)?.execute(params![
+        fixed.id,
+        fixed.message,
+        if deferral.is_some() { DEFERRED } else { FRESH },
+        fixed.destination.as_str(),
+        fixed.created,
+        fixed.expires,
+        deferral.as_ref().map(|d| d.due.0),
+        waiting.attempts,
+        deferral.as_ref().map(|d| &d.reason),
+        fixed.octets,
+        fixed.body_check,
+        fixed.check(),
+        waiting.check(fixed.id),
+        fixed.file,
+        fixed.envelope,
+        waiting.recipients,
+        body.as_ref().map(|kept| &kept.bytes),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn insert_shared(tx: &Transaction<'_>, shared: &SharedBody) -> rusqlite::Result<()> {
+    let bytes = shared.body.as_ref().map(|kept| &kept.bytes);
+    tx.prepare_cached("INSERT INTO body (id, uses, data) VALUES (?1, ?2, ?3)")?.execute(params![shared.message, shared.uses, bytes])?;
+    Ok(())
+}
+
+/// Removes an entry, and the shared body with its last one.
+pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Left> {
+    let mut delete = tx.prepare_cached("DELETE FROM entry WHERE id = ?1 RETURNING message, file")?;
+    let found = delete.query_row([id], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?))).optional()?;
+    let Some((message, file)) = found else { return Ok(Left { file: None }) };
+    let Some(message) = message else { return Ok(Left { file }) };
+    let uses =
+        tx.prepare_cached("UPDATE body SET uses = uses - 1 WHERE id = ?1 RETURNING uses")?.query_row([message], |row| row.get::<_, i64>(0));
+    if uses.optional()?.is_some_and(|uses| uses > 0) {
+        return Ok(Left { file: None });
+    }
+    tx.prepare_cached("DELETE FROM body WHERE id = ?1")?.execute([message])?;
+    Ok(Left { file })
+}
+
+pub(super) fn defer(tx: &Transaction<'_>, id: i64, deferral: &Deferral, waiting: &Waiting) -> rusqlite::Result<()> {
+    let sql = "UPDATE entry SET state = 1, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6 WHERE id = ?1";
+    let check = waiting.check(id);
+    tx.prepare_cached(sql)?.execute(params![id, deferral.due.0, deferral.reason, waiting.attempts, waiting.recipients, check])?;
+    Ok(())
+}
+
+/// A lease came back without an outcome: a fresh entry becomes a deferred one, a deferred one may be put off.
+pub(super) fn give_back(tx: &Transaction<'_>, id: i64, due: UnixMillis, reason: Option<&str>) -> rusqlite::Result<()> {
+    let sql = if reason.is_some() {
+        "UPDATE entry SET state = 1, due = ?2, reason = ?3 WHERE id = ?1 AND state < 2"
+    } else {
+        "UPDATE entry SET state = 1, due = ?2, reason = ?3 WHERE id = ?1 AND state = 0"
+    };
+    tx.prepare_cached(sql)?.execute(params![id, due.0, reason])?;
+    Ok(())
+}
+
+pub(super) fn set_aside(tx: &Transaction<'_>, id: i64, reason: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE entry SET state = 2, due = NULL, reason = ?2 WHERE id = ?1")?.execute(params![id, reason])?;
+    Ok(())
+}
+
+/// Deferred entries due at `now`, those longest due first.
+pub(super) fn due(db: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT id FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1 ORDER BY due, id LIMIT ?2";
+    db.prepare_cached(sql)?.query_map(params![now.0, limit], |row| row.get(0))?.collect()
+}
+
+/// The first deferred entries with their due times.
+pub(super) fn first_due(db: &Connection, limit: i64) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let sql = "SELECT id, due FROM entry INDEXED BY entry_due WHERE state = 1 ORDER BY due, id LIMIT ?1";
+    db.prepare_cached(sql)?.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// The entry with its body, if that is in a row.
+pub(super) fn load(db: &Connection, id: i64) -> rusqlite::Result<Option<Found>> {
+    let mut select = db.prepare_cached(concat!("SELECT ", columns!(), ", body FROM entry WHERE id = ?1"))?;
+    let Some(mut found) = select.query_row([id], |row| Ok(read(row, true))).optional()? else { return Ok(None) };
+    if let Ok((entry, body)) = &mut found.entry
+        && body.file.is_none()
+    {
+        if entry.message != entry.id || body.bytes.is_none() {
+            body.bytes = fetch_shared(db, entry.message.number())?;
+        }
+        let stored = u64::try_from(body.bytes.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX);
+        if body.bytes.is_none() || stored != entry.size.0 {
+            found.entry = Err(format!("the body has {stored} octets, {} were stored", entry.size));
+        } else if body.bytes.as_ref().is_none_or(|bytes| crc32fast::hash(bytes) != body.check) {
+            found.entry = Err("the checksum of the body differs".into());
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The body of an entry, from wherever it is in the database.
+pub(super) fn fetch(db: &Connection, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut select = db.prepare_cached("SELECT message, body FROM entry WHERE id = ?1")?;
+    match select.query_row([id], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?))).optional()? {
+        Some((Some(message), None)) => fetch_shared(db, message),
+        Some((_, body)) => Ok(body),
+        None => Ok(None),
+    }
+}
+
+fn fetch_shared(db: &Connection, message: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    db.prepare_cached("SELECT data FROM body WHERE id = ?1")?.query_row([message], |row| row.get(0)).optional().map(Option::flatten)
+}
+
+/// Reads a row whose columns may hold anything.
+pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
+    let integer = |index: usize| match row.get_ref(index) {
+        Ok(ValueRef::Integer(number)) => Some(number),
+        _ => None,
+    };
+    let text = |index: usize| row.get_ref(index).ok().and_then(|value| value.as_str().ok().map(str::to_owned));
+    let found = || -> Result<_, Damage> {
+        let number = |index, name: &str| integer(index).ok_or_else(|| format!("the column {name} is damaged"));
+        let small =
+            |index, name: &str| number(index, name).and_then(|n| u32::try_from(n).map_err(|_| format!("the column {name} is damaged")));
+        let words = |index, name: &str| text(index).ok_or_else(|| format!("the column {name} is damaged"));
+        let fixed = Fixed {
+            id: number(0, "id")?,
+            message: integer(1),
+            destination: Destination::new(&words(3, "destination")?),
+            created: number(4, "created")?,
+            expires: number(5, "expires")?,
+            octets: number(9, "octets")?,
+            body_check: small(10, "body_check")?,
+            envelope: words(14, "envelope")?.into(),
+            file: integer(13),
+        };
+        let waiting = Waiting { attempts: small(7, "attempts")?, recipients: words(15, "recipients")? };
+        let entry = entry(&fixed, small(11, "envelope_check")?, &waiting, small(12, "recipients_check")?)?;
+        let file = fixed.file.map(u64::try_from).transpose().map_err(|_| "the column file is damaged")?;
+        let bytes = match with_body.then(|| row.get_ref(16)) {
+            Some(Ok(ValueRef::Blob(bytes))) => Some(bytes.to_vec()),
+            _ => None,
+        };
+        Ok((entry, FoundBody { check: fixed.body_check, file, bytes }))
+    };
+    Found {
+        id: integer(0).unwrap_or(-1),
+        state: integer(2).unwrap_or(DAMAGED),
+        destination: text(3).unwrap_or_default(),
+        due: integer(6).map(UnixMillis),
+        reason: text(8),
+        entry: found(),
+    }
+}
+
+const INSERT: &str = concat!(
+    "INSERT INTO entry (",
+    columns!(),
+    ", body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+);
+
+pub(super) const FRESH: i64 = 0;
+pub(super) const DEFERRED: i64 = 1;
+pub(super) const DAMAGED: i64 = 2;
+
+/// The schema. `application_id` is "SpQu".
+pub(super) const MIGRATIONS: Migrations = Migrations::new(0x5370_5175, &[include_str!("schema-1.sql")]);

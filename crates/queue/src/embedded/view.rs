@@ -1,0 +1,119 @@
+//! What an operator sees, beside the process that owns the queue or through it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use sealpost_store::Reader;
+use sealpost_types::{Destination, Octets, UnixMillis};
+
+use super::schema::{self, Found, columns};
+use super::{DATABASE, OpenError, SpoolError};
+use crate::{Filter, Listed, OutboxRow, QueueId, State, Stats};
+
+/// A queue opened only to look, without owning it: beside the process that does, or without one.
+///
+/// It knows nothing of leases: [`Stats::leased`] is 0 and [`Listed::leased`] false.
+#[derive(Debug)]
+pub struct QueueView(Reader);
+
+impl QueueView {
+    /// Looks at the queue in `directory`. Blocks, as all of it does.
+    ///
+    /// # Errors
+    /// [`OpenError::Store`]: there is none, or its schema is another one than this version's.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Reader::open(&directory.join(DATABASE), &schema::MIGRATIONS)?))
+    }
+
+    /// The queue in numbers.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub fn stats(&mut self) -> Result<Stats, SpoolError> {
+        Ok(self.0.read(stats)?)
+    }
+
+    /// Up to `limit` entries that match, oldest first.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub fn list(&mut self, filter: &Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
+        Ok(self.0.read(|db| list(db, filter, limit))?)
+    }
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub fn show(&mut self, id: QueueId) -> Result<Option<Listed>, SpoolError> {
+        Ok(self.0.read(|db| show(db, id))?)
+    }
+}
+
+pub(super) fn stats(db: &Connection) -> rusqlite::Result<Stats> {
+    // Each of these is answered by an index alone.
+    let sums = |sql| db.query_row(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?)));
+    let (fresh, fresh_size) = sums("SELECT count(*), ifnull(sum(octets), 0) FROM entry INDEXED BY entry_fresh WHERE state = 0")?;
+    let (deferred, size) = sums("SELECT count(*), ifnull(sum(octets), 0) FROM entry INDEXED BY entry_destination WHERE state = 1")?;
+    let (damaged, _) = sums("SELECT count(*), 0 FROM entry INDEXED BY entry_damaged WHERE state = 2")?;
+    let oldest = db.query_row("SELECT created FROM entry ORDER BY id LIMIT 1", [], |row| row.get(0)).optional()?;
+    let size = Octets(size + fresh_size);
+    Ok(Stats { fresh, deferred, damaged, leased: 0, size, oldest: oldest.map(UnixMillis) })
+}
+
+pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Listed>> {
+    // Each combination of filters is a statement of its own, so that the indexes serve it.
+    let mut sql = concat!("SELECT ", columns!(), " FROM entry WHERE id > ?1").to_owned();
+    match filter.state {
+        Some(State::Fresh) => sql += " AND state = 0",
+        Some(State::Deferred) => sql += " AND state = 1",
+        Some(State::Damaged) => sql += " AND state = 2",
+        None => {}
+    }
+    if filter.destination.is_some() {
+        sql += " AND destination = ?2";
+    }
+    if filter.message.is_some() {
+        sql += " AND (id = ?3 OR message = ?3)";
+    }
+    sql += " AND ?2 IS ?2 AND ?3 IS ?3 ORDER BY id LIMIT ?4";
+    let values = params![
+        filter.after.map_or(-1, QueueId::number),
+        filter.destination.as_ref().map(Destination::as_str),
+        filter.message.map(QueueId::number),
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    ];
+    db.prepare_cached(&sql)?.query_map(values, |row| Ok(listed(schema::read(row, false))))?.collect()
+}
+
+pub(super) fn show(db: &Connection, id: QueueId) -> rusqlite::Result<Option<Listed>> {
+    let mut select = db.prepare_cached(concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1"))?;
+    select.query_row([id.number()], |row| Ok(listed(schema::read(row, false)))).optional()
+}
+
+pub(super) fn outbox(db: &Connection, limit: i64) -> rusqlite::Result<Vec<OutboxRow>> {
+    let mut select = db.prepare_cached("SELECT place, data FROM outbox ORDER BY place LIMIT ?1")?;
+    select.query_map([limit], |row| Ok(OutboxRow { place: row.get(0)?, row: row.get(1)? }))?.collect()
+}
+
+fn listed(found: Found) -> Listed {
+    let state = match found.state {
+        schema::FRESH => State::Fresh,
+        schema::DEFERRED => State::Deferred,
+        _ => State::Damaged,
+    };
+    let (entry, damage) = match found.entry {
+        Ok((entry, _)) => (Some(Arc::new(entry)), None),
+        Err(damage) => (None, Some(damage)),
+    };
+    Listed {
+        id: QueueId::from_number(found.id.max(0)).unwrap_or(QueueId::FIRST),
+        state,
+        leased: false,
+        destination: Destination::new(&found.destination),
+        due: found.due,
+        reason: found.reason.or(damage),
+        entry,
+    }
+}

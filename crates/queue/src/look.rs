@@ -1,0 +1,146 @@
+//! What an operator sees of the queue.
+
+use std::sync::Arc;
+
+use sealpost_types::{Destination, Octets, UnixMillis};
+
+use crate::{Entry, QueueId};
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum State {
+    /// Accepted; the first attempt is under way.
+    Fresh,
+    /// Waits until it is due.
+    Deferred,
+    /// Its row or its body is not what was stored. It is kept, never tried, and counted.
+    Damaged,
+}
+
+/// The queue in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Entries in [`State::Fresh`].
+    pub fresh: u64,
+    /// Entries in [`State::Deferred`], those being tried included.
+    pub deferred: u64,
+    /// Entries in [`State::Damaged`].
+    pub damaged: u64,
+    /// Entries that somebody holds a lease of.
+    pub leased: u64,
+    /// Octets of the bodies of fresh and deferred entries; a body that several entries share counts for each.
+    pub size: Octets,
+    /// When the oldest entry came in.
+    pub oldest: Option<UnixMillis>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Filter {
+    /// Only those that stand so.
+    pub state: Option<State>,
+    /// Only those that go there.
+    pub destination: Option<Destination>,
+    /// Only those of this message.
+    pub message: Option<QueueId>,
+    /// Only those behind this one: the last of the page before.
+    pub after: Option<QueueId>,
+}
+
+/// One entry as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its id.
+    pub id: QueueId,
+    /// Where it stands.
+    pub state: State,
+    /// Whether somebody holds a lease of it.
+    pub leased: bool,
+    /// Where it goes.
+    pub destination: Destination,
+    /// When it is due; none for those that are not deferred.
+    pub due: Option<UnixMillis>,
+    /// Why it waits, or how it is damaged.
+    pub reason: Option<String>,
+    /// The entry; none if it cannot be read.
+    pub entry: Option<Arc<Entry>>,
+}
+
+/// Which deferred entries to try at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Selector {
+    /// All.
+    All,
+    /// Those that go there.
+    Destination(Destination),
+    /// This entry, or all entries of this message.
+    Id(QueueId),
+}
+
+/// Whether the queue takes mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It does.
+    Good,
+    /// It does not, until there is space on the disk.
+    Full,
+    /// It does not, until the process starts anew: a write failed.
+    Poisoned {
+        /// What failed.
+        reason: Arc<str>,
+    },
+    /// It was closed.
+    Closed,
+}
+
+/// A row that a settlement recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OutboxRow {
+    /// Its place in the order of recording.
+    pub place: u64,
+    /// What was recorded.
+    pub row: Vec<u8>,
+}
+
+impl Filter {
+    /// Every entry.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only entries that stand so.
+    #[must_use]
+    pub fn state(mut self, state: State) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// Only entries that go there.
+    #[must_use]
+    pub fn destination(mut self, destination: Destination) -> Self {
+        self.destination = Some(destination);
+        self
+    }
+
+    /// Only entries of this message.
+    #[must_use]
+    pub fn message(mut self, message: QueueId) -> Self {
+        self.message = Some(message);
+        self
+    }
+
+    /// Only entries behind this one.
+    #[must_use]
+    pub fn after(mut self, id: QueueId) -> Self {
+        self.after = Some(id);
+        self
+    }
+}

@@ -1,0 +1,338 @@
+//! The queue in memory: for tests, and for relays that may forget.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sealpost_types::{Octets, UnixMillis};
+
+use crate::body::{Body, BodyWriter, Kept};
+use crate::id::{IdMaker, reservation};
+use crate::lease::{ABANDONED, GiveBack, Home, earliest, has_recipients};
+use crate::wake::Waker;
+use crate::{
+    AcceptError, BodyWriteError, Deferral, Entry, Filter, FollowUp, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector,
+    Settlement, Spool, SpoolError, State, Stats, Wake,
+};
+
+/// A queue that is gone with the process. Cloning shares it.
+///
+/// It does what every [`Spool`] does, in the plainest way: the other engines are tested against it.
+#[derive(Clone, Debug)]
+pub struct MemorySpool(Arc<Engine>);
+
+/// Takes a body for a [`MemorySpool`].
+#[derive(Debug, Default)]
+pub struct MemoryBodyWriter(Vec<u8>);
+
+#[derive(Debug)]
+struct Engine {
+    ids: IdMaker,
+    waker: Waker,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    rows: BTreeMap<QueueId, Row>,
+    held: HashSet<QueueId>,
+    outbox: BTreeMap<u64, Vec<u8>>,
+    places: u64,
+    closed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    entry: Arc<Entry>,
+    body: Body,
+    state: State,
+    due: Option<UnixMillis>,
+    reason: Option<String>,
+}
+
+impl MemorySpool {
+    /// An empty queue.
+    #[must_use]
+    pub fn new() -> Self {
+        let ids = IdMaker::new(0, reservation(i64::MAX >> 1, UnixMillis(0)));
+        Self(Arc::new(Engine { ids, waker: Waker::default(), queue: Mutex::default() }))
+    }
+}
+
+impl Default for MemorySpool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BodyWriter for MemoryBodyWriter {
+    async fn write(&mut self, piece: &[u8]) -> Result<(), BodyWriteError> {
+        self.0.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn size(&self) -> Octets {
+        Octets(self.0.len() as u64)
+    }
+}
+
+impl Spool for MemorySpool {
+    type Writer = MemoryBodyWriter;
+
+    fn next_id(&self) -> QueueId {
+        self.0.ids.next(crate::embedded::wall_clock()).0
+    }
+
+    fn body_writer(&self, _size_hint: Option<Octets>) -> Result<MemoryBodyWriter, SpoolError> {
+        drop(self.0.open()?);
+        Ok(MemoryBodyWriter::default())
+    }
+
+    async fn accept(&self, message: NewMessage, body: MemoryBodyWriter) -> Result<Vec<Lease>, AcceptError> {
+        if !has_recipients(&message) {
+            return Err(AcceptError::NoRecipients);
+        }
+        let granted = message.reception.at;
+        let id = message.id;
+        let rows = self.rows(message, body.0);
+        let mut queue = self.0.open()?;
+        if queue.rows.contains_key(&id) {
+            return Err(AcceptError::Duplicate { id });
+        }
+        let mut leases = Vec::new();
+        for row in rows {
+            if row.state == State::Fresh {
+                queue.held.insert(row.entry.id);
+                leases.push(Lease::new(row.entry.clone(), row.body.clone(), granted, self.0.clone()));
+            } else {
+                self.0.waker.wake();
+            }
+            queue.rows.insert(row.entry.id, row);
+        }
+        Ok(leases)
+    }
+
+    async fn lease_due(&self, now: UnixMillis, limit: usize) -> Result<Vec<Lease>, SpoolError> {
+        let mut queue = self.0.open()?;
+        let mut due: Vec<_> = queue.waiting().filter(|(due, _)| *due <= now).collect();
+        due.sort_unstable();
+        due.truncate(limit);
+        let mut leases = Vec::with_capacity(due.len());
+        for (_, id) in due {
+            let Some(row) = queue.rows.get(&id) else { continue };
+            leases.push(Lease::new(row.entry.clone(), row.body.clone(), now, self.0.clone()));
+            queue.held.insert(id);
+        }
+        Ok(leases)
+    }
+
+    async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
+        Ok(self.0.open()?.waiting().map(|(due, _)| due).min())
+    }
+
+    async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
+        self.settle_soon(lease, settlement)
+    }
+
+    fn settle_soon(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
+        lease.check_home(&self.0)?;
+        settlement.check()?;
+        let kept = settlement.kept(lease.entry())?;
+        let entry = lease.into_entry();
+        let mut queue = self.0.open()?;
+        match earliest(&kept) {
+            None => drop(queue.rows.remove(&entry.id)),
+            Some(deferral) => {
+                if let Some(row) = queue.rows.get_mut(&entry.id) {
+                    (row.state, row.due, row.reason) = (State::Deferred, Some(deferral.due), Some(deferral.reason.clone()));
+                    let mut changed = (*entry).clone();
+                    changed.attempts += 1;
+                    (changed.envelope.recipients, changed.deferrals) =
+                        kept.iter().map(|(recipient, deferral)| (recipient.clone(), Some(deferral.clone()))).unzip();
+                    row.entry = Arc::new(changed);
+                }
+            }
+        }
+        for row in settlement.outbox {
+            queue.places += 1;
+            let place = queue.places;
+            queue.outbox.insert(place, row);
+        }
+        if let Some(FollowUp { mut message, body }) = settlement.follow_up {
+            for group in &mut message.groups {
+                group.deferral.get_or_insert_with(|| Deferral::new(message.reception.at, String::new()));
+            }
+            queue.rows.extend(self.rows(message, body).into_iter().map(|row| (row.entry.id, row)));
+        }
+        queue.held.remove(&entry.id);
+        self.0.waker.wake();
+        Ok(())
+    }
+
+    async fn set_aside(&self, lease: Lease, reason: &str) -> Result<(), SpoolError> {
+        lease.check_home(&self.0)?;
+        let id = lease.into_entry().id;
+        let mut queue = self.0.open()?;
+        if let Some(row) = queue.rows.get_mut(&id) {
+            (row.state, row.due, row.reason) = (State::Damaged, None, Some(reason.to_owned()));
+        }
+        queue.held.remove(&id);
+        Ok(())
+    }
+
+    async fn retry_now(&self, selector: Selector, now: UnixMillis) -> Result<u64, SpoolError> {
+        let mut queue = self.0.open()?;
+        let selected = |row: &&mut Row| match &selector {
+            Selector::All => true,
+            Selector::Destination(destination) => row.entry.destination == *destination,
+            Selector::Id(id) => row.entry.id == *id || row.entry.message == *id,
+        };
+        let mut woken = 0;
+        for row in queue.rows.values_mut().filter(|row| row.due.is_some_and(|due| due > now)).filter(selected) {
+            row.due = Some(now);
+            woken += 1;
+        }
+        self.0.waker.wake();
+        Ok(woken)
+    }
+
+    fn wake(&self) -> Wake {
+        self.0.waker.listen()
+    }
+
+    async fn stats(&self) -> Result<Stats, SpoolError> {
+        let queue = self.0.open()?;
+        let mut stats = Stats { leased: queue.held.len() as u64, ..Stats::default() };
+        for row in queue.rows.values() {
+            match row.state {
+                State::Fresh => stats.fresh += 1,
+                State::Deferred => stats.deferred += 1,
+                State::Damaged => stats.damaged += 1,
+            }
+            if row.state != State::Damaged {
+                stats.size.0 += row.entry.size.0;
+            }
+        }
+        stats.oldest = queue.rows.values().next().map(|row| row.entry.reception.at);
+        Ok(stats)
+    }
+
+    async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
+        let queue = self.0.open()?;
+        let matches = |row: &&Row| {
+            filter.after.is_none_or(|after| row.entry.id > after)
+                && filter.state.is_none_or(|state| row.state == state)
+                && filter.destination.as_ref().is_none_or(|destination| row.entry.destination == *destination)
+                && filter.message.is_none_or(|id| row.entry.message == id || row.entry.id == id)
+        };
+        Ok(queue.rows.values().filter(matches).take(limit).map(|row| row.listed(&queue)).collect())
+    }
+
+    async fn show(&self, id: QueueId) -> Result<Option<Listed>, SpoolError> {
+        let queue = self.0.open()?;
+        Ok(queue.rows.get(&id).map(|row| row.listed(&queue)))
+    }
+
+    async fn outbox(&self, limit: usize) -> Result<Vec<OutboxRow>, SpoolError> {
+        let queue = self.0.open()?;
+        Ok(queue.outbox.iter().take(limit).map(|(place, row)| OutboxRow { place: *place, row: row.clone() }).collect())
+    }
+
+    async fn outbox_done(&self, place: u64) -> Result<(), SpoolError> {
+        let mut queue = self.0.open()?;
+        queue.outbox.retain(|kept, _| *kept > place);
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        if self.0.lock().closed { Health::Closed } else { Health::Good }
+    }
+
+    async fn close(&self) -> Result<(), SpoolError> {
+        self.0.lock().closed = true;
+        Ok(())
+    }
+}
+
+impl MemorySpool {
+    fn rows(&self, message: NewMessage, body: Vec<u8>) -> Vec<Row> {
+        let size = Octets(body.len() as u64);
+        let body = Body::in_memory(Kept::new(body, None), 0);
+        let row = |(index, group): (usize, crate::Group)| {
+            let mut envelope = message.envelope.clone();
+            let deferrals = vec![group.deferral.clone(); group.recipients.len()];
+            envelope.recipients = group.recipients;
+            let entry = Entry {
+                id: if index == 0 { message.id } else { self.next_id() },
+                message: message.id,
+                destination: group.destination,
+                envelope,
+                deferrals,
+                reception: message.reception.clone(),
+                expires: group.expires,
+                attempts: 0,
+                size,
+            };
+            Row {
+                entry: Arc::new(entry),
+                body: body.clone(),
+                state: if group.deferral.is_some() { State::Deferred } else { State::Fresh },
+                due: group.deferral.as_ref().map(|deferral| deferral.due),
+                reason: group.deferral.map(|deferral| deferral.reason),
+            }
+        };
+        message.groups.into_iter().enumerate().map(row).collect()
+    }
+}
+
+impl Engine {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Queue>, SpoolError> {
+        let queue = self.lock();
+        if queue.closed { Err(SpoolError::Closed) } else { Ok(queue) }
+    }
+}
+
+impl Queue {
+    /// Deferred entries that nobody holds, with their due times.
+    fn waiting(&self) -> impl Iterator<Item = (UnixMillis, QueueId)> {
+        let waits = |(id, row): (&QueueId, &Row)| row.due.filter(|_| !self.held.contains(id)).map(|due| (due, *id));
+        self.rows.iter().filter_map(waits)
+    }
+}
+
+impl Row {
+    fn listed(&self, queue: &Queue) -> Listed {
+        Listed {
+            id: self.entry.id,
+            state: self.state,
+            leased: queue.held.contains(&self.entry.id),
+            destination: self.entry.destination.clone(),
+            due: self.due,
+            reason: self.reason.clone(),
+            entry: Some(self.entry.clone()),
+        }
+    }
+}
+
+impl Home for Engine {
+    fn give_back(self: Arc<Self>, id: QueueId, granted: UnixMillis, how: GiveBack) {
+        let mut queue = self.lock();
+        if let Some(row) = queue.rows.get_mut(&id) {
+            match how {
+                GiveBack::Abandoned => (row.due, row.reason) = (Some(granted.after(ABANDONED_WAIT)), Some(ABANDONED.to_owned())),
+                GiveBack::Released if row.state == State::Fresh => row.due = Some(granted),
+                GiveBack::Released => {}
+            }
+            row.state = State::Deferred;
+        }
+        queue.held.remove(&id);
+        self.waker.wake();
+    }
+}
+
+/// How long an entry waits whose lease was dropped without an outcome.
+const ABANDONED_WAIT: Duration = Duration::from_secs(60);

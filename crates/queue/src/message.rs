@@ -1,0 +1,146 @@
+//! Messages on their way into the queue, and entries in it.
+
+use sealpost_types::{Destination, Envelope, Octets, Reception, Recipient, UnixMillis};
+
+use crate::QueueId;
+
+/// A message to be accepted, without its body.
+///
+/// It becomes one [`Entry`] for each of its groups, all of them in one durable step; they share the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewMessage {
+    /// Its id, from [`Spool::next_id`](crate::Spool::next_id).
+    pub id: QueueId,
+    /// How it came in.
+    pub reception: Reception,
+    /// Who sent it and what was asked for; the recipients are in `groups`, not here.
+    pub envelope: Envelope,
+    /// The recipients by where they go.
+    pub groups: Vec<Group>,
+}
+
+/// The recipients of one message that go to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Group {
+    /// Where they go.
+    pub destination: Destination,
+    /// Who they are.
+    pub recipients: Vec<Recipient>,
+    /// When trying ends.
+    pub expires: UnixMillis,
+    /// Set if no attempt is to be made now, because the destination is known not to answer: no lease is given for it.
+    pub deferral: Option<Deferral>,
+}
+
+/// Why a recipient waits, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deferral {
+    /// When it is due.
+    pub due: UnixMillis,
+    /// What went wrong, in words for the sender and the operator.
+    pub reason: String,
+    /// Whether TLS was what went wrong: decides how it ends if it expires.
+    pub tls_failure: bool,
+}
+
+/// One queued message as far as one destination is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The entry's own id; for the first entry of a message that of the message.
+    pub id: QueueId,
+    /// The id of the message.
+    pub message: QueueId,
+    /// Where it goes.
+    pub destination: Destination,
+    /// Who sent it, what was asked for, and the recipients that are still to be served.
+    pub envelope: Envelope,
+    /// Why each of these recipients waits, in the same order; none for those that were never tried.
+    pub deferrals: Vec<Option<Deferral>>,
+    /// How it came in.
+    pub reception: Reception,
+    /// When trying ends.
+    pub expires: UnixMillis,
+    /// Attempts that ended in a deferral.
+    pub attempts: u32,
+    /// Octets of the body.
+    pub size: Octets,
+}
+
+impl NewMessage {
+    /// A message of its groups; recipients in `envelope` itself are dropped.
+    #[must_use]
+    pub fn new(id: QueueId, reception: Reception, mut envelope: Envelope, groups: Vec<Group>) -> Self {
+        envelope.recipients.clear();
+        Self { id, reception, envelope, groups }
+    }
+
+    /// A message whose recipients are grouped by where `destination` sends each, in the order given.
+    #[must_use]
+    pub fn split(
+        id: QueueId,
+        reception: Reception,
+        mut envelope: Envelope,
+        expires: UnixMillis,
+        mut destination: impl FnMut(&Recipient) -> Destination,
+    ) -> Self {
+        let mut groups: Vec<Group> = Vec::new();
+        for recipient in envelope.recipients.drain(..) {
+            let destination = destination(&recipient);
+            match groups.iter_mut().find(|group| group.destination == destination) {
+                Some(group) => group.recipients.push(recipient),
+                None => groups.push(Group::new(destination, vec![recipient], expires)),
+            }
+        }
+        Self { id, reception, envelope, groups }
+    }
+}
+
+impl Group {
+    /// Recipients to be tried at once.
+    #[must_use]
+    pub fn new(destination: Destination, recipients: Vec<Recipient>, expires: UnixMillis) -> Self {
+        Self { destination, recipients, expires, deferral: None }
+    }
+
+    /// The same, but not to be tried before the deferral is due.
+    #[must_use]
+    pub fn deferred(mut self, deferral: Deferral) -> Self {
+        self.deferral = Some(deferral);
+        self
+    }
+}
+
+impl Deferral {
+    /// A deferral for another reason than TLS.
+    #[must_use]
+    pub fn new(due: UnixMillis, reason: impl Into<String>) -> Self {
+        Self { due, reason: reason.into(), tls_failure: false }
+    }
+
+    /// A deferral because TLS could not be had as demanded.
+    #[must_use]
+    pub fn tls(due: UnixMillis, reason: impl Into<String>) -> Self {
+        Self { due, reason: reason.into(), tls_failure: true }
+    }
+}
+
+impl Entry {
+    /// The indices of the recipients to try at `now`: those that are due; all, if none is and the entry was woken early.
+    #[must_use]
+    pub fn due_recipients(&self, now: UnixMillis) -> Vec<usize> {
+        let is_due = |index: &usize| self.deferrals.get(*index).and_then(Option::as_ref).is_none_or(|deferral| deferral.due <= now);
+        let all = 0..self.envelope.recipients.len();
+        let due: Vec<_> = all.clone().filter(is_due).collect();
+        if due.is_empty() { all.collect() } else { due }
+    }
+
+    /// Whether trying has ended at `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: UnixMillis) -> bool {
+        self.expires <= now
+    }
+}

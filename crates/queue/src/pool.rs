@@ -1,0 +1,260 @@
+//! Files for large bodies: made once, used again and again, so that no message pays for making or removing one.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use sealpost_types::Octets;
+
+/// The files and who uses them.
+///
+/// A file may be overwritten only when no row names it (durably) *and* nobody can still read it through a handle.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    directory: PathBuf,
+    keep: u64,
+    state: Mutex<State>,
+    /// Numbers of files to remove, off everybody's path.
+    remove: Sender<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Files that anybody may overwrite, with their lengths.
+    free: Vec<(u64, u64)>,
+    free_octets: u64,
+    used: HashMap<u64, Use>,
+    next: u64,
+    /// Set when the store may hold rows that we do not know of: nothing is overwritten any more.
+    frozen: bool,
+}
+
+#[derive(Debug, Default)]
+struct Use {
+    handles: usize,
+    in_row: bool,
+}
+
+/// A handle on one file: as long as it lives the file is not overwritten.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    number: u64,
+    pool: Arc<Pool>,
+    file: OnceLock<File>,
+    /// The directory must be synced before a row may name the file.
+    new: AtomicBool,
+}
+
+impl Pool {
+    /// The files in `directory`; those in `used` are named by rows, all others can be overwritten. At most `keep` octets
+    /// of such files are kept.
+    pub(crate) fn open(directory: &Path, used: HashSet<u64>, keep: Octets) -> io::Result<Arc<Self>> {
+        if !directory.is_dir() {
+            std::fs::DirBuilder::new().mode(0o700).create(directory)?;
+            directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
+        }
+        let (remove, removals) = channel::<PathBuf>();
+        std::thread::Builder::new().name("queue-files".into()).spawn(move || {
+            for path in removals {
+                if let Err(error) = std::fs::remove_file(&path) {
+                    tracing::warn!(path = %path.display(), %error, "cannot remove a body file");
+                }
+            }
+        })?;
+        let mut state = State { next: used.iter().max().map_or(0, |last| last + 1), ..State::default() };
+        let pool = Self { directory: directory.to_owned(), keep: keep.0, state: Mutex::default(), remove };
+        for found in std::fs::read_dir(directory)? {
+            let found = found?;
+            let name = found.file_name();
+            let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            state.next = state.next.max(number + 1);
+            if !used.contains(&number) {
+                pool.keep_or_remove(&mut state, number, found.metadata()?.len());
+            }
+        }
+        state.used = used.into_iter().map(|number| (number, Use { handles: 0, in_row: true })).collect();
+        *pool.lock() = state;
+        Ok(Arc::new(pool))
+    }
+
+    /// A file to write a body of about `hint` octets into. Blocks.
+    pub(crate) fn take(self: &Arc<Self>, hint: u64) -> io::Result<Arc<Slot>> {
+        let (number, known) = {
+            let mut state = self.lock();
+            let recycled = state.free.pop();
+            if let Some((_, length)) = recycled {
+                state.free_octets -= length;
+            }
+            let number = recycled.map_or(state.next, |(number, _)| number);
+            state.next = state.next.max(number + 1);
+            state.used.insert(number, Use { handles: 1, in_row: false });
+            (number, recycled.is_some())
+        };
+        let slot = Slot { number, pool: self.clone(), file: OnceLock::new(), new: AtomicBool::new(false) };
+        let path = self.path(number);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        let file = match known.then(|| options.open(&path)) {
+            Some(Ok(file)) => file,
+            // New, or somebody removed it.
+            None | Some(Err(_)) => {
+                let file = options.create(true).truncate(false).open(&path)?;
+                slot.new.store(true, Ordering::Relaxed);
+                preallocate(&file, hint)?;
+                file
+            }
+        };
+        let _ = slot.file.set(file);
+        Ok(Arc::new(slot))
+    }
+
+    /// A handle on a file that a row names.
+    pub(crate) fn open_slot(self: &Arc<Self>, number: u64) -> Arc<Slot> {
+        self.lock().used.entry(number).or_default().handles += 1;
+        Arc::new(Slot { number, pool: self.clone(), file: OnceLock::new(), new: AtomicBool::new(false) })
+    }
+
+    /// A row names the file, durably.
+    pub(crate) fn keep(&self, number: u64) {
+        self.lock().used.entry(number).or_default().in_row = true;
+    }
+
+    /// No row names the file any more, durably.
+    pub(crate) fn release(&self, number: u64) {
+        let mut state = self.lock();
+        if let Some(uses) = state.used.get_mut(&number) {
+            uses.in_row = false;
+        }
+        self.recycle_if_unused(&mut state, number);
+    }
+
+    /// From now on nothing is overwritten.
+    pub(crate) fn freeze(&self) {
+        self.lock().frozen = true;
+    }
+
+    /// Octets in the file, none if it is not there.
+    pub(crate) fn length(&self, number: u64) -> Option<u64> {
+        std::fs::metadata(self.path(number)).ok().map(|metadata| metadata.len())
+    }
+
+    fn recycle_if_unused(&self, state: &mut State, number: u64) {
+        if state.frozen || state.used.get(&number).is_none_or(|uses| uses.in_row || uses.handles > 0) {
+            return;
+        }
+        state.used.remove(&number);
+        match self.length(number) {
+            Some(length) => self.keep_or_remove(state, number, length),
+            None => tracing::warn!(number, "a body file is gone"),
+        }
+    }
+
+    fn keep_or_remove(&self, state: &mut State, number: u64, length: u64) {
+        if state.free.len() < FREE_FILES && state.free_octets + length <= self.keep {
+            state.free_octets += length;
+            state.free.push((number, length));
+        } else {
+            let _ = self.remove.send(self.path(number));
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(number.to_string())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Writes. Blocks.
+    pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file()?.write_all_at(bytes, offset)
+    }
+
+    /// Makes durable what was written. Blocks.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file()?.sync_data()?;
+        if self.new.swap(false, Ordering::Relaxed) {
+            File::open(&self.pool.directory)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Reads up to `want` octets at `offset` into `buffer`; empty at the end of the file.
+    ///
+    /// What lies in the page cache is read at once; only if the disk is needed, another thread waits for it.
+    pub(crate) async fn read(self: &Arc<Self>, mut buffer: Vec<u8>, offset: u64, want: usize) -> io::Result<Vec<u8>> {
+        buffer.resize(want, 0);
+        if let Some(file) = self.file.get() {
+            match preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
+                Ok(read) => {
+                    buffer.truncate(read);
+                    return Ok(buffer);
+                }
+                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        let slot = self.clone();
+        let read = move || {
+            let read = slot.file()?.read_at(&mut buffer, offset)?;
+            buffer.truncate(read);
+            Ok(buffer)
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        match self.file.get() {
+            Some(file) => Ok(file),
+            None => {
+                let file = File::open(self.pool.path(self.number))?;
+                Ok(self.file.get_or_init(|| file))
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        if let Some(uses) = state.used.get_mut(&self.number) {
+            uses.handles -= 1;
+        }
+        self.pool.recycle_if_unused(&mut state, self.number);
+    }
+}
+
+/// Gives a new file its length, so that writing does not change it. Some file systems cannot; then it grows.
+fn preallocate(file: &File, hint: u64) -> io::Result<()> {
+    let length = hint.clamp(PREALLOCATED, PREALLOCATED_LIMIT).next_multiple_of(PREALLOCATED);
+    if file.metadata()?.len() >= length {
+        return Ok(());
+    }
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Free files at most; further ones are removed.
+const FREE_FILES: usize = 1024;
+
+/// A new file gets a multiple of this many octets ...
+const PREALLOCATED: u64 = 128 << 10;
+
+/// ... and at most this many before anything was received: a client may announce what it likes.
+const PREALLOCATED_LIMIT: u64 = 1 << 20;

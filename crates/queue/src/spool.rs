@@ -1,0 +1,120 @@
+//! What every engine of the queue does.
+
+use std::future::Future;
+
+use sealpost_types::{Octets, UnixMillis};
+
+use crate::{
+    AcceptError, BodyWriter, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement, SpoolError, Stats, Wake,
+};
+
+/// A queue of messages that survives the process.
+///
+/// What it promises: a message accepted is tried until each of its recipients is settled, whatever happens to the
+/// process. What was handed out and not settled when the process died is due at once afterwards, so that a recipient may
+/// be served twice, but only if the death came between the peer's 250 and the durable settlement.
+///
+/// All futures can be dropped at any time: what was already handed to the store still happens, and a lease that nobody
+/// receives goes back to the queue.
+pub trait Spool: Send + Sync + 'static {
+    /// Takes a body piece by piece.
+    type Writer: BodyWriter;
+
+    /// A new id: above all that were ever given.
+    fn next_id(&self) -> QueueId;
+
+    /// Begins a body of about `size_hint` octets. A writer that is dropped leaves nothing.
+    ///
+    /// # Errors
+    /// [`SpoolError::Full`], [`SpoolError::Poisoned`], [`SpoolError::Closed`]: no message would be accepted now.
+    fn body_writer(&self, size_hint: Option<Octets>) -> Result<Self::Writer, SpoolError>;
+
+    /// Stores the message; when this returns it is durable. Each group that is not deferred comes back as a [`Lease`], in order.
+    ///
+    /// # Errors
+    /// Nothing is stored then: [`AcceptError::Full`], [`AcceptError::Poisoned`], [`AcceptError::Closed`] concern every
+    /// message; [`AcceptError::NoRecipients`], [`AcceptError::Duplicate`], [`AcceptError::Body`],
+    /// [`AcceptError::Store`] this one.
+    fn accept(&self, message: NewMessage, body: Self::Writer) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send;
+
+    /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first.
+    ///
+    /// Entries that turn out damaged are set aside instead.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn lease_due(&self, now: UnixMillis, limit: usize) -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send;
+
+    /// When the next deferred entry that nobody holds is due; none if there is none.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn next_due(&self) -> impl Future<Output = Result<Option<UnixMillis>, SpoolError>> + Send;
+
+    /// Records what became of a lease; when this returns it is durable.
+    ///
+    /// # Errors
+    /// [`SpoolError::UnknownRecipient`], [`SpoolError::NoRecipients`], [`SpoolError::FollowUpTooLong`]: the settlement is
+    /// wrong, and the lease counts as dropped. [`SpoolError::Full`] and [`SpoolError::Store`]: it is not recorded yet;
+    /// the entry stays leased, and the engine tries to record it again with later work. [`SpoolError::Poisoned`],
+    /// [`SpoolError::Closed`]: it is not recorded, and the entry is not handed out again by this process.
+    fn settle(&self, lease: Lease, settlement: Settlement) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// Hands over what became of a lease to be recorded with other work, within some 20 ms: for outcomes that nobody
+    /// needs to wait for. If the process dies before, the entry is tried again.
+    ///
+    /// # Errors
+    /// As [`Spool::settle`] for a settlement that is wrong; what fails later is logged.
+    fn settle_soon(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError>;
+
+    /// Sets the entry aside as damaged: for a lease whose body turned out so while it was read.
+    fn set_aside(&self, lease: Lease, reason: &str) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// Makes deferred entries due at `now`; how many.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it could not be written; some may be due already.
+    fn retry_now(&self, selector: Selector, now: UnixMillis) -> impl Future<Output = Result<u64, SpoolError>> + Send;
+
+    /// Tells when entries may have become due.
+    fn wake(&self) -> Wake;
+
+    /// The queue in numbers.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn stats(&self) -> impl Future<Output = Result<Stats, SpoolError>> + Send;
+
+    /// Up to `limit` entries that match, oldest first.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn list(&self, filter: Filter, limit: usize) -> impl Future<Output = Result<Vec<Listed>, SpoolError>> + Send;
+
+    /// One entry.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn show(&self, id: QueueId) -> impl Future<Output = Result<Option<Listed>, SpoolError>> + Send;
+
+    /// Up to `limit` rows that settlements recorded, oldest first. They stay until [`Spool::outbox_done`].
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn outbox(&self, limit: usize) -> impl Future<Output = Result<Vec<OutboxRow>, SpoolError>> + Send;
+
+    /// Removes the rows up to this place: whoever reads them has them.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it could not be written.
+    fn outbox_done(&self, place: u64) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
+    /// Whether it takes mail.
+    fn health(&self) -> Health;
+
+    /// Writes what waits and closes. Later calls find it closed; leases that are still out are void.
+    ///
+    /// # Errors
+    /// [`SpoolError::Poisoned`] if a write had failed; it is closed all the same.
+    fn close(&self) -> impl Future<Output = Result<(), SpoolError>> + Send;
+}
