@@ -95,7 +95,7 @@ impl Policy {
         let mut text = Text::new(name, text);
         let document = Document::read(&mut text);
         let policy = Self::compile(document, &mut text);
-        PolicyErrors::new(text.errors).map_or(Ok(policy), Err)
+        text.into_errors().map_or(Ok(policy), Err)
     }
 
     /// The policy with nothing configured: opportunistic on both hops (B1).
@@ -121,7 +121,7 @@ impl Policy {
         let mut defaults = |written: crate::document::ScopeDefaults, hosted: bool| {
             unchecked.extend(written.hops.unchecked.iter().map(|(hop, key, offset)| Unchecked {
                 hosted,
-                pattern: None,
+                entry: None,
                 hop: *hop,
                 key,
                 offset: *offset,
@@ -165,7 +165,7 @@ impl Policy {
             return;
         }
         let Some(index) = next_index(&self.domains) else { return text.problem(offset, Problem::TooManyEntries) };
-        unchecked.extend(Unchecked::all(&entry.hops, true, &pattern));
+        unchecked.extend(Unchecked::all(&entry.hops, true, &pattern, index));
         let route = entry.route.map_or(NO_ROUTE, |route| {
             self.routes.push(route);
             u32::try_from(self.routes.len() - 1).unwrap_or(NO_ROUTE)
@@ -178,7 +178,7 @@ impl Policy {
     fn add_partner(&mut self, entry: PartnerEntry, settings: &mut Settings, unchecked: &mut Vec<Unchecked>, text: &mut Text<'_>) {
         let Some(Written { offset, value: first }) = entry.domains.first() else { return };
         let Some(index) = next_index(&self.partners) else { return text.problem(*offset, Problem::TooManyEntries) };
-        unchecked.extend(Unchecked::all(&entry.hops, false, first));
+        unchecked.extend(Unchecked::all(&entry.hops, false, first, index));
         let label = entry.name.map_or_else(|| Label::Pattern(first.clone()), Label::Written);
         for Written { offset, value: pattern } in &entry.domains {
             if let Some(domain_line) = self.hosting_line(pattern) {
@@ -235,31 +235,34 @@ impl Policy {
 
     /// Notes a key that has no meaning at the level that its entry inherits.
     fn check_meaning(&self, unchecked: &Unchecked, text: &mut Text<'_>) {
-        let level = self.level_for(unchecked.hosted, unchecked.pattern.as_ref(), unchecked.hop);
+        let level = self.level_below(unchecked);
         if !has_meaning(unchecked.key, level) {
             text.problem(unchecked.offset, Problem::KeyAtLevel { key: unchecked.key, level, inherited: true });
         }
     }
 
-    /// The level that holds by the most specific source that writes one, for the names of a pattern.
-    fn level_for(&self, hosted: bool, pattern: Option<&Pattern>, hop: Hop) -> Level {
-        let (table, entries, defaults) = if hosted {
+    /// The level that an entry, or a table of defaults, has from the sources that are less specific.
+    fn level_below(&self, Unchecked { hosted, entry, hop, .. }: &Unchecked) -> Level {
+        let (table, entries, defaults) = if *hosted {
             (&self.hosted, &self.domains, &self.hosted_defaults)
         } else {
             (&self.external, &self.partners, &self.external_defaults)
         };
         let of = |setting: u32| self.setting(setting).and_then(|setting| setting.asked.level);
         let mut level = None;
-        if let Some(pattern) = pattern {
+        if let Some((pattern, own)) = entry {
             // The text of a pattern is covered by the pattern itself, and by what covers all its names.
             let text = (*pattern != Pattern::All).then(|| pattern.to_string());
             table.walk(text.as_deref(), true, |_, indices| {
-                let said = indices.iter().filter_map(|index| entry_at(entries, *index)).filter_map(|entry| of(entry.hop(hop)));
-                level = said.max();
+                // Its equals join it; they do not fill it up. Indices ascend, as entries are added.
+                if indices.binary_search(own).is_err() {
+                    let said = indices.iter().filter_map(|index| entry_at(entries, *index)).filter_map(|entry| of(entry.hop(*hop)));
+                    level = said.max();
+                }
                 level.is_none()
             });
         }
-        level.or_else(|| of(defaults.hop(hop))).unwrap_or(Level::Opportunistic)
+        level.or_else(|| of(defaults.hop(*hop))).unwrap_or(Level::Opportunistic)
     }
 }
 
@@ -284,22 +287,17 @@ impl Defaults {
 /// A key that stands without a level beside it.
 struct Unchecked {
     hosted: bool,
-    /// The first pattern of its entry; none for defaults.
-    pattern: Option<Pattern>,
+    /// Its entry, and the first pattern of that; none for defaults.
+    entry: Option<(Pattern, u32)>,
     hop: Hop,
     key: &'static str,
     offset: usize,
 }
 
 impl Unchecked {
-    fn all(hops: &Hops, hosted: bool, pattern: &Pattern) -> impl Iterator<Item = Self> {
-        hops.unchecked.iter().map(move |(hop, key, offset)| Self {
-            hosted,
-            pattern: Some(pattern.clone()),
-            hop: *hop,
-            key,
-            offset: *offset,
-        })
+    fn all(hops: &Hops, hosted: bool, pattern: &Pattern, index: u32) -> impl Iterator<Item = Self> {
+        let of = move |hop: Hop, key, offset| Self { hosted, entry: Some((pattern.clone(), index)), hop, key, offset };
+        hops.unchecked.iter().map(move |(hop, key, offset)| of(*hop, key, *offset))
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sealpost_types::{
-    Demand, Domain, EnhancedStatus, Fate, ForwardPath, Hop, Level, OnExpiry, ReplyCode, ReversePath, TlsFacts, TlsRequirement, TlsVersion,
+    Demand, Domain, EnhancedStatus, Fate, ForwardPath, Hop, Level, ReplyCode, ReversePath, TlsFacts, TlsRequirement, TlsVersion,
 };
 
 use crate::compile::Policy;
-use crate::demand::join_shared;
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::scope::{Origin, Resolved, Scope};
 use crate::trace::{NoTrace, Party, Question, Recorder, Source, SourceKind, Trace, Tracer};
@@ -186,7 +184,7 @@ impl Policy {
 
     /// Where nobody has a say, what is built in has.
     fn fill_up<T: Tracer>(&self, hop: Hop, joined: &mut Joined, tracer: &mut T) {
-        if joined.level.is_none() {
+        if joined.0.as_ref().is_none_or(|resolved| resolved.level.is_none()) {
             let mut scope = Scope::new(self, hop);
             tracer.scope(Party::Nobody);
             scope.ask_builtin(tracer);
@@ -195,81 +193,58 @@ impl Policy {
     }
 
     fn judge(&self, facts: &ReceiveFacts<'_>, demand: &Demand, joined: &Joined) -> Option<Refusal> {
+        let resolved = joined.resolved();
         let (reason, origin) = match facts.tls {
-            None if demand.is_mandatory() => (RefusalReason::NoTls, joined.tls_from),
+            None if demand.is_mandatory() => (RefusalReason::NoTls, resolved.and_then(|resolved| resolved.tls_from)),
             Some(TlsFacts { version, .. }) if *version < demand.min_version => {
-                (RefusalReason::BelowFloor { found: *version, floor: demand.min_version }, joined.floor_from)
+                let floor = demand.min_version;
+                (RefusalReason::BelowFloor { found: *version, floor }, resolved.and_then(|resolved| resolved.floor_from))
             }
             _ => return None,
         };
-        let asked_by = Source::of(self, origin?);
+        let asked_by = Source::of(self, origin.unwrap_or(Origin { kind: SourceKind::Builtin, entry: 0 }));
         let (code, status) = match (reason, facts.forward_path) {
-            (RefusalReason::NoTls, None) => (ReplyCode::new(530)?, EnhancedStatus::new(5, 7, 0)?),
-            (RefusalReason::NoTls, Some(_)) => (ReplyCode::new(550)?, EnhancedStatus::new(5, 7, 10)?),
-            (RefusalReason::BelowFloor { .. }, _) => (ReplyCode::new(550)?, EnhancedStatus::new(5, 7, 0)?),
+            (RefusalReason::NoTls, None) => (AUTHENTICATION_REQUIRED, SECURITY_OTHER),
+            (RefusalReason::NoTls, Some(_)) => (MAILBOX_UNAVAILABLE, ENCRYPTION_NEEDED),
+            (RefusalReason::BelowFloor { .. }, _) => (MAILBOX_UNAVAILABLE, SECURITY_OTHER),
         };
         let text = refusal_text(reason, &asked_by, facts);
         Some(Refusal { reason, asked_by, code, status, text })
     }
 }
 
-/// The join of several scopes, without an allocation where one of them asks it all.
+/// The join of several scopes; nothing before the first.
 #[derive(Default)]
-pub(crate) struct Joined {
-    demand: Option<Arc<Demand>>,
-    level: Option<Level>,
-    pub(crate) tls_from: Option<Origin>,
-    pub(crate) floor_from: Option<Origin>,
-    pub(crate) lifetime: Option<(Duration, Origin)>,
-    pub(crate) on_expiry: Option<(OnExpiry, Origin)>,
-}
+pub(crate) struct Joined(Option<Resolved>);
 
 impl Joined {
     fn join(&mut self, resolved: Option<Resolved>) {
-        let Some(resolved) = resolved else { return };
-        let before = self.demand.take();
-        if before.as_ref().is_none_or(|before| resolved.demand.tls > before.tls) {
-            self.tls_from = Some(resolved.tls_from);
-        }
-        if before.as_ref().is_none_or(|before| resolved.demand.min_version > before.min_version) {
-            self.floor_from = Some(resolved.floor_from);
-        }
-        self.demand = Some(match before {
-            Some(before) => join_shared(before, resolved.demand),
-            None => resolved.demand,
-        });
-        self.level = self.level.max(resolved.level);
-        self.lifetime = more_binding(self.lifetime, resolved.lifetime, |a, b| a < b);
-        self.on_expiry = more_binding(self.on_expiry, resolved.on_expiry, |a, b| *a == OnExpiry::Bounce && *b == OnExpiry::Delete);
+        self.0 = match (self.0.take(), resolved) {
+            (Some(before), Some(next)) => Some(before.join(next)),
+            (before, next) => before.or(next),
+        };
+    }
+
+    pub(crate) fn resolved(&self) -> Option<&Resolved> {
+        self.0.as_ref()
     }
 
     fn demand(&self, policy: &Policy) -> Arc<Demand> {
-        self.demand.as_ref().map_or_else(|| policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2), Arc::clone)
+        let nothing = || policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2);
+        self.0.as_ref().map_or_else(nothing, |resolved| Arc::clone(&resolved.demand))
     }
 
     fn level(&self) -> Level {
-        self.level.unwrap_or(Level::Opportunistic)
+        self.0.as_ref().and_then(|resolved| resolved.level).unwrap_or(Level::Opportunistic)
     }
 
     fn fate(&self) -> Fate {
         let builtin = Fate::default();
+        let said = self.0.as_ref();
         Fate::new(
-            self.lifetime.map_or(builtin.lifetime, |(lifetime, _)| lifetime),
-            self.on_expiry.map_or(builtin.on_expiry, |(on_expiry, _)| on_expiry),
+            said.and_then(|resolved| resolved.lifetime).map_or(builtin.lifetime, |(lifetime, _)| lifetime),
+            said.and_then(|resolved| resolved.on_expiry).map_or(builtin.on_expiry, |(on_expiry, _)| on_expiry),
         )
-    }
-}
-
-/// Of two scopes that speak of the fate, an entry goes before a default, then the one that `wins`.
-fn more_binding<T>(a: Option<(T, Origin)>, b: Option<(T, Origin)>, wins: impl Fn(&T, &T) -> bool) -> Option<(T, Origin)> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(match (a.1.kind.is_entry(), b.1.kind.is_entry()) {
-            (true, false) => a,
-            (false, true) => b,
-            _ if wins(&b.0, &a.0) => b,
-            _ => a,
-        }),
-        (a, b) => a.or(b),
     }
 }
 
@@ -317,3 +292,20 @@ impl fmt::Display for Refusal {
 
 /// Octets in the text of a [`Refusal`]: with code and status it fits a reply line of RFC 5321 section 4.5.3.1.5.
 pub const REFUSAL_TEXT_OCTETS: usize = 480;
+
+const AUTHENTICATION_REQUIRED: ReplyCode = code(530);
+const MAILBOX_UNAVAILABLE: ReplyCode = code(550);
+/// RFC 3463 section 3.8: "other or undefined security status", the one that RFC 3207 section 4 gives beside 530.
+const SECURITY_OTHER: EnhancedStatus = status(5, 7, 0);
+/// RFC 5248 section 2.4 and the IANA registry: "encryption needed".
+const ENCRYPTION_NEEDED: EnhancedStatus = status(5, 7, 10);
+
+#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong code does not compile")]
+const fn code(value: u16) -> ReplyCode {
+    ReplyCode::new(value).unwrap()
+}
+
+#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong status does not compile")]
+const fn status(class: u8, subject: u16, detail: u16) -> EnhancedStatus {
+    EnhancedStatus::new(class, subject, detail).unwrap()
+}

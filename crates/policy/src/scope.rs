@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sealpost_types::{Clause, Demand, Domain, Hop, Level, NameMatch, NameRule, OnExpiry, ReferenceName, TlsRequirement, TlsVersion};
 
-use crate::asked::{Asked, Setting};
+use crate::asked::Setting;
 use crate::compile::{BUILTIN, Defaults, Entry, Policy, entry_at};
-use crate::demand::verified;
+use crate::demand::{join_shared, verified};
 use crate::table::{Matched, Table};
 use crate::trace::{Axis, SourceKind, Tracer};
 
@@ -22,45 +22,44 @@ pub(crate) struct Origin {
 pub(crate) struct Resolved {
     pub(crate) level: Option<Level>,
     pub(crate) demand: Arc<Demand>,
-    pub(crate) tls_from: Origin,
-    pub(crate) floor_from: Origin,
+    pub(crate) tls_from: Option<Origin>,
+    pub(crate) floor_from: Option<Origin>,
     pub(crate) lifetime: Option<(Duration, Origin)>,
     pub(crate) on_expiry: Option<(OnExpiry, Origin)>,
 }
 
-/// The sources of one name on one hop, most specific first, each field filled by the first rank that says it.
+/// The sources of one name on one hop, asked from the most specific down.
+///
+/// Each strand is one way down through them: its fields hold what the first source on that way says. There is one strand,
+/// unless entries have equal patterns: then each of them is filled up from the less specific sources by itself, and the
+/// strands join, so that one more entry of the same pattern lowers nothing.
 pub(crate) struct Scope<'p> {
     policy: &'p Policy,
     hop: Hop,
     rank: u32,
-    level: Field<(Level, &'p Setting)>,
-    names: Field<&'p [ReferenceName]>,
-    matching: Field<NameMatch>,
-    floor: Field<TlsVersion>,
-    lifetime: Field<Duration>,
-    on_expiry: Field<OnExpiry>,
+    strand: Strand<'p>,
+    /// The strands beside the first.
+    more: Vec<Strand<'p>>,
 }
 
-/// One field: who says it at the most specific rank where anybody does. Entries with equal patterns share a rank.
-struct Field<T> {
-    rank: u32,
-    first: Option<(T, Origin)>,
-    more: Vec<(T, Origin)>,
+/// A field that may have been said, and by whom.
+type Said<T> = Option<(T, Origin)>;
+
+#[derive(Clone, Copy, Default)]
+struct Strand<'p> {
+    level: Said<Level>,
+    names: Said<&'p [ReferenceName]>,
+    matching: Said<NameMatch>,
+    floor: Said<TlsVersion>,
+    lifetime: Said<Duration>,
+    on_expiry: Said<OnExpiry>,
+    /// The number of the setting that says the level.
+    setting: u32,
 }
 
 impl<'p> Scope<'p> {
     pub(crate) fn new(policy: &'p Policy, hop: Hop) -> Self {
-        Self {
-            policy,
-            hop,
-            rank: 0,
-            level: Field::default(),
-            names: Field::default(),
-            matching: Field::default(),
-            floor: Field::default(),
-            lifetime: Field::default(),
-            on_expiry: Field::default(),
-        }
+        Self { policy, hop, rank: 0, strand: Strand::default(), more: Vec::new() }
     }
 
     /// Asks the entries of a table; tells whether any of them covers the name.
@@ -69,19 +68,14 @@ impl<'p> Scope<'p> {
             SourceKind::Domain => (&self.policy.hosted, &self.policy.domains),
             _ => (&self.policy.external, &self.policy.partners),
         };
+        let hop = self.hop;
         let mut covered = false;
         table.walk(name.map(Domain::as_str), with_all, |matched, indices| {
-            let mut asked = false;
-            for index in indices {
-                let Some(entry) = entry_at(entries, *index) else { continue };
-                if entry.exclude.as_ref().is_some_and(|exclude| exclude.contains(name)) {
-                    continue;
-                }
-                asked = true;
-                self.ask(Origin { kind, entry: *index }, entry.hop(self.hop), Some(matched), tracer);
-            }
-            self.rank += u32::from(asked);
-            covered |= asked;
+            let covers = |entry: &Entry| entry.exclude.as_ref().is_none_or(|exclude| !exclude.contains(name));
+            let asked = (indices.iter())
+                .filter_map(|index| Some((*index, entry_at(entries, *index).filter(|entry| covers(entry))?)))
+                .map(|(index, entry)| (Origin { kind, entry: index }, entry.hop(hop)));
+            covered |= self.ask(asked, Some(matched), tracer);
             T::ON || !self.is_complete()
         });
         covered
@@ -94,122 +88,195 @@ impl<'p> Scope<'p> {
             _ => &self.policy.external_defaults,
         };
         for (kind, setting) in [(kind, own.hop(self.hop)), (SourceKind::Defaults, self.policy.base.hop(self.hop))] {
-            self.ask(Origin { kind, entry: 0 }, setting, None, tracer);
-            self.rank += 1;
+            self.ask(std::iter::once((Origin { kind, entry: 0 }, setting)), None, tracer);
         }
         self.ask_builtin(tracer);
     }
 
     /// Asks nobody but what is built in.
     pub(crate) fn ask_builtin<T: Tracer>(&mut self, tracer: &mut T) {
-        self.ask(Origin { kind: SourceKind::Builtin, entry: 0 }, BUILTIN, None, tracer);
-        self.rank += 1;
+        self.ask(std::iter::once((Origin { kind: SourceKind::Builtin, entry: 0 }, BUILTIN)), None, tracer);
     }
 
-    fn ask<T: Tracer>(&mut self, origin: Origin, setting: u32, matched: Option<Matched<'p>>, tracer: &mut T) {
-        let Some(setting) = self.policy.setting(setting) else { return };
-        let rank = self.rank;
-        let asked: &'p Asked = &setting.asked;
-        self.level.say(rank, origin, asked.level.map(|level| (level, setting)));
-        self.names.say(rank, origin, asked.names.as_deref());
-        self.matching.say(rank, origin, asked.matching);
-        self.floor.say(rank, origin, asked.min_version);
-        self.lifetime.say(rank, origin, asked.lifetime);
-        self.on_expiry.say(rank, origin, asked.on_expiry);
-        tracer.asked(rank, origin, matched, &setting.asked);
+    /// Asks the sources of one rank; tells whether there was one. Those that say nothing of this hop leave all as it is.
+    fn ask<T: Tracer>(
+        &mut self,
+        sources: impl Iterator<Item = (Origin, u32)> + Clone,
+        matched: Option<Matched<'p>>,
+        tracer: &mut T,
+    ) -> bool {
+        let policy = self.policy;
+        let settings = sources.filter_map(|(origin, number)| Some((origin, number, policy.setting(number)?)));
+        let mut asked = false;
+        for (origin, _, setting) in settings.clone() {
+            asked = true;
+            tracer.asked(self.rank, origin, matched, &setting.asked);
+        }
+        self.rank += u32::from(asked);
+        let mut speaking = settings.filter(|(_, _, setting)| !setting.asked.is_empty());
+        let Some(first) = speaking.next() else { return asked };
+        match speaking.next() {
+            None => {
+                self.strand.fill(first);
+                self.more.iter_mut().for_each(|strand| strand.fill(first));
+            }
+            Some(second) => self.split([first, second].into_iter().chain(speaking)),
+        }
+        asked
     }
 
+    /// Several sources of one rank: each goes on from each strand above.
+    fn split(&mut self, sources: impl Iterator<Item = (Origin, u32, &'p Setting)>) {
+        let mut strands: Vec<Strand<'p>> = Vec::new();
+        for source in sources {
+            for above in self.strands() {
+                let mut strand = *above;
+                strand.fill(source);
+                if !strands.iter().any(|other| other.says_the_same(&strand)) {
+                    strands.push(strand);
+                }
+            }
+        }
+        let mut strands = strands.into_iter();
+        self.strand = strands.next().unwrap_or_default();
+        self.more = strands.collect();
+    }
+
+    fn strands(&self) -> impl Iterator<Item = &Strand<'p>> {
+        std::iter::once(&self.strand).chain(&self.more)
+    }
+
+    /// Whether nothing that is asked from here on can change the outcome.
     fn is_complete(&self) -> bool {
-        let names_done =
-            self.level.iter().all(|((level, _), _)| *level != Level::Verify) || (self.names.is_said() && self.matching.is_said());
-        let fate_done = self.hop == Hop::Receive || (self.lifetime.is_said() && self.on_expiry.is_said());
-        self.level.is_said() && names_done && self.floor.is_said() && fate_done
+        self.strands().all(|strand| {
+            let names_done =
+                strand.level.is_some_and(|(level, _)| level != Level::Verify) || (strand.names.is_some() && strand.matching.is_some());
+            let fate_done = self.hop == Hop::Receive || (strand.lifetime.is_some() && strand.on_expiry.is_some());
+            strand.level.is_some() && names_done && strand.floor.is_some() && fate_done
+        })
     }
 
-    /// What the scope comes to; nothing if nobody said anything.
+    /// What the scope comes to; nothing if nobody was asked.
     pub(crate) fn resolve<T: Tracer>(self, received_secure: bool, tracer: &mut T) -> Option<Resolved> {
         if self.rank == 0 {
             return None;
         }
-        let nobody = Origin { kind: SourceKind::Builtin, entry: 0 };
-        let (mut level, mut tls, mut tls_from) = (None, TlsRequirement::Never, nobody);
-        for ((said, _), origin) in self.level.iter() {
-            if level.is_none() || tls_of(*said, received_secure) > tls {
-                tls_from = *origin;
+        let mut resolved: Option<Resolved> = None;
+        for strand in self.strands() {
+            let next = strand.resolve(self.policy, received_secure);
+            if next.level == Some(Level::Verify) {
+                strand.certificate_sources().for_each(|origin| tracer.holds(Axis::Certificate, origin));
             }
-            level = level.max(Some(*said));
-            tls = tls.max(tls_of(*said, received_secure));
-            if *said == Level::Verify {
-                tracer.holds(Axis::Certificate, *origin);
-            }
+            resolved = Some(match resolved {
+                Some(before) => before.join(next),
+                None => next,
+            });
         }
-        if level.is_some() {
-            tracer.holds(Axis::Tls, tls_from);
-        }
-        let (floor, floor_from) = self.floor.strictest().unwrap_or((TlsVersion::Tls1_2, nobody));
-        if self.floor.is_said() {
-            tracer.holds(Axis::MinVersion, floor_from);
-        }
-        let lifetime = self.lifetime.iter().min_by_key(|(lifetime, _)| *lifetime).copied();
-        let on_expiry = self.on_expiry.iter().min_by_key(|(fate, _)| *fate == OnExpiry::Delete).copied();
-        let demand = if level == Some(Level::Verify) { self.verified(floor) } else { self.policy.plain.demand(tls, floor) };
-        Some(Resolved { level, demand, tls_from, floor_from, lifetime, on_expiry })
-    }
-
-    fn verified(&self, floor: TlsVersion) -> Arc<Demand> {
-        if let (Some(((_, setting), _)), true) = (&self.level.first, self.level.more.is_empty()) {
-            let names_own = setting.asked.names.is_some() || !self.names.is_said();
-            let matching_own = setting.asked.matching.is_some() || !self.matching.is_said();
-            if let (true, true, Some(made)) = (names_own, matching_own, setting.verified(floor)) {
-                return made;
+        let resolved = resolved?;
+        for (axis, origin) in [(Axis::Tls, resolved.tls_from), (Axis::MinVersion, resolved.floor_from)] {
+            if let Some(origin) = origin {
+                tracer.holds(axis, origin);
             }
         }
-        let mut identities = Vec::new();
-        for ((_, setting), _) in self.level.iter().filter(|((level, _), _)| *level == Level::Verify) {
-            // `domain` is the stricter of the two: it is the lesser in their order.
-            let inherited = self.matching.iter().map(|(matching, _)| *matching).min();
-            let matching = setting.asked.matching.or(inherited).unwrap_or_default();
-            let mut identity = |names: &[ReferenceName]| identities.push(Clause::Identity(NameRule::new(matching, names.to_vec())));
-            match &setting.asked.names {
-                Some(own) => identity(own),
-                None if self.names.is_said() => self.names.iter().for_each(|(names, _)| identity(names)),
-                None => identity(&[]),
-            }
-        }
-        Arc::new(verified(identities.into_iter(), floor))
+        Some(resolved)
     }
 }
 
-impl<T> Field<T> {
-    fn say(&mut self, rank: u32, origin: Origin, value: Option<T>) {
-        let Some(value) = value else { return };
-        if self.first.is_none() {
-            self.rank = rank;
-            self.first = Some((value, origin));
-        } else if self.rank == rank {
-            self.more.push((value, origin));
+impl<'p> Strand<'p> {
+    /// Takes from a source what nobody before it said.
+    fn fill(&mut self, (origin, number, setting): (Origin, u32, &'p Setting)) {
+        let asked = &*setting.asked;
+        if self.level.is_none() && asked.level.is_some() {
+            self.setting = number;
+        }
+        say(&mut self.level, asked.level, origin);
+        say(&mut self.names, asked.names.as_deref(), origin);
+        say(&mut self.matching, asked.matching, origin);
+        say(&mut self.floor, asked.min_version, origin);
+        say(&mut self.lifetime, asked.lifetime, origin);
+        say(&mut self.on_expiry, asked.on_expiry, origin);
+    }
+
+    /// Whether the words are the same, whoever said them.
+    fn says_the_same(&self, other: &Self) -> bool {
+        fn same<T: PartialEq>(a: &Said<T>, b: &Said<T>) -> bool {
+            a.as_ref().map(|(value, _)| value) == b.as_ref().map(|(value, _)| value)
+        }
+        same(&self.level, &other.level)
+            && same(&self.names, &other.names)
+            && same(&self.matching, &other.matching)
+            && same(&self.floor, &other.floor)
+            && same(&self.lifetime, &other.lifetime)
+            && same(&self.on_expiry, &other.on_expiry)
+    }
+
+    fn certificate_sources(&self) -> impl Iterator<Item = Origin> {
+        let level = self.level.map(|(_, origin)| origin);
+        [level, self.names.map(|(_, origin)| origin), self.matching.map(|(_, origin)| origin)].into_iter().flatten()
+    }
+
+    fn resolve(&self, policy: &Policy, received_secure: bool) -> Resolved {
+        let level = self.level.map(|(level, _)| level);
+        let floor = self.floor.map(|(version, _)| version).unwrap_or_default();
+        let demand = match level {
+            Some(Level::Verify) => self.verified(policy, floor),
+            // A scope without defaults may leave the level open: it asks nothing.
+            level => policy.plain.demand(level.map_or(TlsRequirement::Never, |level| tls_of(level, received_secure)), floor),
+        };
+        Resolved {
+            level,
+            demand,
+            tls_from: self.level.map(|(_, origin)| origin),
+            floor_from: self.floor.map(|(_, origin)| origin),
+            lifetime: self.lifetime,
+            on_expiry: self.on_expiry,
         }
     }
 
-    fn is_said(&self) -> bool {
-        self.first.is_some()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &(T, Origin)> {
-        self.first.iter().chain(&self.more)
-    }
-}
-
-impl<T: Copy + Ord> Field<T> {
-    /// The greatest value; of equals the one said first.
-    fn strictest(&self) -> Option<(T, Origin)> {
-        self.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best })
+    fn verified(&self, policy: &Policy, floor: TlsVersion) -> Arc<Demand> {
+        let names = self.names.map_or(&[][..], |(names, _)| names);
+        let matching = self.matching.map(|(matching, _)| matching).unwrap_or_default();
+        let made = policy.setting(self.setting).filter(|setting| {
+            let asked = &setting.asked;
+            asked.names.as_deref().unwrap_or_default() == names && asked.matching.unwrap_or_default() == matching
+        });
+        let make = || Arc::new(verified(std::iter::once(Clause::Identity(NameRule::new(matching, names.to_vec()))), floor));
+        made.and_then(|setting| setting.verified(floor)).unwrap_or_else(make)
     }
 }
 
-impl<T> Default for Field<T> {
-    fn default() -> Self {
-        Self { rank: 0, first: None, more: Vec::new() }
+impl Resolved {
+    /// The join; where both ask the same, the first is the one that decided.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let stricter = other.level.is_some() && (self.level.is_none() || other.demand.tls > self.demand.tls);
+        let higher = other.floor_from.is_some() && (self.floor_from.is_none() || other.demand.min_version > self.demand.min_version);
+        Self {
+            level: self.level.max(other.level),
+            demand: join_shared(self.demand, other.demand),
+            tls_from: if stricter { other.tls_from } else { self.tls_from },
+            floor_from: if higher { other.floor_from } else { self.floor_from },
+            lifetime: more_binding(self.lifetime, other.lifetime, |a, b| a < b),
+            on_expiry: more_binding(self.on_expiry, other.on_expiry, |a, b| *a == OnExpiry::Bounce && *b == OnExpiry::Delete),
+        }
+    }
+}
+
+fn say<T>(field: &mut Said<T>, value: Option<T>, origin: Origin) {
+    if field.is_none() {
+        *field = value.map(|value| (value, origin));
+    }
+}
+
+/// Of two that speak of the fate, an entry goes before a default, then the one that `wins`.
+fn more_binding<T>(a: Said<T>, b: Said<T>, wins: impl Fn(&T, &T) -> bool) -> Said<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(match (a.1.kind.is_entry(), b.1.kind.is_entry()) {
+            (true, false) => a,
+            (false, true) => b,
+            _ if wins(&b.0, &a.0) => b,
+            _ => a,
+        }),
+        (a, b) => a.or(b),
     }
 }
 

@@ -78,20 +78,14 @@ impl Document {
         let (root, syntax) = DeTable::parse_recoverable(text.text);
         for error in &syntax {
             let offset = error.span().map_or(text.text.len(), |span| span.start);
-            text.problem(offset, Problem::Syntax { message: error.message().replace('\n', " ") });
+            text.syntax_problem(offset, error.message());
         }
-        let broken: Vec<u32> = text.errors.iter().map(|error| error.line).collect();
-        let document = Self::read_root(text, root.get_ref());
-        if !broken.is_empty() {
-            // What follows from a broken line is not worth a second message.
-            text.errors.retain(|error| matches!(error.problem, Problem::Syntax { .. }) || !broken.contains(&error.line));
-        }
-        document
+        Self::read_root(text, root.get_ref())
     }
 
     fn read_root(text: &mut Text<'_>, root: &DeTable<'_>) -> Self {
         let mut document = Self::default();
-        text.check_keys(root, "the document", &["defaults", "domain", "partner"]);
+        text.check_keys(root, problem::ROOT, &["defaults", "domain", "partner"]);
         if let Some((offset, defaults)) = text.table_at(root, "defaults", "a table [defaults]") {
             text.check_keys(defaults, "[defaults]", &["lifetime", "on_expiry", "hosted", "external"]);
             document.base =
@@ -168,9 +162,9 @@ impl PartnerEntry {
             text.problem(offset, Problem::MissingKey { key: "domains", table: "[[partner]]" });
             return None;
         };
-        let problems = text.errors.len();
+        let problems = text.problems();
         let domains = text.patterns_at(table, "domains")?;
-        if domains.is_empty() && text.errors.len() == problems {
+        if domains.is_empty() && text.problems() == problems {
             text.problem(value.span().start, Problem::Empty { key: "domains", expected: "at least one domain, or * for all" });
         }
         Some(Self { line: text.line(offset), name, domains, subdomains, exclude, hops })

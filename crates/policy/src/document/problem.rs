@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sealpost_types::{DomainError, Hop, Level, NextHopError};
+use sealpost_types::{Blame, DomainError, Hop, Level, NextHopError, Retry};
 
 use crate::pattern::PatternError;
 
@@ -157,14 +157,25 @@ pub enum Problem {
 }
 
 impl PolicyErrors {
-    pub(crate) fn new(mut errors: Vec<PolicyError>) -> Option<Self> {
-        errors.sort_by_key(|error| (error.line, error.column));
+    pub(crate) fn new(errors: Vec<PolicyError>) -> Option<Self> {
         (!errors.is_empty()).then_some(Self(errors))
     }
 
     /// Each of them, in the order of the lines.
     pub fn iter(&self) -> std::slice::Iter<'_, PolicyError> {
         self.0.iter()
+    }
+
+    /// Whoever wrote the document.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        Blame::Caller
+    }
+
+    /// Never, until the document is changed.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::Never
     }
 }
 
@@ -211,6 +222,13 @@ impl Problem {
             Self::HostedAndPartner { .. } => "a partner is somebody else's domain: remove one of the two".to_owned(),
             Self::TooManyEntries => "keep fewer than 2147483648 entries".to_owned(),
         }
+    }
+}
+
+impl Problem {
+    /// Whether a line that is no TOML may be the whole cause: a header or a key that was not seen.
+    pub(crate) fn may_follow(&self) -> bool {
+        matches!(self, Self::MissingKey { .. } | Self::UnknownKey { table: ROOT, .. } | Self::KeyAtLevel { inherited: true, .. })
     }
 }
 
@@ -325,6 +343,9 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Characters in the name of a partner: it is quoted in SMTP replies, whose lines are short.
 pub(crate) const PARTNER_NAME_CHARACTERS: usize = 100;
+
+/// What an error calls the top of the document.
+pub(crate) const ROOT: &str = "the document";
 
 const WORD_CHARACTERS: usize = 64;
 

@@ -96,14 +96,12 @@ impl<'p> Recorder<'p> {
         self.raise(Axis::Tls, |asked, secure| asked.level.map(|level| Strictness::Tls(tls_of(level, secure))));
         self.raise(Axis::Certificate, |asked, _| asked.level.map(|level| Strictness::Certificate(level == Level::Verify)));
         self.raise(Axis::MinVersion, |asked, _| asked.min_version.map(Strictness::MinVersion));
-        let mut outcome = vec![(Axis::Tls, joined.tls_from), (Axis::MinVersion, joined.floor_from)];
-        if fate.is_some() {
-            outcome.push((Axis::Lifetime, joined.lifetime.map(|(_, origin)| origin)));
-            outcome.push((Axis::OnExpiry, joined.on_expiry.map(|(_, origin)| origin)));
-        }
-        for (axis, origin) in outcome {
-            if let Some(draft) = self.drafts.iter_mut().find(|draft| Some(draft.origin) == origin) {
-                draft.step.decided.insert(axis);
+        if let Some(resolved) = joined.resolved() {
+            self.decide(Axis::Tls, resolved.tls_from);
+            self.decide(Axis::MinVersion, resolved.floor_from);
+            if fate.is_some() {
+                self.decide(Axis::Lifetime, resolved.lifetime.map(|(_, origin)| origin));
+                self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
             }
         }
         for draft in self.drafts.iter_mut().filter(|draft| draft.holds.contains(Axis::Certificate)) {
@@ -111,6 +109,12 @@ impl<'p> Recorder<'p> {
         }
         let steps = self.drafts.into_iter().map(|draft| draft.step).collect();
         Trace { question, level, demand: Arc::clone(demand), fate, steps }
+    }
+
+    fn decide(&mut self, axis: Axis, origin: Option<Origin>) {
+        if let Some(draft) = self.drafts.iter_mut().find(|draft| Some(draft.origin) == origin) {
+            draft.step.decided.insert(axis);
+        }
     }
 
     /// Marks where a source that holds in its scope is stricter than the scopes before and than what its scope would say without it.

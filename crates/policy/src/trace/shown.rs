@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::{Clause, Demand, NameMatch, OnExpiry, TlsRequirement};
+use sealpost_types::{Clause, Demand, Level, NameMatch, OnExpiry, TlsRequirement};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{Axes, Axis, Party, Place, Question, Source, Step, Trace};
@@ -42,7 +42,8 @@ impl fmt::Display for Effects<'_> {
             let verb = if raised.contains(axis) { "raised" } else { "set" };
             match axis {
                 Axis::Tls => write!(f, "{verb} tls to {}", tls_word(self.demand.tls))?,
-                Axis::Certificate => f.write_str("asked for chain and name")?,
+                Axis::Certificate if asked.level == Some(Level::Verify) => f.write_str("asked for chain and name")?,
+                Axis::Certificate => f.write_str("set the right names")?,
                 Axis::MinVersion => write!(f, "{verb} min_version to {}", version_word(self.demand.min_version))?,
                 Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
                 Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,

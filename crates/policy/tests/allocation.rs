@@ -1,0 +1,113 @@
+//! A decision without a trace allocates nothing but a join that is new; counted, not guessed.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr};
+
+use sealpost_policy::{DeliverFacts, Policy, ReceiveFacts};
+use sealpost_types::{CipherSuite, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsVersion};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+#[allow(unsafe_code, reason = "counting allocations needs an allocator, and an allocator is an unsafe trait")]
+// SAFETY: every call goes to the system's allocator with the arguments that came in.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `call` gives, and how often this thread allocated meanwhile.
+fn count<T>(call: impl FnOnce() -> T) -> (T, usize) {
+    let before = ALLOCATIONS.with(Cell::get);
+    let value = call();
+    (value, ALLOCATIONS.with(Cell::get) - before)
+}
+
+const DOCUMENT: &str = r#"
+[defaults]
+lifetime = "5d"
+[defaults.external]
+receive = "opportunistic"
+deliver = { level = "mirror", min_version = "1.3" }
+[[domain]]
+name = "acme.example"
+receive = { level = "require", min_version = "1.3" }
+deliver = { level = "verify", match = "mx" }
+[[partner]]
+name = "Bank"
+domains = "bank.example"
+exclude = "lists.bank.example *.x.bank.example m*.bank.example"
+receive = "require"
+deliver = { level = "verify", names = "mx.hosting.example", on_expiry = "delete" }
+[[partner]]
+domains = "m?x*.example"
+deliver = "require"
+[[partner]]
+domains = "twice.test"
+deliver = { level = "verify", names = "a.test" }
+[[partner]]
+domains = "twice.test"
+deliver = { level = "verify", names = "b.test" }
+"#;
+
+fn to(text: &str) -> ForwardPath {
+    Mailbox::parse(text).expect("a mailbox").into()
+}
+
+#[test]
+fn deciding_allocates_nothing() {
+    let policy = Policy::parse("policy.toml", DOCUMENT).expect("a policy");
+    let sender = ReversePath::from(Mailbox::parse("ann@out.bank.example").expect("a mailbox"));
+    for (recipient, level) in [
+        ("a@example.org", Level::Mirror),
+        ("a@bank.example", Level::Verify),
+        ("a@very.deep.down.bank.example", Level::Verify),
+        ("a@lists.bank.example", Level::Mirror),
+        ("a@mix.example", Level::Require),
+        ("a@acme.example", Level::Verify),
+        ("a@[192.0.2.1]", Level::Mirror),
+    ] {
+        let recipient = to(recipient);
+        let (decision, allocations) = count(|| policy.decide_deliver(&DeliverFacts::new(&sender, &recipient, true)));
+        assert_eq!((decision.level, allocations), (level, 0), "{recipient}");
+        let (copy, allocations) = count(|| decision.clone());
+        assert_eq!((copy, allocations), (decision, 0));
+    }
+    let tls = TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1301), None, false);
+    let recipient = to("a@acme.example");
+    let at_mail = ReceiveFacts::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &sender).with_tls(Some(&tls));
+    for facts in [at_mail, at_mail.with_recipient(&recipient)] {
+        let (decision, allocations) = count(|| policy.decide_receive(&facts));
+        assert!(decision.refusal().is_none());
+        assert_eq!((decision.level, allocations), (Level::Require, 0), "{facts:?}");
+    }
+}
+
+/// The count does see allocations: a trace makes some, and so does a join of two sources that ask different things.
+#[test]
+fn the_counter_counts() {
+    let policy = Policy::parse("policy.toml", DOCUMENT).expect("a policy");
+    let recipient = to("a@bank.example");
+    let facts = DeliverFacts::new(&ReversePath::Null, &recipient, true);
+    let (_, with_trace) = count(|| policy.explain_deliver(&facts));
+    assert!(with_trace > 0);
+    let recipient = to("a@twice.test");
+    let (decision, for_join) = count(|| policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &recipient, true)));
+    assert_eq!(decision.demand.clauses.len(), 3);
+    assert!(for_join > 0);
+}
