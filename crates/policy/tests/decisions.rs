@@ -174,6 +174,11 @@ deliver = { lifetime = "3d" }
     assert_eq!(fate("ann@example.org"), Fate::new(Duration::from_secs(30), OnExpiry::Delete));
     // Equal patterns: the shorter time, the end that tells somebody.
     assert_eq!(fate("ann@one.example"), Fate::new(24 * HOUR, OnExpiry::Bounce));
+    // What an entry says goes before what a default says through another of the same pattern.
+    let silent = self::policy(
+        "[defaults]\nlifetime='1h'\n[[partner]]\ndomains='a'\ndeliver={lifetime='3d', on_expiry='delete'}\n[[partner]]\ndomains='a'\ndeliver='none'",
+    );
+    assert_eq!(deliver(&silent, "ann@a").fate, Fate::new(72 * HOUR, OnExpiry::Delete));
     // A partner around a hosted domain joins it.
     assert_eq!(fate("ann@acme.example"), Fate::new(Duration::from_secs(5400), OnExpiry::Bounce));
     // Its entry goes before a default of the hosted ones.
@@ -203,6 +208,21 @@ fn entries_with_equal_patterns_join() {
         ]
     );
     assert_eq!(deliver(&policy, "ann@x.example").demand.clauses.len(), 2);
+}
+
+/// Equal patterns on two ranks: each entry above is filled up from each below.
+#[test]
+fn entries_with_equal_patterns_are_filled_up_one_by_one() {
+    let policy = policy(
+        "[[partner]]\ndomains='tax.example'\ndeliver={ lifetime='1d' }\n\
+         [[partner]]\ndomains='tax.example'\ndeliver={ lifetime='2d', names='own.example' }\n\
+         [[partner]]\ndomains='example'\ndeliver={ level='require', min_version='1.3' }\n\
+         [[partner]]\ndomains='example'\ndeliver={ level='verify', names='a.example' }",
+    );
+    let decision = deliver(&policy, "ann@tax.example");
+    assert_eq!((decision.demand.min_version, decision.fate.lifetime), (TlsVersion::Tls1_3, 24 * HOUR));
+    let identity = |name| Clause::Identity(NameRule::new(NameMatch::Domain, names(&[name])));
+    assert_eq!(decision.demand.clauses, [Clause::Chain, identity("a.example"), identity("own.example")]);
 }
 
 #[test]
@@ -495,6 +515,9 @@ fn a_trace_of_the_receive_hop_says_which_side_asked() {
     );
     assert_eq!(trace.short(), "require: partner \"Bank\" (policy.toml:5) raised tls to mandatory, raised min_version to 1.3");
     assert!(decision.refusal().is_some());
+    // The recipient's domain asks what the sender's partner had asked already.
+    let raised: Vec<_> = trace.steps.iter().filter(|step| !step.raised.is_empty()).map(|step| step.source.to_string()).collect();
+    assert_eq!(raised, ["partner \"Bank\" (policy.toml:5)"]);
     let sender = from("cat@shop.test");
     let (_, trace) = policy.explain_receive(&ReceiveFacts::new(CLIENT, &sender));
     assert_eq!(trace.short(), "opportunistic: built-in default");
