@@ -105,7 +105,7 @@ impl TransactionError {
 /// The session has something else under way, or is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session is not ready for this")]
-#[non_exhaustive]
+#[allow(clippy::exhaustive_structs, reason = "one reason, and nothing beside it")]
 pub struct NotReady;
 
 impl NotReady {

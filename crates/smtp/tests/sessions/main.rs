@@ -1,0 +1,8 @@
+//! Both sessions, driven by scripts, by each other and by chance.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod client;
+mod script;
+mod server;
+mod server_limits;
+mod server_login;
