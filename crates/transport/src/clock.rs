@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealpost_types::UnixMillis;
+use sealpost_types::{Ticks, UnixMillis};
+use tokio::time::Instant;
 
 /// Tells the date, against which certificates are checked.
 ///
@@ -44,5 +45,23 @@ impl Default for WallClock {
 impl fmt::Debug for WallClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("WallClock").field(&self.now()).finish()
+    }
+}
+
+/// Ticks since a start of its own, on tokio's clock (so that a test may pause it).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticker(Instant);
+
+impl Ticker {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Ticks {
+        Ticks::default().after(self.0.elapsed())
+    }
+
+    pub(crate) fn instant(self, at: Ticks) -> Instant {
+        self.0 + at.since(Ticks::default())
     }
 }

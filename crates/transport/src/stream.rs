@@ -92,10 +92,6 @@ impl<T> Wire<T> {
     pub(crate) fn plain(tcp: TcpStream) -> Self {
         Self::Plain(PlainStream::new(tcp))
     }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
 }
 
 impl<T: AsyncBufRead + Unpin> AsyncBufRead for Wire<T> {

@@ -1,7 +1,6 @@
 //! What lies idle, by [`WireKey`], with all limits; it knows nothing of sockets.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use sealpost_types::WireKey;
 use tokio::time::Instant;
@@ -102,6 +101,12 @@ impl<T> Shelf<T> {
         self.reap(now)
     }
 
+    /// Everything there is.
+    pub(super) fn drain(&mut self) -> Vec<T> {
+        self.total = 0;
+        self.stacks.drain().flat_map(|(_, stack)| stack).map(|idle| idle.item).collect()
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
@@ -128,9 +133,14 @@ mod tests {
     use super::*;
     use sealpost_types::{HostClause, HostDemand, TlsRequirement, TlsVersion};
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     fn key(port: u16, clauses: Vec<HostClause>) -> WireKey {
-        WireKey::new(SocketAddr::from(([192, 0, 2, 1], port)), None, HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2))
+        WireKey::new(
+            SocketAddr::from(([192, 0, 2, 1], port)),
+            None,
+            HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2),
+        )
     }
 
     fn settings() -> PoolSettings {

@@ -1,5 +1,14 @@
 //! The accepting side.
 
+mod accept;
+mod connection;
+mod gate;
+mod handler;
 mod listen;
+mod refusal;
 
+pub use accept::{ListenerTls, Server, ServerSettings};
+pub use gate::ConnectionLimits;
+pub use handler::{ConnectionHandler, SessionHandler};
 pub use listen::{ListenError, ListenOptions, listen};
+pub use refusal::Refusal;

@@ -14,8 +14,6 @@ pub enum Refusal {
     TooManyFromAddress,
     /// The listener is stopping.
     ShuttingDown,
-    /// The session as a whole took too long.
-    SessionTooLong,
     /// The store has no room: disk or quota.
     StoreFull,
     /// The store cannot be written, and an operator has to look after it.
@@ -36,7 +34,6 @@ impl Refusal {
         Self::TooManyConnections,
         Self::TooManyFromAddress,
         Self::ShuttingDown,
-        Self::SessionTooLong,
         Self::StoreFull,
         Self::StoreBroken,
         Self::MessageTooLarge,
@@ -55,7 +52,6 @@ impl Refusal {
             Self::TooManyConnections => Reply::fixed::<421, 7, 0>("too many connections, try again later"),
             Self::TooManyFromAddress => Reply::fixed::<421, 7, 0>("too many connections from your address, try again later"),
             Self::ShuttingDown => Reply::fixed::<421, 3, 2>("service is shutting down, try again later"),
-            Self::SessionTooLong => Reply::fixed::<421, 4, 2>("the session took too long, closing"),
             Self::StoreFull => Reply::fixed::<452, 3, 1>("not enough room to store the message, try again later"),
             Self::StoreBroken => Reply::fixed::<451, 3, 0>("the message cannot be stored now, try again later"),
             Self::MessageTooLarge => Reply::fixed::<552, 3, 4>("the message is too large"),
@@ -83,7 +79,6 @@ mod tests {
             // A match without a wildcard: a new variant does not compile until it is entered here and in ALL.
             Refusal::TooManyConnections | Refusal::TooManyFromAddress => "421 4.7.0",
             Refusal::ShuttingDown => "421 4.3.2",
-            Refusal::SessionTooLong => "421 4.4.2",
             Refusal::StoreFull => "452 4.3.1",
             Refusal::StoreBroken | Refusal::Internal => "451 4.3.0",
             Refusal::MessageTooLarge => "552 5.3.4",
@@ -99,6 +94,6 @@ mod tests {
         }
         let mut each = Refusal::ALL.to_vec();
         each.dedup();
-        assert_eq!(each.len(), 10, "ALL names each variant once");
+        assert_eq!(each.len(), 9, "ALL names each variant once");
     }
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use sealpost_cert::Verdict;
-use sealpost_types::{Blame, Retry, TlsFacts, WireKey};
+use sealpost_types::{Blame, Retry, TlsFacts, UnixMillis, WireKey};
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -79,6 +79,22 @@ pub struct ServerHandshake<S> {
     pub chain: Vec<Vec<u8>>,
 }
 
+impl<S> ClientHandshake<S> {
+    /// A finished handshake of its parts.
+    #[must_use]
+    pub fn new(stream: S, facts: TlsFacts, chain: Arc<[Vec<u8>]>, verdict: Arc<Verdict>) -> Self {
+        Self { stream, facts, chain, verdict }
+    }
+}
+
+impl<S> ServerHandshake<S> {
+    /// A finished handshake of its parts.
+    #[must_use]
+    pub fn new(stream: S, facts: TlsFacts, chain: Vec<Vec<u8>>) -> Self {
+        Self { stream, facts, chain }
+    }
+}
+
 /// Why a handshake failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -115,6 +131,13 @@ pub enum HandshakeError {
 /// The name of a TLS alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertName(Box<str>);
+
+/// When a chain stops being what the verdict says of it: the end of its validated path, else of the certificate itself.
+/// A certificate that had expired before says nothing about the future.
+pub(crate) fn valid_until(verdict: &Verdict, now: UnixMillis) -> UnixMillis {
+    let leaf = verdict.leaf.as_ref().map(|leaf| leaf.not_after).filter(|end| *end > now);
+    verdict.valid_until.or(leaf).unwrap_or(UnixMillis(i64::MAX))
+}
 
 impl AlertName {
     /// The alert of this name.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::tls::valid_until;
 
 struct Pki {
     ca: CertifiedIssuer<'static, KeyPair>,
@@ -181,9 +182,9 @@ async fn tickets_end_with_the_certificate_and_with_the_generation() {
 fn a_certificate_that_ends_ends_its_tickets() {
     let now = UnixMillis(1_000_000);
     let mut verdict = sealpost_cert::verify_server(&[], &HostDemand::default(), &TrustAnchors::default(), now);
-    assert_eq!(verifier::valid_until(&verdict, now), UnixMillis(i64::MAX));
+    assert_eq!(valid_until(&verdict, now), UnixMillis(i64::MAX));
     verdict.valid_until = Some(UnixMillis(1_500_000));
-    assert_eq!(verifier::valid_until(&verdict, now), UnixMillis(1_500_000));
+    assert_eq!(valid_until(&verdict, now), UnixMillis(1_500_000));
 }
 
 #[tokio::test]
@@ -251,4 +252,11 @@ async fn without_a_certificate_nothing_is_accepted() {
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let error = backend.accept(listener.accept().await.unwrap().0).await.unwrap_err();
     assert!(matches!(error, HandshakeError::NoIdentity));
+}
+
+#[test]
+fn backends_live_side_by_side_without_a_process_wide_provider() {
+    let settings = || RustlsSettings::new(Arc::new(TrustAnchors::default()));
+    let (_one, _other) = (RustlsBackend::new(settings()).unwrap(), RustlsBackend::new(settings()).unwrap());
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "neither installed nor asked for");
 }

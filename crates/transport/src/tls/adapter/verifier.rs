@@ -13,6 +13,7 @@ use sealpost_cert::{TrustAnchors, Verdict, verify_client, verify_server};
 use sealpost_types::{HostDemand, UnixMillis};
 
 use super::sessions::TicketStore;
+use crate::tls::valid_until;
 
 /// Judges a server's certificates against the demand of one [`sealpost_types::WireKey`], and remembers the verdict.
 ///
@@ -173,13 +174,6 @@ impl fmt::Display for Unsatisfied {
 }
 
 impl std::error::Error for Unsatisfied {}
-
-/// When a chain stops being what the verdict says of it: the end of its validated path, else of the certificate itself.
-/// A certificate that had expired before says nothing about the future.
-pub(crate) fn valid_until(verdict: &Verdict, now: UnixMillis) -> UnixMillis {
-    let leaf = verdict.leaf.as_ref().map(|leaf| leaf.not_after).filter(|end| *end > now);
-    verdict.valid_until.or(leaf).unwrap_or(UnixMillis(i64::MAX))
-}
 
 fn unix_millis(time: UnixTime) -> UnixMillis {
     UnixMillis(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000))

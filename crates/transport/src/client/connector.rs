@@ -1,0 +1,276 @@
+//! Opening a connection: TCP, greeting, EHLO, STARTTLS, certificate, EHLO again.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_smtp::{ClientConfig, ClientError, ClientEvent, Extensions, Stage};
+use sealpost_types::{TlsRequirement, WireKey};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, debug, debug_span};
+
+use super::Connection;
+use super::connection::{Broken, Happening, Secured, Talk};
+use super::dial::{DialError, dial};
+use super::error::{ConnectError, ConnectFault};
+use super::stage::{ConnectStage, StageTimes};
+use crate::WallClock;
+use crate::stream::Wire;
+use crate::tls::{ClientHandshake, HandshakeError, TlsBackend, valid_until};
+
+/// What a [`Connector`] connects with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectorSettings {
+    /// What each session says, and how long it waits for the server.
+    pub session: Arc<ClientConfig>,
+    /// Time for the TCP connection. 30 s.
+    pub connect_timeout: Duration,
+    /// Time for the TLS handshake. 60 s.
+    pub handshake_timeout: Duration,
+    /// The address to connect from over IPv4; the kernel's choice without one.
+    pub source_ipv4: Option<Ipv4Addr>,
+    /// The address to connect from over IPv6; the kernel's choice without one.
+    pub source_ipv6: Option<Ipv6Addr>,
+    /// Where the date comes from.
+    pub clock: WallClock,
+}
+
+/// What differs from one connection to the next, beside its [`WireKey`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// Whether TLS begins with the first octet (RFC 8314 section 3) and not by STARTTLS.
+    pub implicit_tls: bool,
+    /// The policy generation by which the demand was decided: an older one is not reused once it is invalidated.
+    pub generation: u64,
+}
+
+/// Opens connections, each for one [`WireKey`].
+///
+/// # Example
+/// See the crate page.
+#[derive(Debug)]
+pub struct Connector<B> {
+    backend: Arc<B>,
+    settings: ConnectorSettings,
+}
+
+impl ConnectorSettings {
+    /// The defaults around a session configuration.
+    #[must_use]
+    pub fn new(session: Arc<ClientConfig>) -> Self {
+        Self {
+            session,
+            connect_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(60),
+            source_ipv4: None,
+            source_ipv6: None,
+            clock: WallClock::system(),
+        }
+    }
+
+    fn source(&self, address: SocketAddr) -> Option<IpAddr> {
+        match address {
+            SocketAddr::V4(_) => self.source_ipv4.map(IpAddr::V4),
+            SocketAddr::V6(_) => self.source_ipv6.map(IpAddr::V6),
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// Options with everything at its default but the policy generation.
+    #[must_use]
+    pub fn of_generation(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
+}
+
+impl<B: TlsBackend> Connector<B> {
+    /// A connector over this TLS backend.
+    #[must_use]
+    pub fn new(backend: Arc<B>, settings: ConnectorSettings) -> Self {
+        Self { backend, settings }
+    }
+
+    /// The TLS backend.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<B> {
+        &self.backend
+    }
+
+    /// A connection to the host of `key` that satisfies its demand, ready for a transaction.
+    ///
+    /// `tls` of the demand | STARTTLS offered | not offered, refused or failed
+    /// ---|---|---
+    /// `Never` | not used | -
+    /// `Opportunistic` | used | not offered: a connection in clear; else an error, after which the caller may connect again with a key that says `Never`
+    /// `Mandatory` | used | an error: nothing of a message has been sent
+    ///
+    /// # Wire
+    /// RFC 5321 section 3.1 and 4.5.3.2, RFC 3207.
+    ///
+    /// # Errors
+    /// [`ConnectError`] with the stage; [`ConnectError::is_tls_failure`] says whether TLS was the reason.
+    pub async fn connect(&self, key: &WireKey, options: &ConnectOptions) -> Result<Connection<B>, ConnectError> {
+        let mut attempt = Attempt::begin(key.address);
+        let span = debug_span!("connect", address = %key.address);
+        let result = self.attempt(key, options, &mut attempt).instrument(span.clone()).await;
+        let times = attempt.times();
+        span.in_scope(|| match result {
+            Ok(mut connection) => {
+                debug!(tls = ?connection.tls(), "connected");
+                connection.set_times(times);
+                Ok(connection)
+            }
+            Err(fault) => {
+                let error = ConnectError {
+                    address: key.address,
+                    stage: attempt.stage,
+                    fault,
+                    times: Box::new(times),
+                    extensions: attempt.extensions,
+                };
+                debug!(%error, "no connection");
+                Err(error)
+            }
+        })
+    }
+
+    async fn attempt(&self, key: &WireKey, options: &ConnectOptions, attempt: &mut Attempt) -> Result<Connection<B>, ConnectFault> {
+        let tcp = self.dial(key.address).await?;
+        let config = &self.settings.session;
+        let (mut talk, mut secured) = if options.implicit_tls {
+            attempt.enter(ConnectStage::Handshake);
+            let shaken = self.handshake(tcp, key).await?;
+            let (stream, secured) = self.secured(shaken);
+            (Talk::<B>::new(Arc::clone(config), Wire::Tls(stream), Some(secured.facts)), Some(secured))
+        } else {
+            (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None), None)
+        };
+        attempt.enter(ConnectStage::Banner);
+        let mut extensions = greeted(&mut talk, attempt).await?;
+        if secured.is_none() && wants_starttls(key, &extensions)? {
+            attempt.extensions = Some(extensions);
+            attempt.enter(ConnectStage::StartTls);
+            let tcp = go_over(&mut talk).await?;
+            attempt.enter(ConnectStage::Handshake);
+            let shaken = self.handshake(tcp, key).await?;
+            let (stream, facts) = self.secured(shaken);
+            talk.secure(stream, facts.facts);
+            secured = Some(facts);
+            attempt.enter(ConnectStage::EhloAgain);
+            extensions = greeted(&mut talk, attempt).await?;
+        }
+        Ok(Connection::new(talk, key.clone(), options.generation, extensions, secured))
+    }
+
+    async fn dial(&self, address: SocketAddr) -> Result<TcpStream, ConnectFault> {
+        let after = self.settings.connect_timeout;
+        match timeout(after, dial(address, self.settings.source(address))).await {
+            Err(_) => Err(ConnectFault::TimedOut { after }),
+            Ok(Err(DialError::Local(error))) => Err(ConnectFault::Local { kind: error.kind() }),
+            Ok(Err(DialError::Remote(error))) => Err(ConnectFault::Unreachable { kind: error.kind() }),
+            Ok(Ok(tcp)) => Ok(tcp),
+        }
+    }
+
+    async fn handshake(&self, tcp: TcpStream, key: &WireKey) -> Result<ClientHandshake<B::ClientStream>, ConnectFault> {
+        let after = self.settings.handshake_timeout;
+        match timeout(after, self.backend.connect(tcp, key)).await {
+            Err(_) => Err(ConnectFault::TimedOut { after }),
+            Ok(shaken) => shaken.map_err(|cause| ConnectFault::Handshake { cause }),
+        }
+    }
+
+    fn secured(&self, shaken: ClientHandshake<B::ClientStream>) -> (B::ClientStream, Secured) {
+        let ClientHandshake { stream, facts, chain, verdict } = shaken;
+        let valid_until = valid_until(&verdict, self.settings.clock.now());
+        (stream, Secured { facts, chain, verdict, valid_until })
+    }
+}
+
+/// Where an attempt stands.
+struct Attempt {
+    address: SocketAddr,
+    stage: ConnectStage,
+    since: Instant,
+    times: StageTimes,
+    extensions: Option<Arc<Extensions>>,
+}
+
+impl Attempt {
+    fn begin(address: SocketAddr) -> Self {
+        Self { address, stage: ConnectStage::Connect, since: Instant::now(), times: StageTimes::default(), extensions: None }
+    }
+
+    fn enter(&mut self, stage: ConnectStage) {
+        let now = Instant::now();
+        self.times.set(self.stage, now - self.since);
+        debug!(address = %self.address, %stage, "stage");
+        (self.stage, self.since) = (stage, now);
+    }
+
+    /// The times, that of the stage at hand included.
+    fn times(&self) -> StageTimes {
+        let mut times = self.times;
+        times.set(self.stage, self.since.elapsed());
+        times
+    }
+}
+
+/// Waits for the reply to EHLO, and for the greeting before it if that is still to come.
+async fn greeted<B: TlsBackend>(talk: &mut Talk<B>, attempt: &mut Attempt) -> Result<Arc<Extensions>, ConnectFault> {
+    loop {
+        match talk.next().await? {
+            Happening::Event(ClientEvent::Greeting(_)) => attempt.enter(ConnectStage::Ehlo),
+            Happening::Event(ClientEvent::Ready { extensions, .. }) => return Ok(extensions),
+            other => return Err(refused(other)),
+        }
+    }
+}
+
+/// Says STARTTLS and waits for 220; gives out the bare connection.
+async fn go_over<B: TlsBackend>(talk: &mut Talk<B>) -> Result<TcpStream, ConnectFault> {
+    let begun = talk.start_tls();
+    match talk.next().await? {
+        Happening::StartTls if begun => talk.take_tcp().ok_or(ConnectFault::Injected),
+        other => Err(refused(other)),
+    }
+}
+
+fn wants_starttls(key: &WireKey, extensions: &Extensions) -> Result<bool, ConnectFault> {
+    match (key.demand.tls, extensions.starttls()) {
+        (TlsRequirement::Never, _) | (TlsRequirement::Opportunistic, false) => Ok(false),
+        (TlsRequirement::Opportunistic | TlsRequirement::Mandatory, true) => Ok(true),
+        (TlsRequirement::Mandatory, false) => Err(ConnectFault::StartTlsNotOffered),
+    }
+}
+
+/// What it means that something else came than what was waited for.
+fn refused(happening: Happening) -> ConnectFault {
+    match happening {
+        Happening::Event(ClientEvent::Refused { stage: Stage::StartTls, reply }) => ConnectFault::StartTlsRefused { reply },
+        Happening::Event(ClientEvent::Refused { reply, .. }) => ConnectFault::Refused { reply },
+        Happening::Event(ClientEvent::Failed(ClientError::Closing { reply, .. })) => ConnectFault::Refused { reply },
+        Happening::Event(ClientEvent::Failed(ClientError::BytesBehindStartTls)) => ConnectFault::Injected,
+        Happening::Event(ClientEvent::Failed(cause)) => ConnectFault::Protocol { cause },
+        Happening::Event(_) | Happening::StartTls | Happening::Closed => ConnectFault::Lost { kind: std::io::ErrorKind::UnexpectedEof },
+    }
+}
+
+impl From<Broken> for ConnectFault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::TimedOut { after } => Self::TimedOut { after },
+            Broken::Lost { kind } => Self::Lost { kind },
+        }
+    }
+}
+
+impl From<HandshakeError> for ConnectFault {
+    fn from(cause: HandshakeError) -> Self {
+        Self::Handshake { cause }
+    }
+}

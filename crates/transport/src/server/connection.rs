@@ -1,0 +1,310 @@
+//! One connection: the session's outputs carried out, one after the other.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use sealpost_smtp::{Answer, Output, Reply, ServerEvent, ServerSession};
+use sealpost_types::Ticks;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tracing::debug;
+
+use super::accept::{ListenerTls, Phase, Shared};
+use super::{ConnectionHandler, Refusal, SessionHandler};
+use crate::clock::Ticker;
+use crate::stream::Wire;
+use crate::tls::{HandshakeError, ServerHandshake, TlsBackend};
+
+/// Serves one connection to its end.
+pub(super) async fn serve<B: TlsBackend, H: ConnectionHandler>(
+    tcp: TcpStream,
+    client: SocketAddr,
+    shared: &Shared<B, H>,
+    phase: watch::Receiver<Phase>,
+) {
+    // Without it a reply may wait for the acknowledgement of the last one.
+    let _ = tcp.set_nodelay(true);
+    let opened = shared.handler.opened(client).await;
+    let (wire, tls) = match shared.settings.tls {
+        ListenerTls::Implicit => match handshake(shared, tcp).await {
+            Ok(shaken) => (Wire::Tls(shaken.stream), Some((shaken.facts, shaken.chain))),
+            Err(error) => return debug!(%error, "no TLS"),
+        },
+        _ => (Wire::plain(tcp), None),
+    };
+    let ticker = Ticker::start();
+    let facts = tls.as_ref().map(|(facts, _)| *facts);
+    let mut session = ServerSession::new(Arc::clone(&shared.settings.session), facts, ticker.now());
+    let mut talk = match opened {
+        Ok(mut handler) => {
+            if let Some((facts, chain)) = &tls {
+                handler.tls_established(facts, chain);
+            }
+            Talk { session, handler, sink: None, in_transaction: false, out: Vec::new(), ticker, deadline: None }
+        }
+        Err(reply) => {
+            session.refuse_session(reply);
+            let mut wire = wire;
+            while let Some(Output::Send(octets)) = session.poll() {
+                let _ = timeout(shared.settings.write_timeout, write(&mut wire, octets)).await;
+            }
+            return close(wire).await;
+        }
+    };
+    let ended = converse(shared, wire, &mut talk, phase).await;
+    talk.sink = None;
+    if talk.in_transaction {
+        talk.handler.aborted();
+    }
+    talk.handler.closed();
+    match ended {
+        Ok(wire) => close(wire).await,
+        Err(error) => debug!(%error, "connection lost"),
+    }
+}
+
+/// A session with its handler, and what lies between the two: everything but the connection itself.
+struct Talk<H: SessionHandler> {
+    session: ServerSession,
+    handler: H,
+    sink: Option<H::Sink>,
+    in_transaction: bool,
+    /// Replies of the batch at hand.
+    out: Vec<u8>,
+    ticker: Ticker,
+    deadline: Option<Ticks>,
+}
+
+/// What the session wants beyond octets and events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Read,
+    StartTls,
+    Close,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    Input,
+    Deadline,
+    Stopped,
+    Ended,
+}
+
+/// Runs the session to its end, and gives back the connection to be closed.
+async fn converse<B: TlsBackend, H: ConnectionHandler>(
+    shared: &Shared<B, H>,
+    mut wire: Wire<B::ServerStream>,
+    talk: &mut Talk<H::Session>,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<Wire<B::ServerStream>> {
+    let mut timer = pin!(sleep_until(Instant::now() + FAR));
+    let mut next = talk.take(&[]).await.1;
+    loop {
+        if !talk.out.is_empty() {
+            timeout(shared.settings.write_timeout, write(&mut wire, &talk.out)).await??;
+            // An idle connection keeps no buffer.
+            talk.out = Vec::new();
+        }
+        next = match next {
+            Next::Close => return Ok(wire),
+            Next::StartTls => {
+                let shaken = start_tls(shared, wire).await?;
+                debug!(facts = ?shaken.facts, "TLS established");
+                wire = Wire::Tls(shaken.stream);
+                talk.handler.tls_established(&shaken.facts, &shaken.chain);
+                talk.session.tls_ready(shaken.facts, talk.ticker.now());
+                talk.take(&[]).await.1
+            }
+            Next::Read => match talk.wait(&mut wire, timer.as_mut(), &mut phase).await {
+                Woken::Input => {
+                    // The octets stay where they are while handlers look at them.
+                    let (used, next) = talk.take(wire.fill_buf().await?).await;
+                    wire.consume(used);
+                    next
+                }
+                Woken::Ended => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Woken::Deadline => {
+                    talk.session.handle_timeout(talk.ticker.now());
+                    talk.take(&[]).await.1
+                }
+                Woken::Stopped => {
+                    talk.session.refuse_session(Refusal::ShuttingDown.reply());
+                    talk.take(&[]).await.1
+                }
+            },
+        };
+    }
+}
+
+impl<H: SessionHandler> Talk<H> {
+    /// Waits for octets, the session's deadline, or the listener's end if this session may be ended now.
+    async fn wait<W: AsyncBufRead + Unpin>(
+        &mut self,
+        wire: &mut W,
+        mut timer: Pin<&mut Sleep>,
+        phase: &mut watch::Receiver<Phase>,
+    ) -> Woken {
+        let deadline = self.deadline.map(|at| self.ticker.instant(at));
+        // The timer is moved only when it would fire too late: most deadlines never come.
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < timer.deadline()) {
+            timer.as_mut().reset(deadline);
+        }
+        let stops_at = if self.in_transaction { Phase::Ending } else { Phase::Stopping };
+        // An error means that the server was dropped: as good as stopped.
+        let mut stopped = pin!(phase.wait_for(|phase| *phase >= stops_at));
+        poll_fn(|cx| {
+            if stopped.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Stopped);
+            }
+            match Pin::new(&mut *wire).poll_fill_buf(cx) {
+                Poll::Ready(Ok([]) | Err(_)) => return Poll::Ready(Woken::Ended),
+                Poll::Ready(Ok(_)) => return Poll::Ready(Woken::Input),
+                Poll::Pending => {}
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                match deadline {
+                    Some(deadline) if Instant::now() >= deadline => return Poll::Ready(Woken::Deadline),
+                    later => timer.as_mut().reset(later.unwrap_or_else(|| Instant::now() + FAR)),
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Goes through `input` to its end, or to where the session takes no more.
+    async fn take(&mut self, input: &[u8]) -> (usize, Next) {
+        let mut used = 0;
+        let mut next = Next::Read;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let taken = self.session.receive(rest, self.ticker.now());
+            while let Some(output) = self.session.poll() {
+                match output {
+                    Output::Send(octets) => self.out.extend_from_slice(octets),
+                    Output::WaitUntil(at) => self.deadline = Some(at),
+                    Output::StartTls => next = Next::StartTls,
+                    Output::Close => next = Next::Close,
+                    Output::Event(event) => {
+                        if let Some(answer) = self.answer(event, rest).await {
+                            self.give(answer);
+                        }
+                    }
+                }
+            }
+            used += taken;
+            if taken == 0 || used >= input.len() || next != Next::Read {
+                return (used, next);
+            }
+        }
+    }
+
+    /// Asks the handler. `input` is what [`ServerEvent::Body`] names ranges of.
+    async fn answer(&mut self, event: ServerEvent, input: &[u8]) -> Option<Answer> {
+        match event {
+            ServerEvent::Hello { name, .. } => {
+                self.handler.hello(&name);
+                None
+            }
+            ServerEvent::Mail(command) => {
+                let answer = self.handler.mail(&command).await;
+                self.in_transaction = answer.is_ok();
+                Some(accept_or_refuse(answer))
+            }
+            ServerEvent::Rcpt(command) => Some(accept_or_refuse(self.handler.rcpt(&command).await)),
+            ServerEvent::BodyStart => {
+                let started = self.handler.body_start().await;
+                self.in_transaction = started.is_ok();
+                Some(accept_or_refuse(started.map(|sink| self.sink = Some(sink))))
+            }
+            ServerEvent::Body(range) => {
+                let (Some(sink), Some(octets)) = (&mut self.sink, input.get(range)) else { return None };
+                let refusal = self.handler.body_chunk(sink, octets).await.err()?;
+                self.sink = None;
+                self.in_transaction = false;
+                Some(Answer::Refuse(refusal))
+            }
+            ServerEvent::BodyEnd { .. } => {
+                self.in_transaction = false;
+                let reply = match self.sink.take() {
+                    Some(sink) => self.handler.body_end(sink).await,
+                    None => Refusal::Internal.reply(),
+                };
+                Some(if reply.is_success() { Answer::Queued { reply } } else { Answer::Refuse(reply) })
+            }
+            ServerEvent::Aborted(why) => {
+                debug!(?why, "transaction aborted");
+                self.sink = None;
+                if std::mem::take(&mut self.in_transaction) {
+                    self.handler.aborted();
+                }
+                None
+            }
+            ServerEvent::Auth(credentials) => Some(accept_or_refuse(self.handler.auth(credentials).await)),
+            // An event of a newer session: not to be accepted unseen.
+            _ => Some(Answer::Refuse(Refusal::Internal.reply())),
+        }
+    }
+
+    fn give(&mut self, answer: Answer) {
+        let now = self.ticker.now();
+        if let Err(error) = self.session.answer(answer, now) {
+            // A handler that refuses with 250 or confirms with 550: the client must not believe either.
+            debug!(%error, "the handler's reply cannot be given");
+            let _ = self.session.answer(Answer::Refuse(Refusal::Internal.reply()), now);
+        }
+    }
+}
+
+async fn start_tls<B: TlsBackend, H>(shared: &Shared<B, H>, wire: Wire<B::ServerStream>) -> io::Result<ServerHandshake<B::ServerStream>> {
+    let Wire::Plain(plain) = wire else { return Err(io::ErrorKind::InvalidInput.into()) };
+    // The session has refused what came in one piece with STARTTLS; this is what came a moment later.
+    let tcp = plain.into_tcp().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "octets in clear behind STARTTLS"))?;
+    handshake(shared, tcp).await.map_err(io::Error::other)
+}
+
+/// Ends a connection so that the last reply arrives: closed with octets unread, TCP would throw it away.
+async fn close<W: AsyncBufRead + AsyncWrite + Unpin>(mut wire: W) {
+    let linger = async {
+        wire.shutdown().await?;
+        loop {
+            match wire.fill_buf().await?.len() {
+                0 => return io::Result::Ok(()),
+                unread => wire.consume(unread),
+            }
+        }
+    };
+    let _ = timeout(CLOSE_TIME, linger).await;
+}
+
+async fn write<W: AsyncWrite + Unpin>(wire: &mut W, octets: &[u8]) -> io::Result<()> {
+    wire.write_all(octets).await?;
+    wire.flush().await
+}
+
+async fn handshake<B: TlsBackend, H>(shared: &Shared<B, H>, tcp: TcpStream) -> Result<ServerHandshake<B::ServerStream>, HandshakeError> {
+    let limit = shared.settings.handshake_timeout;
+    timeout(limit, shared.backend.accept(tcp)).await.unwrap_or(Err(HandshakeError::Closed { kind: io::ErrorKind::TimedOut }))
+}
+
+fn accept_or_refuse(answer: Result<(), Reply>) -> Answer {
+    match answer {
+        Ok(()) => Answer::Accept,
+        Err(reply) => Answer::Refuse(reply),
+    }
+}
+
+/// Time for the last octets of a connection that is closed.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Beyond any deadline.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -1,0 +1,10 @@
+//! Client and server of this crate against each other, and against raw sockets, over loopback.
+
+mod client;
+mod pki;
+mod pool;
+mod raw;
+mod receiver;
+mod sending;
+mod server;
+mod transfer;

@@ -1,0 +1,229 @@
+//! The accepting side: limits, time, orderly and disorderly ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealpost_smtp::ServerConfig;
+use sealpost_transport::{ConnectionLimits, ListenerTls, ServerSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::pki::{Kind, Pki};
+use crate::raw::RawClient;
+use crate::receiver::{Receiver, config, plain_server, serve};
+use crate::sending::{connect, deliver, verify};
+
+fn settings(config: ServerConfig) -> ServerSettings {
+    ServerSettings::new(Arc::new(config), ListenerTls::StartTls)
+}
+
+fn limits(total: usize, per_address: usize) -> ServerSettings {
+    let mut limits = ConnectionLimits::default();
+    (limits.total, limits.per_address) = (total, per_address);
+    let mut settings = settings(config());
+    settings.connections = limits;
+    settings
+}
+
+#[tokio::test]
+async fn a_listener_that_requires_tls_refuses_mail_in_clear() {
+    let pki = Pki::new();
+    let receiver = Receiver::default().into();
+    let mut config = config();
+    config.require_tls_before_mail = true;
+    let server = serve(settings(config), &pki.server(Kind::Right), &receiver);
+    let mut clear = RawClient::hello(server.local_addr()).await;
+    assert!(clear.ask("MAIL FROM:<ann@sender.example>\r\n").await.starts_with("530 5.7.0 "));
+    let mut connection = connect(&pki.client(), &verify(server.local_addr())).await.unwrap();
+    deliver(&mut connection, &["bob@receiver.example"], b"x\r\n").await;
+    assert_eq!(receiver.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn text_behind_starttls_never_reaches_the_session_under_tls() {
+    let pki = Pki::new();
+    let receiver = Receiver::default().into();
+    let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
+    let mut together = RawClient::hello(server.local_addr()).await;
+    assert!(together.ask("STARTTLS\r\nMAIL FROM:<eve@evil.example>\r\n").await.starts_with("554 5.5.1 "));
+    assert_eq!(together.reply().await, "", "closed");
+    let mut apart = RawClient::hello(server.local_addr()).await;
+    assert!(apart.ask("STARTTLS\r\n").await.starts_with("220 "));
+    apart.say("MAIL FROM:<eve@evil.example>\r\n").await;
+    // Whatever comes is a TLS alert, not a reply; then the connection ends.
+    let mut rest = Vec::new();
+    let _ = timeout(Duration::from_secs(5), apart.tcp.read_to_end(&mut rest)).await.unwrap();
+    assert!(!rest.starts_with(b"250"), "{rest:?}");
+    assert_eq!(*receiver.aborted.lock().unwrap(), 0, "no transaction was ever begun");
+}
+
+#[tokio::test]
+async fn a_client_that_drips_is_sent_away() {
+    let pki = Pki::new();
+    let receiver = Receiver::default().into();
+    let mut config = config();
+    config.timeouts.command = Duration::from_millis(200);
+    config.timeouts.message = Duration::from_millis(200);
+    let server = serve(settings(config), &pki.server(Kind::Right), &receiver);
+    for content in [false, true] {
+        let mut client = RawClient::hello(server.local_addr()).await;
+        if content {
+            client.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n").await;
+            for code in ["250", "250", "354"] {
+                assert!(client.reply().await.starts_with(code));
+            }
+        }
+        let start = Instant::now();
+        let (mut read, mut write) = client.tcp.split();
+        let drip = async {
+            // Each octet comes long before any time-out for silence.
+            while write.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let mut octets = [0; 100];
+        let said = tokio::select! {
+            () = drip => panic!("the client was not told"),
+            count = read.read(&mut octets) => String::from_utf8_lossy(&octets[..count.unwrap()]).into_owned(),
+        };
+        assert!(said.starts_with("421 4.4.2 "), "{said}");
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+    assert_eq!(*receiver.aborted.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_handshake_that_drips_ends_too() {
+    let receiver = Receiver::default().into();
+    let mut settings = ServerSettings::new(Arc::new(config()), ListenerTls::Implicit);
+    settings.handshake_timeout = Duration::from_millis(50);
+    let server = serve(settings, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::connect(server.local_addr()).await;
+    let mut rest = Vec::new();
+    timeout(Duration::from_secs(5), client.tcp.read_to_end(&mut rest)).await.unwrap().unwrap();
+    assert_eq!(rest, b"");
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_of_connections() {
+    let pki = Pki::new();
+    let backend = pki.server(Kind::Right);
+    let receiver = Receiver::default().into();
+    let server = serve(limits(10, 2), &backend, &receiver);
+    let first = RawClient::hello(server.local_addr()).await;
+    let _second = RawClient::hello(server.local_addr()).await;
+    let mut third = RawClient::connect(server.local_addr()).await;
+    assert_eq!(third.reply().await, "421 4.7.0 too many connections from your address, try again later\r\n");
+    assert_eq!(third.reply().await, "", "closed");
+    drop(first);
+    while server.connections() > 1 {
+        tokio::task::yield_now().await;
+    }
+    RawClient::hello(server.local_addr()).await;
+
+    let exempt = Receiver { exempt: true, ..Receiver::default() }.into();
+    let server = serve(limits(3, 1), &backend, &exempt);
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        inside.push(RawClient::hello(server.local_addr()).await);
+    }
+    let mut fourth = RawClient::connect(server.local_addr()).await;
+    assert!(fourth.reply().await.starts_with("421 4.7.0 too many connections,"), "the total holds for everybody");
+}
+
+#[tokio::test]
+async fn the_handler_may_refuse_a_connection() {
+    let receiver = Receiver { refuse_connections: true, ..Receiver::default() }.into();
+    let server = plain_server(ListenerTls::StartTls, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::connect(server.local_addr()).await;
+    assert_eq!(client.reply().await, "554 5.7.1 not you\r\n");
+    assert_eq!(client.reply().await, "");
+}
+
+#[tokio::test]
+async fn at_shutdown_idle_sessions_end_and_a_transaction_is_finished() {
+    let pki = Pki::new();
+    let receiver: Arc<Receiver> = Receiver { gate: Some(Semaphore::new(0)), ..Receiver::default() }.into();
+    let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
+    let address = server.local_addr();
+    let mut idle = RawClient::hello(address).await;
+    let mut busy = connect(&pki.client(), &verify(address)).await.unwrap();
+    let sending = tokio::spawn(async move { (deliver(&mut busy, &["bob@receiver.example"], b"x\r\n").await, busy) });
+    // The body has come and the store has not answered yet.
+    while *receiver.largest_chunk.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let stopping = tokio::spawn(server.shutdown(Duration::from_secs(5)));
+    assert!(idle.reply().await.starts_with("421 4.3.2 "));
+    assert_eq!(idle.reply().await, "");
+    drop(idle);
+    assert!(!stopping.is_finished());
+    receiver.gate.as_ref().unwrap().add_permits(1);
+    let (outcome, mut busy) = sending.await.unwrap();
+    assert!(matches!(outcome.end, sealpost_transport::TransactionEnd::Answered { reply } if reply.is_success()));
+    stopping.await.unwrap();
+    assert!(!busy.is_reusable(), "and then it is told 421");
+    assert_eq!(receiver.messages().len(), 1);
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_transaction_that_does_not_end_is_ended_after_the_grace() {
+    let receiver = Receiver::default().into();
+    let server = plain_server(ListenerTls::None, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::hello(server.local_addr()).await;
+    assert!(client.ask("MAIL FROM:<a@b.example>\r\n").await.starts_with("250 "));
+    let stopping = tokio::spawn(server.shutdown(Duration::from_millis(50)));
+    assert!(client.reply().await.starts_with("421 4.3.2 "));
+    drop(client);
+    timeout(Duration::from_secs(5), stopping).await.unwrap().unwrap();
+    assert_eq!((*receiver.aborted.lock().unwrap(), *receiver.closed.lock().unwrap()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_store_that_fills_up_refuses_the_message_and_the_session_stays_in_step() {
+    let receiver = Receiver { refuse_body_at: Some(10), ..Receiver::default() }.into();
+    let server = plain_server(ListenerTls::None, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::hello(server.local_addr()).await;
+    client.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n").await;
+    for code in ["250", "250", "354"] {
+        assert!(client.reply().await.starts_with(code));
+    }
+    client.say(&"0123456789\r\n".repeat(10_000)).await;
+    assert!(client.ask(".\r\n").await.starts_with("452 4.3.1 full"));
+    client.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 20 LAST\r\n0123456789ABCDEFGH\r\nNOOP\r\n").await;
+    for code in ["250", "250", "452", "250"] {
+        let reply = client.reply().await;
+        assert!(reply.starts_with(code), "{code}: {reply}");
+    }
+    assert_eq!((receiver.messages().len(), *receiver.aborted.lock().unwrap()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_batch_of_commands_gets_one_write() {
+    let receiver = Receiver::default().into();
+    let server = plain_server(ListenerTls::None, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::hello(server.local_addr()).await;
+    client.say(&"NOOP\r\n".repeat(50)).await;
+    let mut octets = [0; 4096];
+    let count = client.tcp.read(&mut octets).await.unwrap();
+    assert_eq!(count, 50 * "250 2.0.0 ok\r\n".len(), "all replies in one segment");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_aborts_its_transaction() {
+    let receiver: Arc<Receiver> = Receiver::default().into();
+    let server = plain_server(ListenerTls::None, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::hello(server.local_addr()).await;
+    client.say("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n").await;
+    for code in ["250", "250", "354"] {
+        assert!(client.reply().await.starts_with(code));
+    }
+    client.say("half a message").await;
+    drop(client);
+    while *receiver.closed.lock().unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!((receiver.messages().len(), *receiver.aborted.lock().unwrap()), (0, 1));
+}
