@@ -1,2 +1,31 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! Sealpost, the mail relay that enforces TLS on both hops: flags and wiring.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+
+mod cli;
+mod commands;
+mod identity;
+mod logging;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match commands::execute(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sealpost: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit code for a command line that is not understood (`EX_USAGE` of sysexits).
+const USAGE: u8 = 64;

@@ -1,3 +1,75 @@
 //! The mail relay as a library: listeners, decision, queue, delivery.
+//!
+//! A program brings the parts and gets a [`RelayHandle`]; the relay runs on the program's own tokio runtime. It installs
+//! no signal handler, no log subscriber and no crypto provider, and any number of relays may run in one process.
+//!
+//! It keeps no mailboxes, filters no content and speaks no other protocol than SMTP.
+//!
+//! # Example
+//! ```no_run
+//! use sealpost_relay::{Relay, read_config};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = read_config("sealpost.toml".as_ref())?;
+//! let relay = Relay::assemble(config)?.start().await?;
+//! println!("listening on {:?}", relay.addresses());
+//! relay.shutdown(std::time::Duration::from_secs(30)).await;
+//! # Ok(()) }
+//! ```
+//!
+//! # The way of one message
+//! ```text
+//!  client --> receive --> queue --> deliver --> next host
+//!               |           ^          |
+//!        decide_receive     +- settle -+- decide_deliver, decide_host
+//! ```
 
 pub mod config;
+
+mod account;
+mod assemble;
+mod builder;
+mod deliver;
+mod engine;
+mod error;
+mod handle;
+mod random;
+mod reach;
+mod receive;
+mod route;
+mod stats;
+mod submit;
+mod tasks;
+
+use sealpost_discovery::{HickoryResolver, Resolver};
+use sealpost_queue::{EmbeddedSpool, Spool};
+use sealpost_transport::{RustlsBackend, TlsBackend};
+
+pub use assemble::{history_directory, open_tls, read_config, read_policy, read_trust_anchors};
+pub use builder::RelayBuilder;
+pub use error::StartError;
+pub use handle::RelayHandle;
+pub use reach::{Reach, ReachError, ReachSetupError, Reached};
+pub use route::next_hop;
+pub use stats::RelayStats;
+
+/// Where a relay begins.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Relay;
+
+impl Relay {
+    /// A relay of these parts.
+    pub fn builder<S: Spool, R: Resolver, T: TlsBackend>(config: config::Config, spool: S, resolver: R, tls: T) -> RelayBuilder<S, R, T> {
+        RelayBuilder::new(config, spool, resolver, tls)
+    }
+
+    /// A relay of the usual parts, opened as `config` says: the embedded queue and the history below its `data_dir`,
+    /// rustls, and its name servers or the system's.
+    ///
+    /// # Errors
+    /// [`StartError`]: what of these cannot be opened.
+    pub fn assemble(config: config::Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
+        assemble::assemble(config)
+    }
+}

@@ -1,0 +1,53 @@
+//! What each command does.
+
+mod cert;
+mod check;
+mod explain;
+mod history;
+mod quickstart;
+mod run;
+
+use std::process::ExitCode;
+
+use sealpost_relay::StartError;
+use sealpost_relay::config::{Config, ListenerTls};
+
+use crate::cli::{Arguments, Cert, Command};
+use crate::identity;
+
+/// What a command says on stderr when it fails: one or more lines for people.
+pub(crate) type Failure = String;
+
+pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        Command::Run(options) => run::run(&options),
+        Command::Check(options) => check::check(&options),
+        Command::Quickstart(options) => quickstart::quickstart(&options),
+        Command::Explain(options) => explain::explain(&options),
+        Command::History(options) => history::history(&options),
+        Command::Cert(Cert::Show(options)) => cert::show(&options),
+    }
+}
+
+/// The runtime of commands that talk to the network.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
+}
+
+fn in_words(error: StartError) -> Failure {
+    error.to_string()
+}
+
+/// Fills in the certificate that the relay makes itself, where a listener needs one and none is configured.
+fn with_identity(mut config: Config) -> Result<Config, Failure> {
+    let needed = config.listeners.iter().any(|listener| listener.tls != ListenerTls::None);
+    if needed && config.tls.identity.is_none() {
+        let identity = identity::own_or_new(&config.data_dir.join("tls"), config.hostname.as_str())?;
+        tracing::warn!(
+            certificate = %identity.certificate.display(),
+            "no [tls] certificate is configured: a certificate signed by itself is used, which nobody can verify"
+        );
+        config.tls.identity = Some(identity);
+    }
+    Ok(config)
+}

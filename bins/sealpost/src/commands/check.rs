@@ -1,0 +1,62 @@
+//! `sealpost check`: reads all that a start would read, and says what is wrong.
+
+use std::process::ExitCode;
+
+use sealpost_cert::{CertificateDetails, certificates_from_pem};
+use sealpost_relay::config::{Config, ListenerTls};
+use sealpost_relay::{open_tls, read_config, read_policy};
+
+use super::{Failure, in_words};
+use crate::cli;
+
+pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
+    let config = read_config(&options.config).map_err(in_words)?;
+    // Policy and certificates are read both, so that one run shows what is wrong with either.
+    let problems: Vec<_> = [read_policy(&config).err(), open_tls(&config).err()].into_iter().flatten().map(in_words).collect();
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    println!("{}: in order", options.config.display());
+    println!("  relay        {}", config.hostname);
+    for listener in &config.listeners {
+        println!("  listens on   {} ({})", listener.address, tls_in_words(listener.tls));
+        if listener.tls == ListenerTls::Require && listener.address.port() == 25 {
+            println!("  warning      tls = \"require\" on port 25 turns away senders without TLS (RFC 3207 section 4)");
+        }
+    }
+    match &config.policy {
+        Some(path) => println!("  policy       {}", path.display()),
+        None => println!("  policy       built in: TLS when offered, on both hops"),
+    }
+    certificate(&config)?;
+    match &config.tls.trust_anchors {
+        Some(path) => println!("  trusts       {}", path.display()),
+        None => println!("  trusts       the system's certificate authorities"),
+    }
+    println!("  data         {}", config.data_dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn certificate(config: &Config) -> Result<(), Failure> {
+    let Some(identity) = &config.tls.identity else {
+        println!("  certificate  none configured: one is made at first start, which nobody can verify");
+        return Ok(());
+    };
+    let path = identity.certificate.display();
+    let file = std::fs::read(&identity.certificate).map_err(|error| format!("cannot read {path}: {error}"))?;
+    let chain = certificates_from_pem(&file).map_err(|error| format!("{path}: {error}"))?;
+    if let Some(details) = chain.first().and_then(|der| CertificateDetails::from_der(der).ok()) {
+        println!("  certificate  {path}, until {}", super::cert::date(details.not_after()));
+    }
+    Ok(())
+}
+
+fn tls_in_words(tls: ListenerTls) -> &'static str {
+    match tls {
+        ListenerTls::None => "in clear",
+        ListenerTls::StartTls => "STARTTLS",
+        ListenerTls::Implicit => "TLS from the first octet",
+        ListenerTls::Require => "STARTTLS, required",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,95 @@
+//! The usual parts of a relay, opened as its configuration says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sealpost_cert::TrustAnchors;
+use sealpost_discovery::HickoryResolver;
+use sealpost_policy::Policy;
+use sealpost_queue::{EmbeddedSpool, Settings};
+use sealpost_report::History;
+use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_anchors};
+
+use crate::builder::RelayBuilder;
+use crate::config::Config;
+use crate::error::StartError;
+
+/// Reads the relay's own file.
+///
+/// # Errors
+/// [`StartError::Unreadable`] and [`StartError::Config`].
+pub fn read_config(path: &Path) -> Result<Config, StartError> {
+    let text = read(path)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    Ok(Config::parse(&path.display().to_string(), &text, folder)?)
+}
+
+/// Reads the policy that a configuration names, or takes the built-in one.
+///
+/// # Errors
+/// [`StartError::Unreadable`] and [`StartError::Policy`].
+pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
+    let Some(path) = &config.policy else { return Ok(Policy::builtin()) };
+    Ok(Policy::parse(&path.display().to_string(), &read(path)?)?)
+}
+
+/// Reads the trust anchors that a configuration names, or the system's.
+///
+/// # Errors
+/// [`StartError::Anchors`], or [`StartError::Unreadable`] and [`StartError::TrustAnchors`] for a file of one's own.
+pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
+    let Some(path) = &config.tls.trust_anchors else { return Ok(Arc::new(system_anchors()?.anchors)) };
+    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { path: path.clone(), source })?;
+    let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { path: path.clone(), source })?;
+    for problem in anchors.problems() {
+        tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
+    }
+    Ok(Arc::new(anchors))
+}
+
+/// The TLS backend with the certificate and the trust anchors that a configuration names.
+///
+/// # Errors
+/// [`StartError::Identity`], [`StartError::Anchors`] and [`StartError::Tls`].
+pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
+    let mut settings = RustlsSettings::new(read_trust_anchors(config)?);
+    settings.min_version = config.tls.min_version;
+    settings.identity = match &config.tls.identity {
+        Some(identity) => Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key)?),
+        None => None,
+    };
+    Ok(RustlsBackend::new(settings)?)
+}
+
+/// A relay of the usual parts: the embedded queue and the history below `data_dir`, rustls, and the name servers of the
+/// configuration or of the system.
+///
+/// # Errors
+/// What of these cannot be opened.
+pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
+    let policy = read_policy(&config)?;
+    let tls = open_tls(&config)?;
+    let resolver = match config.dns_servers.as_slice() {
+        [] => HickoryResolver::system()?,
+        servers => HickoryResolver::with_servers(servers)?,
+    };
+    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+    let mut settings = Settings::default();
+    settings.reserve = config.queue.reserve;
+    let spool = EmbeddedSpool::open(&config.data_dir.join(QUEUE), settings)?;
+    let history = History::open(&history_directory(&config))?;
+    Ok(RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history))
+}
+
+/// Where the history of a relay lies.
+#[must_use]
+pub fn history_directory(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(HISTORY)
+}
+
+fn read(path: &Path) -> Result<String, StartError> {
+    std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { path: path.to_owned(), source })
+}
+
+const QUEUE: &str = "queue";
+const HISTORY: &str = "history";

@@ -1,0 +1,212 @@
+//! Putting a relay together from its parts, and starting it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use sealpost_discovery::Resolver;
+use sealpost_policy::Policy;
+use sealpost_queue::Spool;
+use sealpost_report::History;
+use sealpost_smtp::{ClientConfig, HelloName, Offer, Reply, ServerConfig};
+use sealpost_transport::{
+    Connector, ConnectorSettings, ListenOptions, ListenerTls, Pool, PoolSettings, Server, ServerSettings, TlsBackend, WallClock, listen,
+};
+use sealpost_types::{Envelope, Reception};
+use tokio::sync::{Notify, Semaphore, broadcast, watch};
+
+use crate::config::{self, Config};
+use crate::deliver::{self, Lanes};
+use crate::engine::{Components, Engine};
+use crate::error::StartError;
+use crate::handle::RelayHandle;
+use crate::receive::Receiver;
+use crate::stats::Counters;
+use crate::tasks::Tasks;
+
+/// The parts of a relay, and how it is started.
+///
+/// What is not set has a default: the built-in policy, the clock of the machine, no history, no hook.
+pub struct RelayBuilder<S, R, T> {
+    config: Config,
+    spool: S,
+    resolver: R,
+    tls: T,
+    policy: Policy,
+    clock: WallClock,
+    history: Option<History>,
+    accept_hook: Option<AcceptHook>,
+}
+
+/// The embedding program's own word on each message, just before it is made durable.
+#[derive(Clone)]
+pub(crate) struct AcceptHook(Arc<Ask>);
+
+type Ask = dyn Fn(&Envelope, &Reception) -> Result<(), Reply> + Send + Sync;
+
+struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
+
+impl<S: Spool, R: Resolver, T: TlsBackend> Components for Parts<S, R, T> {
+    type Spool = S;
+    type Resolver = R;
+    type Tls = T;
+}
+
+impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
+    pub(crate) fn new(config: Config, spool: S, resolver: R, tls: T) -> Self {
+        let (policy, clock) = (Policy::builtin(), WallClock::system());
+        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None }
+    }
+
+    /// The policy that decides.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where what happens is kept. Without it nothing is.
+    #[must_use]
+    pub fn history(mut self, history: History) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// Asks `hook` about each message after its body and before the 250; its refusal is what the client gets.
+    ///
+    /// It runs on the connection's own task and must not block.
+    #[must_use]
+    pub fn accept_hook(mut self, hook: impl Fn(&Envelope, &Reception) -> Result<(), Reply> + Send + Sync + 'static) -> Self {
+        self.accept_hook = Some(AcceptHook(Arc::new(hook)));
+        self
+    }
+
+    /// Opens every listener and begins to receive and to deliver, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] for an address that cannot be listened on, [`StartError::NoCertificate`] for a listener that
+    /// needs one where the TLS backend has none, [`StartError::Listener`] if the kernel does not say where it listens.
+    pub async fn start(self) -> Result<RelayHandle, StartError> {
+        let listeners = open_listeners(&self.config, self.tls.can_accept())?;
+        let config = Arc::new(self.config);
+        let tls = Arc::new(self.tls);
+        let pool = Arc::new(Pool::new(pool_settings(&config), self.clock.clone()));
+        let engine = Arc::new(Engine::<Parts<S, R, T>> {
+            policy: ArcSwap::from_pointee(self.policy),
+            spool: self.spool,
+            resolver: self.resolver,
+            connector: Connector::new(Arc::clone(&tls), connector_settings(&config, &self.clock)?),
+            generation: AtomicU64::new(0),
+            pool: Arc::clone(&pool),
+            clock: self.clock,
+            history: self.history,
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            accept_hook: self.accept_hook,
+            lanes: Lanes::new(config.delivery.connections_per_destination),
+            permits: Semaphore::new(config.delivery.connections),
+            workers: Tasks::new(),
+            outbox: Notify::new(),
+            counters: Counters::default(),
+            config,
+        });
+        let receiver = Arc::new(Receiver::new(Arc::clone(&engine)));
+        let mut servers = Vec::with_capacity(listeners.len());
+        for (socket, listener) in listeners {
+            let settings = server_settings(&engine.config, &listener);
+            let server = Server::start(socket, settings, Arc::clone(&tls), Arc::clone(&receiver))
+                .map_err(|source| StartError::Listener { address: listener.address, source })?;
+            tracing::info!(address = %server.local_addr(), tls = ?listener.tls, "listening");
+            servers.push(server);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
+        let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped));
+        let reaper = tokio::spawn(pool.reap());
+        Ok(RelayHandle::new(engine, servers, stop, vec![pump, outbox], reaper))
+    }
+}
+
+impl AcceptHook {
+    pub(crate) fn ask(&self, envelope: &Envelope, reception: &Reception) -> Result<(), Reply> {
+        (self.0)(envelope, reception)
+    }
+}
+
+fn open_listeners(config: &Config, has_certificate: bool) -> Result<Vec<(tokio::net::TcpListener, config::Listener)>, StartError> {
+    let open = |listener: &config::Listener| {
+        if listener.tls != config::ListenerTls::None && !has_certificate {
+            return Err(StartError::NoCertificate { address: listener.address });
+        }
+        if listener.tls == config::ListenerTls::Require && listener.address.port() == SMTP_PORT {
+            tracing::warn!(address = %listener.address, "tls = \"require\" on port 25 turns away senders without TLS (RFC 3207 section 4)");
+        }
+        Ok((listen(listener.address, &ListenOptions::default())?, listener.clone()))
+    };
+    config.listeners.iter().map(open).collect()
+}
+
+fn server_settings(config: &Config, listener: &config::Listener) -> ServerSettings {
+    let limits = &config.limits;
+    let mut session = ServerConfig::new(config.hostname.clone());
+    session.offer = offer();
+    session.require_tls_before_mail = listener.tls == config::ListenerTls::Require;
+    session.limits.recipients = limits.recipients;
+    session.limits.message = limits.message_size;
+    session.timeouts.command = limits.idle;
+    session.timeouts.block = limits.idle;
+    session.timeouts.session = limits.session;
+    session.timeouts.message = limits.session;
+    let tls = match listener.tls {
+        config::ListenerTls::None => ListenerTls::None,
+        config::ListenerTls::Implicit => ListenerTls::Implicit,
+        config::ListenerTls::StartTls | config::ListenerTls::Require => ListenerTls::StartTls,
+    };
+    let mut settings = ServerSettings::new(Arc::new(session), tls);
+    settings.connections.total = limits.connections;
+    settings.connections.per_address = limits.connections_per_address;
+    settings.handshake_timeout = settings.handshake_timeout.min(limits.idle);
+    settings.write_timeout = settings.write_timeout.min(limits.idle);
+    settings
+}
+
+/// What the whole path honours beside the default of the session: no DSN, no REQUIRETLS, no AUTH yet.
+fn offer() -> Offer {
+    let mut offer = Offer::default();
+    offer.smtputf8 = true;
+    offer
+}
+
+fn pool_settings(config: &Config) -> PoolSettings {
+    let mut settings = PoolSettings::default();
+    settings.idle_per_key = config.delivery.connections_per_destination;
+    settings.idle_total = config.delivery.connections;
+    settings
+}
+
+fn connector_settings(config: &Config, clock: &WallClock) -> Result<ConnectorSettings, StartError> {
+    let hello = HelloName::new(config.hostname.as_str()).ok_or_else(|| StartError::Hostname { hostname: config.hostname.clone() })?;
+    let mut settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
+    settings.connect_timeout = config.delivery.connect_timeout;
+    settings.clock = clock.clone();
+    Ok(settings)
+}
+
+impl<S, R, T> fmt::Debug for RelayBuilder<S, R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Where an embedding program that listens to events may fall behind before it misses some.
+const EVENTS_KEPT: usize = 1024;
+
+const SMTP_PORT: u16 = 25;

@@ -1,0 +1,94 @@
+//! From a next hop to the hosts that are tried, in order.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sealpost_discovery::{ResolveError, Resolver, interleave};
+use sealpost_types::{Domain, NextHop};
+
+/// One host that may take the mail, at one of its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// Its name; none for a route that is an address.
+    pub(crate) name: Option<Domain>,
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// Whether the name is known for sure: written by the operator, or proven by DNSSEC.
+    pub(crate) secure: bool,
+}
+
+impl Host {
+    /// Its name, or its address in brackets.
+    pub(crate) fn shown(&self) -> String {
+        self.name.as_ref().map_or_else(|| format!("[{}]", self.address.ip()), ToString::to_string)
+    }
+}
+
+/// The hosts of a next hop, in the order in which they are tried; at least one.
+///
+/// # Errors
+/// What the resolver says; where several names were asked for, the error of the last one.
+pub(crate) async fn resolve<R: Resolver>(
+    resolver: &R,
+    next_hop: &NextHop,
+    own_name: &Domain,
+    random: u64,
+) -> Result<Vec<Host>, ResolveError> {
+    match next_hop {
+        NextHop::Address { address, port } => Ok(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true }]),
+        NextHop::Host { name, port } => addresses(resolver, name, *port, true).await,
+        NextHop::Mx(domain) => {
+            let set = resolver.mx(domain).await?.without_loops(std::slice::from_ref(own_name))?;
+            let mut hosts = Vec::new();
+            let mut last_error = None;
+            for mx in set.in_order(random) {
+                match addresses(resolver, &mx.name, SMTP_PORT, set.secure).await {
+                    Ok(found) => hosts.extend(found),
+                    // The others may do; mail is only lost if none of them does, and then the last reason counts.
+                    Err(error) => last_error = Some(error),
+                }
+                if hosts.len() >= HOSTS_TRIED {
+                    break;
+                }
+            }
+            match last_error {
+                Some(error) if hosts.is_empty() => Err(error),
+                _ => Ok(hosts),
+            }
+        }
+    }
+}
+
+async fn addresses<R: Resolver>(resolver: &R, name: &Domain, port: u16, secure: bool) -> Result<Vec<Host>, ResolveError> {
+    let host = |address: IpAddr| Host { name: Some(name.clone()), address: SocketAddr::new(address, port), secure };
+    Ok(interleave(&resolver.addresses(name).await?.list).into_iter().map(host).collect())
+}
+
+/// Addresses tried in one attempt, over all hosts.
+const HOSTS_TRIED: usize = 10;
+
+const SMTP_PORT: u16 = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sealpost_discovery::StaticResolver;
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
+    async fn tried(resolver: &StaticResolver, next_hop: &str) -> Vec<String> {
+        let hosts = resolve(resolver, &next_hop.parse().unwrap(), &domain("relay.example"), 1).await.unwrap();
+        hosts.iter().map(|h| format!("{} {} {}", h.name.as_ref().map_or("-", |n| n.as_str()), h.address, h.secure)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_route_is_known_for_sure_and_an_mx_is_not() {
+        let resolver = StaticResolver::new();
+        resolver.set_mx(&domain("b.example"), vec![(10, "mx.b.example".into()), (20, "gone.b.example".into())]);
+        resolver.set_addresses(&domain("mx.b.example"), vec!["192.0.2.1".parse().unwrap()]);
+        assert_eq!(tried(&resolver, "mx:b.example").await, ["mx.b.example 192.0.2.1:25 false"]);
+        assert_eq!(tried(&resolver, "mx.b.example:26").await, ["mx.b.example 192.0.2.1:26 true"]);
+        assert_eq!(tried(&resolver, "[2001:db8::1]:26").await, ["- [2001:db8::1]:26 true"]);
+    }
+}

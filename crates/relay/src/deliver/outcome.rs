@@ -1,0 +1,120 @@
+//! What becomes of a recipient in one attempt.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sealpost_policy::DeliverDecision;
+use sealpost_queue::Deferral;
+use sealpost_report::Proof;
+use sealpost_smtp::Reply;
+use sealpost_types::{EnhancedStatus, NextHop, Severity};
+
+/// What becomes of a recipient in one attempt.
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// A host took it.
+    Delivered(Arc<Contact>, Reply),
+    /// No host did, and one may later.
+    Deferred(Trouble),
+    /// A host, or the DNS, said that it never will.
+    Failed(Trouble),
+    /// No attempt was made: the destination is known not to answer.
+    PutOff(Deferral),
+}
+
+/// The host that an answer came from, and what the connection to it was like.
+#[derive(Clone, Debug)]
+pub(crate) struct Contact {
+    /// Its name, or its address in brackets.
+    pub(crate) host: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) proof: Arc<Proof>,
+    /// Why it went in clear although TLS would have been used if there had been any.
+    pub(crate) downgrade: Option<String>,
+}
+
+/// Why a recipient was not served.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// In plain words.
+    pub(crate) reason: String,
+    /// Whether it was TLS that could not be had: then the fate for TLS failures holds.
+    pub(crate) tls: bool,
+    pub(crate) status: EnhancedStatus,
+    /// What the host said.
+    pub(crate) reply: Option<Reply>,
+    pub(crate) host: Option<String>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) proof: Option<Arc<Proof>>,
+}
+
+/// Recipients of one entry that travel together: the same next hop, the same demand, the same fate.
+#[derive(Debug)]
+pub(crate) struct Party {
+    pub(crate) next_hop: NextHop,
+    pub(crate) decision: DeliverDecision,
+    /// Their indices in the entry's envelope.
+    pub(crate) recipients: Vec<usize>,
+}
+
+impl Trouble {
+    /// Trouble of which no host has said anything.
+    pub(crate) fn new(reason: impl Into<String>, status: EnhancedStatus) -> Self {
+        Self { reason: reason.into(), tls: false, status, reply: None, host: None, address: None, proof: None }
+    }
+
+    /// What a host answered.
+    pub(crate) fn answered(contact: &Contact, reply: &Reply) -> Self {
+        Self {
+            reason: format!("{} said: {reply}", contact.host),
+            tls: false,
+            status: reply.status().unwrap_or_else(|| plain_status(reply)),
+            reply: Some(reply.clone()),
+            host: Some(contact.host.clone()),
+            address: Some(contact.address),
+            proof: Some(Arc::clone(&contact.proof)),
+        }
+    }
+}
+
+/// What to do with a recipient that a host refused.
+pub(crate) fn refused(contact: &Contact, reply: &Reply) -> Outcome {
+    let trouble = Trouble::answered(contact, reply);
+    match reply.severity() {
+        Severity::Permanent => Outcome::Failed(trouble),
+        _ => Outcome::Deferred(trouble),
+    }
+}
+
+/// The status of a reply that has none: the class of its code, and nothing more.
+fn plain_status(reply: &Reply) -> EnhancedStatus {
+    if reply.severity() == Severity::Permanent { PERMANENT } else { TRANSIENT }
+}
+
+const PERMANENT: EnhancedStatus = status(5, 0, 0);
+const TRANSIENT: EnhancedStatus = status(4, 0, 0);
+
+/// RFC 3463 section 3.5: no answer from host.
+pub(crate) const NO_ANSWER: EnhancedStatus = status(4, 4, 1);
+/// RFC 3463 section 3.5: bad connection.
+pub(crate) const BAD_CONNECTION: EnhancedStatus = status(4, 4, 2);
+/// RFC 3463 section 3.5: delivery time expired.
+pub(crate) const TIME_EXPIRED: EnhancedStatus = status(5, 4, 7);
+/// RFC 5248 registry: encryption needed.
+pub(crate) const ENCRYPTION_NEEDED: EnhancedStatus = status(5, 7, 10);
+/// RFC 3463 section 3.8: cryptographic failure.
+pub(crate) const TLS_TROUBLE: EnhancedStatus = status(4, 7, 5);
+/// RFC 3463 section 3.7: conversion required but not supported.
+pub(crate) const CONVERSION_NEEDED: EnhancedStatus = status(5, 6, 3);
+
+/// RFC 6531 section 3.7.4.2: non-ASCII addresses not permitted for that recipient.
+pub(crate) const UTF8_NEEDED: EnhancedStatus = status(5, 6, 7);
+/// RFC 3463 section 3.4: message too big for system.
+pub(crate) const TOO_BIG: EnhancedStatus = status(5, 3, 4);
+
+const fn status(class: u8, subject: u16, detail: u16) -> EnhancedStatus {
+    match EnhancedStatus::new(class, subject, detail) {
+        Some(status) => status,
+        None => panic!("a constant that RFC 3463 does not allow"),
+    }
+}

@@ -1,0 +1,139 @@
+//! One connection to one host, made as the deliver hop makes it: for tools that look at other servers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_cert::TrustAnchors;
+use sealpost_discovery::{HickoryResolver, ResolveError, ResolverSetupError};
+use sealpost_smtp::{ClientConfig, HelloName};
+use sealpost_transport::{
+    BackendError, ConnectError, ConnectFault, ConnectOptions, Connection, Connector, ConnectorSettings, RustlsBackend, RustlsSettings,
+};
+use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsVersion, WireKey};
+use tokio::time::{Instant, timeout};
+
+use crate::deliver::resolve_hosts;
+
+/// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
+#[derive(Debug)]
+pub struct Reach {
+    resolver: HickoryResolver,
+    connector: Connector<RustlsBackend>,
+    own_name: Domain,
+    time: Duration,
+}
+
+/// A server that was reached.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Reached {
+    /// Its name, or its address in brackets.
+    pub host: String,
+    /// The address that answered.
+    pub address: SocketAddr,
+    /// How long it took to find the address.
+    pub resolve_time: Duration,
+    /// The connection, under TLS and after the second EHLO.
+    pub connection: Connection<RustlsBackend>,
+}
+
+/// Why no server was reached over TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReachError {
+    /// Its address could not be found.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// No connection came about.
+    #[error(transparent)]
+    Connect(Box<ConnectError>),
+    /// It took too long in all.
+    #[error("no result within {} s", after.as_secs())]
+    TimedOut {
+        /// How long was waited.
+        after: Duration,
+    },
+}
+
+/// Why nothing can be reached from here at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReachSetupError {
+    /// The name servers cannot be used.
+    #[error(transparent)]
+    Resolver(#[from] ResolverSetupError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] BackendError),
+    /// The own name cannot be said in EHLO.
+    #[error("{name} cannot be said in EHLO")]
+    Name {
+        /// The name.
+        name: Domain,
+    },
+}
+
+impl Reach {
+    /// A reach under this name in EHLO, that judges certificates by `anchors` and waits at most `time` for each server.
+    ///
+    /// # Errors
+    /// [`ReachSetupError`]: the system's name servers, TLS, or the name cannot be used.
+    pub fn new(own_name: Domain, anchors: Arc<TrustAnchors>, time: Duration) -> Result<Self, ReachSetupError> {
+        let hello = HelloName::new(own_name.as_str()).ok_or_else(|| ReachSetupError::Name { name: own_name.clone() })?;
+        let mut settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
+        settings.connect_timeout = time;
+        let backend = Arc::new(RustlsBackend::new(RustlsSettings::new(anchors))?);
+        Ok(Self { resolver: HickoryResolver::system()?, connector: Connector::new(backend, settings), own_name, time })
+    }
+
+    /// The first server of `next_hop` that can be reached over TLS, whatever its certificate; the verdict on that is with
+    /// the connection. `implicit_tls` says that the connection starts with the handshake.
+    ///
+    /// # Errors
+    /// [`ReachError`]: that of the last address that was tried.
+    pub async fn reach(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
+        let tried = self.try_addresses(next_hop, implicit_tls);
+        timeout(self.time, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
+    }
+
+    async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
+        let start = Instant::now();
+        let hosts = resolve_hosts(&self.resolver, next_hop, &self.own_name, crate::random::number()).await?;
+        let resolve_time = start.elapsed();
+        let mut options = ConnectOptions::default();
+        options.implicit_tls = implicit_tls;
+        let mut last = None;
+        for host in &hosts {
+            let demand = HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default());
+            let key = WireKey::new(host.address, host.name.clone(), demand);
+            match self.connector.connect(&key, &options).await {
+                Ok(connection) => return Ok(Reached { host: host.shown(), address: host.address, resolve_time, connection }),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(ReachError::Connect(Box::new(error))),
+            None => Err(ReachError::Resolve(ResolveError::NoMailHost { domain: self.own_name.clone() })),
+        }
+    }
+}
+
+impl ReachError {
+    /// Whether nothing was learnt of the server's TLS: it did not answer in time, asked to come back later, or the DNS
+    /// failed. Everything else is an answer, and the answer is no.
+    #[must_use]
+    pub fn is_inconclusive(&self) -> bool {
+        match self {
+            Self::Resolve(error) => !error.is_permanent(),
+            Self::TimedOut { .. } => true,
+            Self::Connect(error) => match &error.fault {
+                ConnectFault::TimedOut { .. } | ConnectFault::Lost { .. } | ConnectFault::Local { .. } => true,
+                ConnectFault::Refused { reply } | ConnectFault::StartTlsRefused { reply } => {
+                    reply.severity() == Severity::Transient && !error.is_tls_failure()
+                }
+                _ => false,
+            },
+        }
+    }
+}

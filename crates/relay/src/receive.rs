@@ -1,0 +1,8 @@
+//! The receive hop: a client's session, from its first command to the durable message.
+
+mod content;
+mod rights;
+mod session;
+mod trace_header;
+
+pub(crate) use session::Receiver;

@@ -1,0 +1,67 @@
+//! Who may send to whom through this relay, whatever TLS there is.
+
+use std::net::IpAddr;
+
+use sealpost_policy::Policy;
+use sealpost_smtp::Reply;
+use sealpost_types::{ForwardPath, MailHost, Mailbox};
+
+use crate::config::Rights;
+
+/// The mailbox that a recipient means, if this client may send to it.
+///
+/// # Errors
+/// The reply that refuses it: 550 5.1.3 for forms that other relays read as a route of their own, 550 5.1.1 for
+/// `<Postmaster>` where nobody is named, 550 5.7.1 where the client may not relay.
+pub(crate) fn admit(rights: &Rights, policy: &Policy, client: IpAddr, forward_path: &ForwardPath) -> Result<Mailbox, Reply> {
+    let mailbox = match forward_path {
+        // RFC 5321 section 4.5.1: mail for whoever looks after the relay needs no right to relay.
+        ForwardPath::Postmaster => {
+            return rights.postmaster.clone().ok_or_else(|| Reply::fixed::<550, 1, 1>("no postmaster mailbox is configured here"));
+        }
+        ForwardPath::Mailbox(mailbox) => mailbox,
+    };
+    let MailHost::Domain(domain) = mailbox.host() else {
+        return Err(Reply::fixed::<550, 1, 3>("mail to an address literal is not accepted here"));
+    };
+    let local_part = mailbox.local_part();
+    if !local_part.is_quoted() && local_part.as_str().contains(['%', '!']) {
+        return Err(Reply::fixed::<550, 1, 3>("a local part with '%' or '!' is not accepted here: it reads as a route"));
+    }
+    if !rights.is_trusted(client) && !policy.is_hosted(domain) {
+        return Err(Reply::fixed::<550, 7, 1>(format!("relaying to {domain} is not permitted for your address")));
+    }
+    Ok(mailbox.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(client: &str, to: &str) -> String {
+        let rights = Rights { trusted_networks: vec!["192.0.2.0/24".parse().unwrap()], postmaster: None };
+        let policy = Policy::parse("policy.toml", "[[domain]]\nname = \"hosted.example\"\n").unwrap();
+        let forward_path = if to == "Postmaster" { ForwardPath::Postmaster } else { Mailbox::parse(to).unwrap().into() };
+        match admit(&rights, &policy, client.parse().unwrap(), &forward_path) {
+            Ok(mailbox) => mailbox.to_string(),
+            Err(reply) => format!("{} {}", reply.code(), reply.status().map(|s| s.to_string()).unwrap_or_default()),
+        }
+    }
+
+    #[test]
+    fn strangers_reach_hosted_domains_only() {
+        assert_eq!(code("198.51.100.1", "a@hosted.example"), "a@hosted.example");
+        assert_eq!(code("198.51.100.1", "a@other.example"), "550 5.7.1");
+        assert_eq!(code("192.0.2.7", "a@other.example"), "a@other.example");
+        assert_eq!(code("::ffff:192.0.2.7", "a@other.example"), "a@other.example");
+    }
+
+    #[test]
+    fn forms_that_hide_a_route_are_refused_even_to_the_trusted() {
+        for to in ["a%other.example@hosted.example", "other.example!a@hosted.example", "a@[192.0.2.1]"] {
+            assert_eq!(code("192.0.2.7", to), "550 5.1.3", "{to}");
+        }
+        assert_eq!(code("192.0.2.7", "\"a%b\"@hosted.example"), "\"a%b\"@hosted.example");
+        assert_eq!(code("192.0.2.7", "Postmaster"), "550 5.1.1");
+    }
+}

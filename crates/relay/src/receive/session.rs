@@ -1,0 +1,235 @@
+//! One client's connection: each of its questions, answered.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sealpost_policy::ReceiveFacts;
+use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter as _, QueueId, Spool, SpoolError};
+use sealpost_report::{Event, EventKind};
+use sealpost_smtp::{Credentials, HelloName, MailCommand, RcptCommand, Reply};
+use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
+use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
+
+use super::content::ContentWatch;
+use super::{rights, trace_header};
+use crate::engine::{Components, Engine};
+use crate::{account, deliver, submit};
+
+/// Gives each client its [`ClientSession`].
+pub(crate) struct Receiver<C: Components> {
+    engine: Arc<Engine<C>>,
+}
+
+/// One client's connection.
+pub(crate) struct ClientSession<C: Components> {
+    engine: Arc<Engine<C>>,
+    client: SocketAddr,
+    helo: String,
+    tls: Option<TlsFacts>,
+    transaction: Option<Transaction>,
+}
+
+/// From an accepted MAIL to the end of the body.
+struct Transaction {
+    command: MailCommand,
+    recipients: Vec<Recipient>,
+}
+
+/// A body on its way into the queue.
+pub(crate) struct Sink<W> {
+    id: QueueId,
+    reception: Reception,
+    writer: W,
+    content: ContentWatch,
+}
+
+impl<C: Components> Receiver<C> {
+    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
+        Self { engine }
+    }
+}
+
+impl<C: Components> ConnectionHandler for Receiver<C> {
+    type Session = ClientSession<C>;
+
+    async fn opened(&self, client: SocketAddr) -> Result<Self::Session, Reply> {
+        Ok(ClientSession { engine: Arc::clone(&self.engine), client, helo: String::new(), tls: None, transaction: None })
+    }
+
+    fn is_exempt(&self, client: IpAddr) -> bool {
+        self.engine.config.rights.is_trusted(client)
+    }
+}
+
+impl<C: Components> SessionHandler for ClientSession<C> {
+    type Sink = Sink<<C::Spool as Spool>::Writer>;
+
+    fn tls_established(&mut self, facts: &TlsFacts, _client_chain: &[Vec<u8>]) {
+        self.tls = Some(*facts);
+        self.helo.clear();
+    }
+
+    fn hello(&mut self, name: &HelloName) {
+        name.as_str().clone_into(&mut self.helo);
+    }
+
+    async fn mail(&mut self, command: &MailCommand) -> Result<(), Reply> {
+        self.check(&command.reverse_path, None)?;
+        self.transaction = Some(Transaction { command: command.clone(), recipients: Vec::new() });
+        Ok(())
+    }
+
+    async fn rcpt(&mut self, command: &RcptCommand) -> Result<(), Reply> {
+        let Some(mut transaction) = self.transaction.take() else { return Err(Refusal::Internal.reply()) };
+        let admitted = self.admit(&transaction.command.reverse_path, command);
+        let reply = admitted.map(|recipient| transaction.recipients.push(recipient));
+        self.transaction = Some(transaction);
+        reply
+    }
+
+    async fn body_start(&mut self) -> Result<Self::Sink, Reply> {
+        let Some(transaction) = &self.transaction else { return Err(Refusal::Internal.reply()) };
+        let engine = &self.engine;
+        let mut writer = engine.spool.body_writer(transaction.command.size).map_err(|error| spool_reply(&error))?;
+        let id = engine.spool.next_id();
+        let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls);
+        let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
+        let smtputf8 = transaction.command.smtputf8;
+        let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, smtputf8, &paths);
+        writer.write(field.as_bytes()).await.map_err(|error| write_reply(&error))?;
+        let mut content = ContentWatch::default();
+        content.push(field.as_bytes());
+        Ok(Sink { id, reception, writer, content })
+    }
+
+    async fn body_chunk(&mut self, sink: &mut Self::Sink, octets: &[u8]) -> Result<(), Reply> {
+        sink.content.push(octets);
+        sink.writer.write(octets).await.map_err(|error| write_reply(&error))
+    }
+
+    async fn body_end(&mut self, sink: Self::Sink) -> Reply {
+        let Some(transaction) = self.transaction.take() else { return Refusal::Internal.reply() };
+        // The relay's own field is among them.
+        if sink.content.received_fields() > self.engine.config.limits.hops {
+            return Refusal::LoopDetected.reply();
+        }
+        self.accept(transaction, sink).await.unwrap_or_else(|refusal| refusal)
+    }
+
+    fn aborted(&mut self) {
+        self.transaction = None;
+    }
+
+    async fn auth(&mut self, _credentials: Credentials) -> Result<(), Reply> {
+        // No mechanism is offered, so the session asks nobody.
+        Err(Refusal::AuthUnavailable.reply())
+    }
+}
+
+impl<C: Components> ClientSession<C> {
+    /// Whether the policy lets this sender, and this recipient, use the session as it is.
+    fn check(&self, reverse_path: &ReversePath, forward_path: Option<&ForwardPath>) -> Result<(), Reply> {
+        let policy = self.engine.policy.load();
+        let mut facts = ReceiveFacts::new(self.client.ip(), reverse_path).with_tls(self.tls.as_ref());
+        if let Some(forward_path) = forward_path {
+            facts = facts.with_recipient(forward_path);
+        }
+        let decision = policy.decide_receive(&facts);
+        let Some(refusal) = decision.refusal() else { return Ok(()) };
+        let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(refusal.text.clone());
+        event.sender = Some(reverse_path.clone());
+        event.recipient = forward_path.cloned();
+        event.reply = Some(refusal.to_string());
+        event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
+        self.refused(event);
+        Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
+    }
+
+    /// The recipient, if this client may send to it with the session as it is.
+    fn admit(&self, reverse_path: &ReversePath, command: &RcptCommand) -> Result<Recipient, Reply> {
+        let policy = self.engine.policy.load();
+        let mailbox = rights::admit(&self.engine.config.rights, &policy, self.client.ip(), &command.forward_path).inspect_err(|reply| {
+            let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
+            event.sender = Some(reverse_path.clone());
+            event.recipient = Some(command.forward_path.clone());
+            event.reply = Some(reply.to_string());
+            self.refused(event);
+        })?;
+        self.check(reverse_path, Some(&command.forward_path))?;
+        let mut recipient = Recipient::new(mailbox.into());
+        recipient.notify = command.notify;
+        recipient.original.clone_from(&command.original);
+        Ok(recipient)
+    }
+
+    fn refused(&self, mut event: Event) {
+        event.host = Some(self.helo.clone()).filter(|helo| !helo.is_empty());
+        event.address = Some(self.client);
+        event.proof = Some(Arc::new(account::reception_proof(self.tls)));
+        self.engine.counters.refused.add_one();
+        self.engine.record(event);
+    }
+
+    /// Makes the message durable, hands it to the deliver hop, and only then says yes.
+    async fn accept(&self, transaction: Transaction, sink: Sink<<C::Spool as Spool>::Writer>) -> Result<Reply, Reply> {
+        let engine = &self.engine;
+        let Sink { id, reception, writer, content } = sink;
+        let MailCommand { reverse_path, body, smtputf8, ret, envelope_id, .. } = transaction.command;
+        let mut envelope = Envelope::new(reverse_path, transaction.recipients);
+        let ascii_paths = envelope.reverse_path.is_ascii() && envelope.recipients.iter().all(|recipient| recipient.path.is_ascii());
+        // What the message needs, not what the client announced: so a next host without the extension may still take it.
+        envelope.smtputf8 = smtputf8 && !(content.is_ascii() && ascii_paths);
+        envelope.body = match (content.is_ascii(), body) {
+            (true, BodyKind::SevenBit | BodyKind::EightBitMime) => BodyKind::SevenBit,
+            (false, BodyKind::SevenBit) => BodyKind::EightBitMime,
+            _ => body,
+        };
+        envelope.ret = ret;
+        envelope.envelope_id = envelope_id;
+        if let Some(hook) = &engine.accept_hook {
+            hook.ask(&envelope, &reception)?;
+        }
+        let received = account::Received::new(id, &reception, &envelope, self.client, writer.size());
+        let message = submit::message(engine, id, reception, envelope);
+        match engine.spool.accept(message, writer).await {
+            Ok(leases) => {
+                engine.counters.accepted.add_one();
+                received.record(engine, self.tls.as_ref());
+                deliver::submit(engine, leases);
+                Ok(Reply::fixed::<250, 0, 0>(format!("Ok: queued as {id}")))
+            }
+            Err(error) => {
+                tracing::error!(%id, %error, "message not accepted");
+                Err(accept_reply(&error))
+            }
+        }
+    }
+}
+
+fn spool_reply(error: &SpoolError) -> Reply {
+    tracing::error!(%error, "no message is accepted");
+    match error {
+        SpoolError::Full => Refusal::StoreFull,
+        SpoolError::Closed => Refusal::ShuttingDown,
+        _ => Refusal::StoreBroken,
+    }
+    .reply()
+}
+
+fn write_reply(error: &BodyWriteError) -> Reply {
+    tracing::error!(%error, "body not stored");
+    match error {
+        BodyWriteError::Full => Refusal::StoreFull,
+        _ => Refusal::StoreBroken,
+    }
+    .reply()
+}
+
+fn accept_reply(error: &AcceptError) -> Reply {
+    match error {
+        AcceptError::Full | AcceptError::Body(BodyWriteError::Full) => Refusal::StoreFull,
+        AcceptError::Closed => Refusal::ShuttingDown,
+        _ => Refusal::StoreBroken,
+    }
+    .reply()
+}
