@@ -5,7 +5,6 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -32,6 +31,8 @@ struct State {
     free_octets: u64,
     used: HashMap<u64, Use>,
     next: u64,
+    /// Files made since the directory was last synced: it must be synced before a row may name one of them.
+    unsynced: HashSet<u64>,
     /// Set when the store may hold rows that we do not know of: nothing is overwritten any more.
     frozen: bool,
 }
@@ -48,8 +49,6 @@ pub(crate) struct Slot {
     number: u64,
     pool: Arc<Pool>,
     file: OnceLock<File>,
-    /// The directory must be synced before a row may name the file.
-    new: AtomicBool,
 }
 
 impl Pool {
@@ -79,6 +78,8 @@ impl Pool {
                 pool.keep_or_remove(&mut state, number, found.metadata()?.len());
             }
         }
+        // A process that died may have made files that no sync covers yet.
+        File::open(directory)?.sync_all()?;
         state.used = used.into_iter().map(|number| (number, Use { handles: 0, in_row: true })).collect();
         *pool.lock() = state;
         Ok(Arc::new(pool))
@@ -97,7 +98,7 @@ impl Pool {
             state.used.insert(number, Use { handles: 1, in_row: false });
             (number, recycled.is_some())
         };
-        let slot = Slot { number, pool: self.clone(), file: OnceLock::new(), new: AtomicBool::new(false) };
+        let slot = Slot { number, pool: self.clone(), file: OnceLock::new() };
         let path = self.path(number);
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
@@ -106,7 +107,7 @@ impl Pool {
             // New, or somebody removed it.
             None | Some(Err(_)) => {
                 let file = options.create(true).truncate(false).open(&path)?;
-                slot.new.store(true, Ordering::Relaxed);
+                self.lock().unsynced.insert(number);
                 preallocate(&file, hint)?;
                 file
             }
@@ -118,7 +119,7 @@ impl Pool {
     /// A handle on a file that a row names.
     pub(crate) fn open_slot(self: &Arc<Self>, number: u64) -> Arc<Slot> {
         self.lock().used.entry(number).or_default().handles += 1;
-        Arc::new(Slot { number, pool: self.clone(), file: OnceLock::new(), new: AtomicBool::new(false) })
+        Arc::new(Slot { number, pool: self.clone(), file: OnceLock::new() })
     }
 
     /// A row names the file, durably.
@@ -145,6 +146,20 @@ impl Pool {
         std::fs::metadata(self.path(number)).ok().map(|metadata| metadata.len())
     }
 
+    /// Makes durable that the file is there.
+    fn sync_directory(&self, number: u64) -> io::Result<()> {
+        let unsynced = {
+            let state = self.lock();
+            if !state.unsynced.contains(&number) {
+                return Ok(());
+            }
+            state.unsynced.clone()
+        };
+        File::open(&self.directory)?.sync_all()?;
+        self.lock().unsynced.retain(|number| !unsynced.contains(number));
+        Ok(())
+    }
+
     fn recycle_if_unused(&self, state: &mut State, number: u64) {
         if state.frozen || state.used.get(&number).is_none_or(|uses| uses.in_row || uses.handles > 0) {
             return;
@@ -161,6 +176,7 @@ impl Pool {
             state.free_octets += length;
             state.free.push((number, length));
         } else {
+            state.unsynced.remove(&number);
             let _ = self.remove.send(self.path(number));
         }
     }
@@ -187,10 +203,7 @@ impl Slot {
     /// Makes durable what was written. Blocks.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file()?.sync_data()?;
-        if self.new.swap(false, Ordering::Relaxed) {
-            File::open(&self.pool.directory)?.sync_all()?;
-        }
-        Ok(())
+        self.pool.sync_directory(self.number)
     }
 
     /// Reads up to `want` octets at `offset` into `buffer`; empty at the end of the file.
