@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sealpost_cert::Verdict;
-use sealpost_policy::{Axis, DeliverFacts, ReceiveFacts, Trace};
+use sealpost_policy::{Axis, DeliverFacts, ReceiveDecision, ReceiveFacts, Trace};
 use sealpost_queue::{Entry, QueueId};
 use sealpost_report::{Decided, Event, EventKind, Proof};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
@@ -21,9 +21,11 @@ pub(crate) fn decided(trace: &Trace) -> Decided {
     Decided::new(trace.level.as_str(), source.map(|step| step.source.to_string()).unwrap_or_default(), trace.short())
 }
 
-/// What the session with a client was like.
-pub(crate) fn reception_proof(tls: Option<TlsFacts>) -> Proof {
-    Proof::new(tls, "a client's session", true)
+/// What the session with a client was like, and what was asked of it.
+pub(crate) fn reception_proof(tls: Option<TlsFacts>, decision: &ReceiveDecision) -> Proof {
+    let demand = &decision.demand;
+    let asked = if demand.is_mandatory() { format!("{} or later", demand.min_version) } else { "TLS is offered".to_owned() };
+    Proof::new(tls, asked, decision.refusal().is_none())
 }
 
 /// The decision on one recipient of an entry, as the history keeps it.
@@ -43,13 +45,13 @@ pub(crate) fn contact<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Co
     Contact { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade }
 }
 
-/// What a connection was like that did not come about.
-pub(crate) fn failed_proof(key: &WireKey, error: &ConnectError) -> Proof {
+/// What a connection was like that did not come about because of TLS; nothing where it did not get that far.
+pub(crate) fn failed_proof(key: &WireKey, error: &ConnectError) -> Option<Proof> {
     let verdict = match &error.fault {
         ConnectFault::Handshake { cause: HandshakeError::Unverified { verdict } } => Some(&**verdict),
         _ => None,
     };
-    proof(None, &key.demand, verdict, false)
+    error.is_tls_failure().then(|| proof(None, &key.demand, verdict, false))
 }
 
 fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, satisfied: bool) -> Proof {
@@ -120,18 +122,17 @@ impl Received {
     /// Tells of it: an entry for each recipient.
     pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>) {
         let policy = engine.policy.load();
-        let proof = Arc::new(reception_proof(self.reception.tls));
         for recipient in self.envelope.recipients {
             let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path).with_tls(tls).with_recipient(&recipient.path);
-            let decided = decided(&policy.explain_receive(&facts).1);
+            let (decision, trace) = policy.explain_receive(&facts);
             let mut event = Event::new(self.reception.at, EventKind::Received, Hop::Receive)
                 .of_message(self.id.to_string(), self.envelope.reverse_path.clone())
                 .for_recipient(recipient.path);
             event.size = Some(self.size);
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
-            event.decided = Some(decided);
-            event.proof = Some(Arc::clone(&proof));
+            event.decided = Some(decided(&trace));
+            event.proof = Some(Arc::new(reception_proof(self.reception.tls, &decision)));
             engine.record(event);
         }
     }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::{Lease, Spool};
-use sealpost_report::{Event, History};
+use sealpost_report::{Event, EventResult, History};
 use sealpost_transport::{Connector, Pool, TlsBackend, WallClock};
 use sealpost_types::UnixMillis;
 use tokio::sync::{Notify, Semaphore, broadcast};
@@ -57,6 +57,7 @@ impl<C: Components> Engine<C> {
     /// Notes what happened; the mail never waits for it.
     pub(crate) fn record(&self, event: Event) {
         self.announce(&event);
+        log(&event);
         if let Some(history) = &self.history {
             history.record(event);
         }
@@ -64,11 +65,43 @@ impl<C: Components> Engine<C> {
 }
 
 impl<C: Components> Engine<C> {
+    /// Tells of an entry that goes into the history by way of the queue.
+    pub(crate) fn final_event(&self, event: &Event) {
+        self.announce(event);
+        log(event);
+    }
+
     /// Tells whoever listens now.
-    pub(crate) fn announce(&self, event: &Event) {
+    fn announce(&self, event: &Event) {
         if self.events.receiver_count() > 0 {
             // It fails only if the last listener has just gone.
             let _ = self.events.send(Arc::new(event.clone()));
+        }
+    }
+}
+
+/// The line that an operator who follows the log sees.
+fn log(event: &Event) {
+    let id = event.queue_id.as_deref().unwrap_or("-");
+    let from = Shown(event.sender.as_ref());
+    let to = Shown(event.recipient.as_ref());
+    let host = event.host.as_deref().unwrap_or("-");
+    let tls = event.proof.as_ref().and_then(|proof| proof.tls).map_or("none", |tls| tls.version.as_str());
+    let reason = event.reason.as_deref().or(event.reply.as_deref()).unwrap_or_default();
+    match event.result {
+        EventResult::Success => tracing::info!(id, %from, %to, host, tls, reason, "{}", event.kind),
+        EventResult::Transient | EventResult::Permanent => tracing::warn!(id, %from, %to, host, tls, reason, "{}", event.kind),
+    }
+}
+
+/// A path in angle brackets, or a dash.
+struct Shown<'a, T>(Option<&'a T>);
+
+impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(path) => write!(f, "<{path}>"),
+            None => f.write_str("-"),
         }
     }
 }

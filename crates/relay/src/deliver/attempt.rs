@@ -219,7 +219,7 @@ impl<'a, C: Components> Attempt<'a, C> {
             reply: error.reply().cloned(),
             host: Some(host.shown()),
             address: Some(host.address),
-            proof: Some(Arc::new(account::failed_proof(key, error))),
+            proof: account::failed_proof(key, error).map(Arc::new),
         };
         let kind = if tls { EventKind::CheckTls } else { EventKind::Attempt };
         if tls {

@@ -30,7 +30,7 @@ pub(crate) async fn drain<C: Components>(engine: &Engine<C>) {
         let events = rows.iter().filter_map(|row| {
             Event::from_bytes(&row.row).inspect_err(|error| tracing::error!(place = row.place, %error, "a final entry cannot be read")).ok()
         });
-        let events: Vec<_> = events.inspect(|event| engine.announce(event)).collect();
+        let events: Vec<_> = events.inspect(|event| engine.final_event(event)).collect();
         if let Some(history) = &engine.history
             && let Err(error) = history.record_durably(events).await
         {

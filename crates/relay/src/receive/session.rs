@@ -141,6 +141,7 @@ impl<C: Components> ClientSession<C> {
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
+        event.proof = Some(Arc::new(account::reception_proof(self.tls, &decision)));
         self.refused(event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
@@ -165,7 +166,6 @@ impl<C: Components> ClientSession<C> {
     fn refused(&self, mut event: Event) {
         event.host = Some(self.helo.clone()).filter(|helo| !helo.is_empty());
         event.address = Some(self.client);
-        event.proof = Some(Arc::new(account::reception_proof(self.tls)));
         self.engine.counters.refused.add_one();
         self.engine.record(event);
     }
