@@ -73,8 +73,8 @@
 //! ```
 //!
 //! # Limits
-//! A connection in clear takes a read buffer of 16 KiB when octets are there and gives it back when they are consumed;
-//! one under TLS is read from rustls's own buffer. A server holds no more of a body than that, a client 64 KiB.
+//! A connection in clear takes a read buffer of 32 KiB when octets are there and gives it back when they are consumed;
+//! so does TLS below its records. A server holds no more of a body than that, a client 64 KiB.
 //! [`ConnectionLimits`], `sealpost_smtp::Limits` and the time-outs of both sessions hold for the rest.
 
 mod client;

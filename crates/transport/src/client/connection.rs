@@ -157,19 +157,8 @@ impl<B: TlsBackend> Connection<B> {
     }
 
     /// Says QUIT as far as the kernel takes it at once, and closes.
-    pub fn hang_up(mut self) {
-        self.talk.session.quit(self.talk.ticker.now());
-        while let Some(output) = self.talk.session.poll() {
-            if let Output::Send(octets) = output {
-                self.talk.out.extend_from_slice(octets);
-            }
-        }
-        let Some(wire) = &mut self.talk.wire else { return };
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Ok(_)) = Pin::new(&mut *wire).poll_write(&mut cx, &self.talk.out) {
-            let _ = Pin::new(&mut *wire).poll_flush(&mut cx);
-        }
-        let _ = Pin::new(wire).poll_shutdown(&mut cx);
+    pub fn hang_up(self) {
+        self.talk.hang_up();
     }
 }
 
@@ -200,6 +189,22 @@ impl<B: TlsBackend> Talk<B> {
     pub(super) fn secure(&mut self, stream: B::ClientStream, facts: TlsFacts) {
         self.wire = Some(Wire::Tls(stream));
         self.session.tls_ready(facts, self.ticker.now());
+    }
+
+    /// Says QUIT, if this is a moment for it, as far as the kernel takes it at once; and closes.
+    pub(super) fn hang_up(mut self) {
+        self.session.quit(self.ticker.now());
+        while let Some(output) = self.session.poll() {
+            if let Output::Send(octets) = output {
+                self.out.extend_from_slice(octets);
+            }
+        }
+        let Some(wire) = &mut self.wire else { return };
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut *wire).poll_write(&mut cx, &self.out) {
+            let _ = Pin::new(&mut *wire).poll_flush(&mut cx);
+        }
+        let _ = Pin::new(wire).poll_shutdown(&mut cx);
     }
 
     /// The next thing that the session does not do by itself. Before it waits, everything is written in one piece.

@@ -150,20 +150,45 @@ impl<B: TlsBackend> Connector<B> {
             (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None), None)
         };
         attempt.enter(ConnectStage::Banner);
-        let mut extensions = greeted(&mut talk, attempt).await?;
-        if secured.is_none() && wants_starttls(key, &extensions)? {
-            attempt.extensions = Some(extensions);
-            attempt.enter(ConnectStage::StartTls);
-            let tcp = go_over(&mut talk).await?;
-            attempt.enter(ConnectStage::Handshake);
-            let shaken = self.handshake(tcp, key).await?;
-            let (stream, facts) = self.secured(shaken);
-            talk.secure(stream, facts.facts);
-            secured = Some(facts);
-            attempt.enter(ConnectStage::EhloAgain);
-            extensions = greeted(&mut talk, attempt).await?;
+        match self.greet(&mut talk, key, attempt, &mut secured).await {
+            Ok(extensions) => Ok(Connection::new(talk, key.clone(), options.generation, extensions, secured)),
+            Err(fault) => {
+                talk.hang_up();
+                Err(fault)
+            }
         }
-        Ok(Connection::new(talk, key.clone(), options.generation, extensions, secured))
+    }
+
+    /// From the greeting to the last EHLO, with TLS in between if it is wanted.
+    async fn greet(
+        &self,
+        talk: &mut Talk<B>,
+        key: &WireKey,
+        attempt: &mut Attempt,
+        secured: &mut Option<Secured>,
+    ) -> Result<Arc<Extensions>, ConnectFault> {
+        let extensions = greeted(talk, attempt).await?;
+        let starttls = match (&secured, key.demand.tls) {
+            (Some(_), _) | (None, TlsRequirement::Never) => false,
+            (None, TlsRequirement::Opportunistic) => extensions.starttls(),
+            (None, TlsRequirement::Mandatory) if extensions.starttls() => true,
+            (None, TlsRequirement::Mandatory) => {
+                attempt.extensions = Some(extensions);
+                return Err(ConnectFault::StartTlsNotOffered);
+            }
+        };
+        if !starttls {
+            return Ok(extensions);
+        }
+        attempt.extensions = Some(extensions);
+        attempt.enter(ConnectStage::StartTls);
+        let tcp = go_over(talk).await?;
+        attempt.enter(ConnectStage::Handshake);
+        let (stream, tls) = self.secured(self.handshake(tcp, key).await?);
+        talk.secure(stream, tls.facts);
+        *secured = Some(tls);
+        attempt.enter(ConnectStage::EhloAgain);
+        greeted(talk, attempt).await
     }
 
     async fn dial(&self, address: SocketAddr) -> Result<TcpStream, ConnectFault> {
@@ -237,14 +262,6 @@ async fn go_over<B: TlsBackend>(talk: &mut Talk<B>) -> Result<TcpStream, Connect
     match talk.next().await? {
         Happening::StartTls if begun => talk.take_tcp().ok_or(ConnectFault::Injected),
         other => Err(refused(other)),
-    }
-}
-
-fn wants_starttls(key: &WireKey, extensions: &Extensions) -> Result<bool, ConnectFault> {
-    match (key.demand.tls, extensions.starttls()) {
-        (TlsRequirement::Never, _) | (TlsRequirement::Opportunistic, false) => Ok(false),
-        (TlsRequirement::Opportunistic | TlsRequirement::Mandatory, true) => Ok(true),
-        (TlsRequirement::Mandatory, false) => Err(ConnectFault::StartTlsNotOffered),
     }
 }
 

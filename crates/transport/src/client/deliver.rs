@@ -43,6 +43,8 @@ impl<B: TlsBackend> Connection<B> {
                 TransactionEnd::Broken { error }
             }
         };
+        // A connection that lies idle keeps no buffer.
+        self.talk.out = Vec::new();
         Ok(outcome)
     }
 

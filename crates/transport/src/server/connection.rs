@@ -82,6 +82,8 @@ struct Talk<H: SessionHandler> {
     deadline: Option<Ticks>,
 }
 
+type Shaken<B> = ServerHandshake<<B as TlsBackend>::ServerStream>;
+
 /// What the session wants beyond octets and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
@@ -117,7 +119,7 @@ async fn converse<B: TlsBackend, H: ConnectionHandler>(
         next = match next {
             Next::Close => return Ok(wire),
             Next::StartTls => {
-                let shaken = start_tls(shared, wire).await?;
+                let shaken = start_tls(shared, wire).await.inspect_err(|error| talk.handler.tls_failed(error)).map_err(io::Error::other)?;
                 debug!(facts = ?shaken.facts, "TLS established");
                 wire = Wire::Tls(shaken.stream);
                 talk.handler.tls_established(&shaken.facts, &shaken.chain);
@@ -265,11 +267,11 @@ impl<H: SessionHandler> Talk<H> {
     }
 }
 
-async fn start_tls<B: TlsBackend, H>(shared: &Shared<B, H>, wire: Wire<B::ServerStream>) -> io::Result<ServerHandshake<B::ServerStream>> {
-    let Wire::Plain(plain) = wire else { return Err(io::ErrorKind::InvalidInput.into()) };
+async fn start_tls<B: TlsBackend, H>(shared: &Shared<B, H>, wire: Wire<B::ServerStream>) -> Result<Shaken<B>, HandshakeError> {
     // The session has refused what came in one piece with STARTTLS; this is what came a moment later.
-    let tcp = plain.into_tcp().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "octets in clear behind STARTTLS"))?;
-    handshake(shared, tcp).await.map_err(io::Error::other)
+    let behind = || HandshakeError::Protocol { detail: "octets in clear behind STARTTLS".into() };
+    let Wire::Plain(plain) = wire else { return Err(behind()) };
+    handshake(shared, plain.into_tcp().ok_or_else(behind)?).await
 }
 
 /// Ends a connection so that the last reply arrives: closed with octets unread, TCP would throw it away.

@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use sealpost_smtp::{Credentials, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_types::TlsFacts;
 
+use crate::tls::HandshakeError;
+
 /// Gives each connection its [`SessionHandler`].
 ///
 /// Futures are `Send` and there is no `dyn`: a connection runs as one task on whatever thread is free.
@@ -41,6 +43,11 @@ pub trait SessionHandler: Send + 'static {
     /// What was said in clear before is forgotten (RFC 3207 section 4.2).
     fn tls_established(&mut self, facts: &TlsFacts, client_chain: &[Vec<u8>]) {
         let _ = (facts, client_chain);
+    }
+
+    /// The handshake behind STARTTLS failed; the connection ends.
+    fn tls_failed(&mut self, error: &HandshakeError) {
+        let _ = error;
     }
 
     /// EHLO or HELO, with the client's name for itself.

@@ -1,10 +1,14 @@
 //! The connecting side: STARTTLS, verification, what is never sent, what is resumed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_cert::Finding;
 use sealpost_smtp::ClientTimeouts;
-use sealpost_transport::{ConnectFault, ConnectOptions, ConnectStage, HandshakeError, ListenerTls, RecipientOutcome, TransactionEnd};
+use sealpost_transport::{
+    ConnectFault, ConnectOptions, ConnectStage, Connector, ConnectorSettings, HandshakeError, ListenOptions, ListenerTls, RecipientOutcome,
+    TransactionEnd, listen,
+};
 use sealpost_types::{Blame, Retry, TlsVersion};
 
 use crate::pki::{Kind, Pki};
@@ -195,4 +199,58 @@ async fn refusals_reach_the_outcome_and_leave_the_connection_usable() {
     deliver(&mut connection, &["bob@receiver.example"], b"y\r\n").await;
     assert_eq!(receiver.messages().len(), 1);
     assert_eq!(connection.uses(), 2);
+}
+
+#[tokio::test]
+async fn both_sides_know_that_a_session_was_resumed() {
+    // req: E7
+    let pki = Pki::new();
+    let receiver: Arc<Receiver> = Receiver::default().into();
+    let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
+    let (client, key) = (pki.client(), verify(server.local_addr()));
+    for _ in 0..2 {
+        let mut connection = connect(&client, &key).await.unwrap();
+        assert!(connection.verdict().unwrap().satisfied);
+        deliver(&mut connection, &["bob@receiver.example"], b"x\r\n").await;
+        connection.quit().await;
+    }
+    let resumed: Vec<_> = receiver.messages().iter().map(|message| message.tls.unwrap().resumed).collect();
+    assert_eq!(resumed, [false, true]);
+    assert!(!connect(&client, &require(server.local_addr())).await.unwrap().tls().unwrap().resumed, "not for another demand");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_at_all_is_given_up() {
+    let mut options = ListenOptions::default();
+    options.backlog = 0;
+    let listener = listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+    let mut settings = ConnectorSettings::new(impatient(Duration::from_millis(20)).into());
+    settings.connect_timeout = Duration::from_millis(20);
+    let connector = Connector::new(Pki::new().client(), settings);
+    let key = require(listener.local_addr().unwrap());
+    // Nobody accepts: once the few places are taken, the kernel answers no more.
+    for _ in 0..10 {
+        let error = connector.connect(&key, &ConnectOptions::default()).await.unwrap_err();
+        assert!(matches!(error.fault, ConnectFault::TimedOut { .. }), "{error:?}");
+        if error.stage == ConnectStage::Connect {
+            return;
+        }
+    }
+    panic!("the backlog is never full");
+}
+
+#[tokio::test]
+async fn connections_come_from_the_source_address() {
+    let pki = Pki::new();
+    let receiver: Arc<Receiver> = Receiver::default().into();
+    let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
+    let mut settings = ConnectorSettings::new(impatient(Duration::from_secs(5)).into());
+    settings.source_ipv4 = Some([127, 0, 0, 2].into());
+    settings.source_ipv6 = Some("2001:db8::1".parse().unwrap());
+    let connector = Connector::new(pki.client(), settings);
+    connector.connect(&verify(server.local_addr()), &ConnectOptions::default()).await.unwrap().quit().await;
+    assert_eq!(receiver.clients.lock().unwrap()[0].ip().to_string(), "127.0.0.2");
+    let error = connector.connect(&verify("[::1]:25".parse().unwrap()), &ConnectOptions::default()).await.unwrap_err();
+    assert!(matches!(error.fault, ConnectFault::Local { kind: std::io::ErrorKind::AddrNotAvailable }), "{error:?}");
+    assert_eq!((error.blame(), error.retry()), (Blame::Us, Retry::Later));
 }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use sealpost_smtp::{Credentials, MailCommand, RcptCommand, Reply, ServerConfig};
-use sealpost_transport::{ConnectionHandler, ListenOptions, ListenerTls, Server, ServerSettings, SessionHandler, TlsBackend, listen};
+use sealpost_transport::{
+    ConnectionHandler, HandshakeError, ListenOptions, ListenerTls, Server, ServerSettings, SessionHandler, TlsBackend, listen,
+};
 use sealpost_types::{Domain, TlsFacts};
 use tokio::sync::Semaphore;
 
@@ -12,6 +14,8 @@ use tokio::sync::Semaphore;
 #[derive(Debug, Default)]
 pub(crate) struct Receiver {
     pub(crate) messages: Mutex<Vec<Message>>,
+    pub(crate) clients: Mutex<Vec<SocketAddr>>,
+    pub(crate) tls_failures: Mutex<usize>,
     pub(crate) aborted: Mutex<usize>,
     pub(crate) closed: Mutex<usize>,
     /// Largest piece of a body.
@@ -49,7 +53,8 @@ impl Receiver {
 impl ConnectionHandler for Handler {
     type Session = Session;
 
-    async fn opened(&self, _client: SocketAddr) -> Result<Session, Reply> {
+    async fn opened(&self, client: SocketAddr) -> Result<Session, Reply> {
+        self.0.clients.lock().unwrap().push(client);
         if self.0.refuse_connections {
             return Err(Reply::fixed::<554, 7, 1>("not you"));
         }
@@ -66,6 +71,10 @@ impl SessionHandler for Session {
 
     fn tls_established(&mut self, facts: &TlsFacts, _client_chain: &[Vec<u8>]) {
         self.tls = Some(*facts);
+    }
+
+    fn tls_failed(&mut self, _error: &HandshakeError) {
+        *self.receiver.tls_failures.lock().unwrap() += 1;
     }
 
     async fn mail(&mut self, command: &MailCommand) -> Result<(), Reply> {

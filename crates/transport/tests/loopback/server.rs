@@ -43,7 +43,7 @@ async fn a_listener_that_requires_tls_refuses_mail_in_clear() {
 #[tokio::test]
 async fn text_behind_starttls_never_reaches_the_session_under_tls() {
     let pki = Pki::new();
-    let receiver = Receiver::default().into();
+    let receiver: Arc<Receiver> = Receiver::default().into();
     let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
     let mut together = RawClient::hello(server.local_addr()).await;
     assert!(together.ask("STARTTLS\r\nMAIL FROM:<eve@evil.example>\r\n").await.starts_with("554 5.5.1 "));
@@ -56,6 +56,7 @@ async fn text_behind_starttls_never_reaches_the_session_under_tls() {
     let _ = timeout(Duration::from_secs(5), apart.tcp.read_to_end(&mut rest)).await.unwrap();
     assert!(!rest.starts_with(b"250"), "{rest:?}");
     assert_eq!(*receiver.aborted.lock().unwrap(), 0, "no transaction was ever begun");
+    assert_eq!(*receiver.tls_failures.lock().unwrap(), 1);
 }
 
 #[tokio::test]
@@ -226,4 +227,43 @@ async fn a_connection_that_is_lost_aborts_its_transaction() {
         tokio::task::yield_now().await;
     }
     assert_eq!((receiver.messages().len(), *receiver.aborted.lock().unwrap()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_replies_is_cut_off() {
+    let receiver: Arc<Receiver> = Receiver::default().into();
+    let mut config = config();
+    config.limits.idle_commands = u32::MAX;
+    let mut settings = settings(config);
+    settings.write_timeout = Duration::from_millis(50);
+    let server = serve(settings, &Pki::new().server(Kind::Right), &receiver);
+    let mut client = RawClient::hello(server.local_addr()).await;
+    let commands = "EHLO c\r\n".repeat(8000);
+    let flood = async { while client.tcp.write_all(commands.as_bytes()).await.is_ok() {} };
+    timeout(Duration::from_secs(10), flood).await.expect("the server closes");
+    assert_eq!(*receiver.closed.lock().unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_connections_at_once() {
+    let pki = Pki::new();
+    let receiver: Arc<Receiver> = Receiver { exempt: true, ..Receiver::default() }.into();
+    let server = plain_server(ListenerTls::StartTls, &pki.server(Kind::Right), &receiver);
+    let (client, key) = (pki.client(), verify(server.local_addr()));
+    let sending: Vec<_> = (0..100)
+        .map(|_| {
+            let (client, key) = (Arc::clone(&client), key.clone());
+            tokio::spawn(async move {
+                let mut connection = connect(&client, &key).await.unwrap();
+                deliver(&mut connection, &["bob@receiver.example"], &b"x\r\n".repeat(1000)).await;
+                connection.quit().await;
+            })
+        })
+        .collect();
+    for task in sending {
+        task.await.unwrap();
+    }
+    assert_eq!(receiver.messages().len(), 100);
+    server.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(*receiver.closed.lock().unwrap(), 100);
 }

@@ -29,6 +29,7 @@ use self::sessions::{SessionStore, TicketStore, WireTls};
 use self::verifier::{DangerAnyClient, WireVerifier};
 use super::{ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
 use crate::WallClock;
+use crate::stream::PlainStream;
 
 pub use stream::RustlsStream;
 
@@ -195,7 +196,7 @@ impl TlsBackend for RustlsBackend {
     async fn connect(&self, tcp: TcpStream, key: &WireKey) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
         let wire = self.wire(key);
         let name = server_name(key);
-        let stream = wire.connector.connect(name, tcp).await.map_err(|error| handshake_error(&error))?;
+        let stream = wire.connector.connect(name, PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
         let chain = connection.peer_certificates().unwrap_or_default();
         let judged = wire.verifier.judged(chain, self.clock.now());
@@ -211,7 +212,7 @@ impl TlsBackend for RustlsBackend {
         if !self.can_accept() {
             return Err(HandshakeError::NoIdentity);
         }
-        let stream = self.server.accept(tcp).await.map_err(|error| handshake_error(&error))?;
+        let stream = self.server.accept(PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
         let chain = connection.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
         let facts = facts(connection)?;

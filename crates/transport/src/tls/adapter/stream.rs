@@ -6,16 +6,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use crate::stream::PlainStream;
 
 /// A TCP connection under TLS by rustls, in either role.
 ///
-/// Its read side lends the decrypted record itself: nothing is copied, and no buffer is held beside rustls's own.
-pub struct RustlsStream(Box<TlsStream<TcpStream>>);
+/// Its read side lends the decrypted record itself. The buffer below it exists only while it holds something.
+pub struct RustlsStream(Box<TlsStream<PlainStream>>);
 
 impl RustlsStream {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn new(stream: TlsStream<PlainStream>) -> Self {
         Self(Box::new(stream))
     }
 }
