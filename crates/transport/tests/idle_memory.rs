@@ -106,7 +106,8 @@ async fn hold(address: SocketAddr) {
     }
     // The server's tasks are done with the last reply when this time is over.
     tokio::time::sleep(Duration::from_millis(20)).await;
-    writeln!(std::io::stdout(), "ready").unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "ready").unwrap();
     tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await.unwrap().unwrap();
 }
 

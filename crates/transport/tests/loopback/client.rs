@@ -169,9 +169,9 @@ async fn silence_is_no_tls_failure_whenever_it_comes() {
 #[tokio::test]
 async fn a_handshake_that_never_answers_is_a_time_out_and_one_that_breaks_is_not() {
     let (address, _heard) = script(&[("", "220 mx\r\n"), ("\r\n", "250-mx\r\n250 STARTTLS\r\n"), ("STARTTLS\r\n", "220 go\r\n")]).await;
-    let mut settings = sealpost_transport::ConnectorSettings::new(impatient(Duration::from_secs(5)).into());
+    let mut settings = ConnectorSettings::new(impatient(Duration::from_secs(5)).into());
     settings.handshake_timeout = Duration::from_millis(50);
-    let connector = sealpost_transport::Connector::new(Pki::new().client(), settings);
+    let connector = Connector::new(Pki::new().client(), settings);
     let error = connector.connect(&require(address), &ConnectOptions::default()).await.unwrap_err();
     assert!(matches!(error.fault, ConnectFault::TimedOut { .. }) && !error.is_tls_failure(), "{error:?}");
 }
