@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use sealpost_smtp::{BodyTransfer, ClientError, ClientEvent, DataEncoder, Reply, Transaction, TransactionError};
+use sealpost_smtp::{BodyTransfer, ClientError, ClientEvent, DataEncoder, Reply, Stage, Transaction, TransactionError};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -84,8 +84,14 @@ impl<B: TlsBackend> Connection<B> {
                 }
                 ClientEvent::Finished(reply) => {
                     let accepted = |reply: &Option<Reply>| reply.as_ref().is_some_and(Reply::is_success);
-                    let sent = accepted(&outcome.mail) && outcome.recipients.iter().any(accepted);
-                    return Ok(if sent { TransactionEnd::Answered { reply } } else { TransactionEnd::NotSent });
+                    if !accepted(&outcome.mail) || !outcome.recipients.iter().any(accepted) {
+                        return Ok(TransactionEnd::NotSent);
+                    }
+                    if outcome.recipients.contains(&None) {
+                        // No recipient counts as delivered that was never accepted by name.
+                        return Err(TransferFault::Protocol { cause: ClientError::UnexpectedReply { stage: Stage::Body, reply } });
+                    }
+                    return Ok(TransactionEnd::Answered { reply });
                 }
                 ClientEvent::Failed(ClientError::Closing { reply, .. }) => return Err(TransferFault::Closing { reply }),
                 ClientEvent::Failed(cause) => return Err(unsent.unwrap_or(TransferFault::Protocol { cause })),

@@ -28,7 +28,7 @@ pub enum TransactionEnd {
         /// The reply.
         reply: Reply,
     },
-    /// MAIL or every recipient was refused, and no body was sent.
+    /// MAIL or every recipient was refused, so that the message goes to nobody.
     NotSent,
     /// It broke off.
     Broken {

@@ -15,7 +15,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 use super::connection;
 use super::gate::Gate;
 use super::{ConnectionHandler, ConnectionLimits, Refusal};
-use crate::tls::TlsBackend;
+use crate::tls::{HandshakeError, TlsBackend};
 
 /// How TLS comes about on a listener. Whether a message needs it is the policy's to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,10 +81,8 @@ impl ServerSettings {
     /// The defaults around a session configuration.
     #[must_use]
     pub fn new(session: Arc<ServerConfig>, tls: ListenerTls) -> Self {
-        let mut config = Arc::unwrap_or_clone(session);
-        config.offer.starttls = tls == ListenerTls::StartTls;
         Self {
-            session: Arc::new(config),
+            session,
             tls,
             connections: ConnectionLimits::default(),
             handshake_timeout: Duration::from_secs(30),
@@ -99,12 +97,17 @@ impl Server {
     /// Must be called within a tokio runtime, which then runs the sessions.
     ///
     /// # Errors
-    /// What the kernel says when asked for the listener's address.
-    pub fn start<B, H>(listener: TcpListener, settings: ServerSettings, backend: Arc<B>, handler: Arc<H>) -> io::Result<Self>
+    /// [`HandshakeError::NoIdentity`] within [`io::ErrorKind::InvalidInput`] if TLS is to be offered and `backend` has no
+    /// certificate; else what the kernel says when asked for the listener's address.
+    pub fn start<B, H>(listener: TcpListener, mut settings: ServerSettings, backend: Arc<B>, handler: Arc<H>) -> io::Result<Self>
     where
         B: TlsBackend,
         H: ConnectionHandler,
     {
+        if settings.tls != ListenerTls::None && !backend.can_accept() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, HandshakeError::NoIdentity));
+        }
+        Arc::make_mut(&mut settings.session).offer.starttls = settings.tls == ListenerTls::StartTls;
         let address = listener.local_addr()?;
         let gate = Gate::new(settings.connections);
         let (phase, watch) = watch::channel(Phase::Running);

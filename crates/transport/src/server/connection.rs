@@ -131,6 +131,10 @@ async fn converse<B: TlsBackend, H: ConnectionHandler>(
                     // The octets stay where they are while handlers look at them.
                     let (used, next) = talk.take(wire.fill_buf().await?).await;
                     wire.consume(used);
+                    if used == 0 && talk.session.is_waiting() {
+                        // An event without an answer: the octets would come again and again.
+                        return Err(io::Error::other("the session waits for an answer that nobody gives"));
+                    }
                     next
                 }
                 Woken::Ended => return Err(io::ErrorKind::UnexpectedEof.into()),

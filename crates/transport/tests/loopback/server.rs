@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealpost_smtp::ServerConfig;
-use sealpost_transport::{ConnectionLimits, ListenerTls, ServerSettings};
+use sealpost_transport::{ConnectionLimits, ListenOptions, ListenerTls, Server, ServerSettings, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::pki::{Kind, Pki};
 use crate::raw::RawClient;
-use crate::receiver::{Receiver, config, plain_server, serve};
+use crate::receiver::{Handler, Receiver, config, plain_server, serve};
 use crate::sending::{connect, deliver, verify};
 
 fn settings(config: ServerConfig) -> ServerSettings {
@@ -266,4 +266,20 @@ async fn a_hundred_connections_at_once() {
     assert_eq!(receiver.messages().len(), 100);
     server.shutdown(Duration::from_secs(5)).await;
     assert_eq!(*receiver.closed.lock().unwrap(), 100);
+}
+
+#[tokio::test]
+async fn tls_is_not_offered_without_a_certificate() {
+    let backend = Pki::new().client();
+    let start = |tls| {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+        Server::start(listener, ServerSettings::new(Arc::new(config()), tls), Arc::clone(&backend), Arc::new(Handler(Arc::default())))
+    };
+    for tls in [ListenerTls::StartTls, ListenerTls::Implicit] {
+        assert_eq!(start(tls).unwrap_err().to_string(), "there is no certificate to accept TLS with");
+    }
+    let server = start(ListenerTls::None).unwrap();
+    let mut client = RawClient::connect(server.local_addr()).await;
+    client.reply().await;
+    assert!(!client.ask("EHLO c\r\n").await.contains("STARTTLS"));
 }
