@@ -88,3 +88,108 @@ impl CommandError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_types::{Blame, DomainError, Retry};
+
+    use super::*;
+    use crate::command::Parameter;
+
+    fn shown(reply: &Reply) -> String {
+        let status = reply.status().map(|status| status.to_string()).unwrap_or_default();
+        format!("{} {status}", reply.code())
+    }
+
+    #[test]
+    fn rfc5321_4_2_4_every_command_error_has_its_code() {
+        use CommandError as E;
+        let verb = || "x".to_owned();
+        let table = [
+            (E::LineTooLong { limit: 512 }, "500 5.5.2"),
+            (E::BareCarriageReturn { offset: 1 }, "500 5.5.2"),
+            (E::BareLineFeed { offset: 1 }, "500 5.5.2"),
+            (E::Nul { offset: 1 }, "500 5.5.2"),
+            (E::NotUtf8 { offset: 1 }, "500 5.5.2"),
+            (E::Unknown { verb: verb() }, "500 5.5.2"),
+            (E::NotImplemented { verb: verb() }, "502 5.5.1"),
+            (E::ArgumentMissing { verb: Verb::Helo }, "501 5.5.4"),
+            (E::ArgumentUnexpected { verb: Verb::Data }, "501 5.5.4"),
+            (E::Argument { verb: Verb::Bdat }, "501 5.5.4"),
+            (E::ReversePathSyntax, "501 5.5.2"),
+            (E::ForwardPathSyntax, "501 5.5.2"),
+            (E::ReversePath(MailboxError::NoAt), "501 5.1.7"),
+            (E::ReversePath(MailboxError::Domain(DomainError::Empty)), "553 5.1.7"),
+            (E::ForwardPath(MailboxError::NoAt), "501 5.1.3"),
+            (E::ForwardPath(MailboxError::Domain(DomainError::Idna { domain: "ü".to_owned() })), "553 5.1.2"),
+            (E::ReversePathNeedsSmtpUtf8, "553 5.6.7"),
+            (E::ForwardPathNeedsSmtpUtf8, "553 5.6.7"),
+            (E::ParameterSyntax, "501 5.5.2"),
+            (E::UnknownParameter { keyword: verb() }, "555 5.5.4"),
+            (E::ParameterValue { parameter: Parameter::Size }, "501 5.5.4"),
+            (E::DuplicateParameter { parameter: Parameter::Size }, "501 5.5.4"),
+            (E::Base64, "501 5.5.2"),
+        ];
+        for (error, code) in &table {
+            let reply = error.reply();
+            assert_eq!(shown(&reply), *code, "{error:?}");
+            assert!(reply.text().is_ascii() && !reply.text().is_empty(), "{reply}");
+            assert_eq!((error.blame(), error.retry()), (Blame::Peer, Retry::Never));
+        }
+        // A new variant has to be added here, or this does not compile; and the table must have one of each.
+        let number = |error: &E| match error {
+            E::LineTooLong { .. } => 0,
+            E::BareCarriageReturn { .. } => 1,
+            E::BareLineFeed { .. } => 2,
+            E::Nul { .. } => 3,
+            E::NotUtf8 { .. } => 4,
+            E::Unknown { .. } => 5,
+            E::NotImplemented { .. } => 6,
+            E::ArgumentMissing { .. } => 7,
+            E::ArgumentUnexpected { .. } => 8,
+            E::Argument { .. } => 9,
+            E::ReversePathSyntax => 10,
+            E::ForwardPathSyntax => 11,
+            E::ReversePath(_) => 12,
+            E::ForwardPath(_) => 13,
+            E::ReversePathNeedsSmtpUtf8 => 14,
+            E::ForwardPathNeedsSmtpUtf8 => 15,
+            E::ParameterSyntax => 16,
+            E::UnknownParameter { .. } => 17,
+            E::ParameterValue { .. } => 18,
+            E::DuplicateParameter { .. } => 19,
+            E::Base64 => 20,
+        };
+        let seen: std::collections::BTreeSet<i32> = table.iter().map(|(error, _)| number(error)).collect();
+        assert_eq!(seen, (0..=20).collect());
+    }
+
+    #[test]
+    fn rfc2034_4_every_refusal_has_a_status_of_its_class() {
+        let refusals = [
+            (Refusal::TlsFirst, "530 5.7.0"),
+            (Refusal::HelloFirst, "503 5.5.1"),
+            (Refusal::MailFirst, "503 5.5.1"),
+            (Refusal::NestedMail, "503 5.5.1"),
+            (Refusal::ContentBegun, "503 5.5.1"),
+            (Refusal::NoRecipients, "554 5.5.1"),
+            (Refusal::TooManyRecipients { limit: 1 }, "452 4.5.3"),
+            (Refusal::TooLarge { limit: Octets(1) }, "552 5.3.4"),
+            (Refusal::Fault(BodyFault::Nul { offset: 1 }), "554 5.6.0"),
+            (Refusal::NotOffered(Verb::Expn), "502 5.5.1"),
+            (Refusal::AlreadyTls, "503 5.5.1"),
+            (Refusal::BehindStartTls, "554 5.5.1"),
+            (Refusal::AuthInClear, "538 5.7.11"),
+            (Refusal::AlreadyAuthenticated, "503 5.5.1"),
+            (Refusal::AuthInTransaction, "503 5.5.1"),
+            (Refusal::Mechanism, "504 5.5.4"),
+            (Refusal::Cancelled, "501 5.7.0"),
+            (Refusal::Credentials, "501 5.5.2"),
+            (Refusal::TooManyErrors, "421 4.7.0"),
+            (Refusal::TooManyIdleCommands, "421 4.7.0"),
+        ];
+        for (refusal, code) in refusals {
+            assert_eq!(shown(&refusal.reply()), code, "{refusal:?}");
+        }
+    }
+}
