@@ -89,7 +89,7 @@ async fn a_client_that_drips_is_sent_away() {
             count = read.read(&mut octets) => String::from_utf8_lossy(&octets[..count.unwrap()]).into_owned(),
         };
         assert!(said.starts_with("421 4.4.2 "), "{said}");
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     }
     assert_eq!(*receiver.aborted.lock().unwrap(), 1);
 }
