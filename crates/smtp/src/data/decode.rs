@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memmem;
+use super::DOT_LINE;
 
 /// Why a message is refused whatever it says: octets that another mail server may read as the end of a line.
 ///
@@ -157,7 +157,7 @@ impl DataScanner {
         if self.place == Place::Cr && rest.starts_with(b"\n.") {
             return 1;
         }
-        memmem::find(rest, b"\r\n.").map_or(rest.len(), |found| found.saturating_add(2))
+        DOT_LINE.find(rest).map_or(rest.len(), |found| found.saturating_add(2))
     }
 }
 

@@ -1,7 +1,8 @@
 //! From content to the wire.
 
-use memchr::memmem;
 use sealpost_types::Octets;
+
+use super::DOT_LINE;
 
 /// How the body of a transaction has to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl DataEncoder {
             out.extend_from_slice(b"\n.");
             rest = content.get(1..).unwrap_or_default();
         }
-        while let Some((line, next)) = memmem::find(rest, b"\r\n.").and_then(|at| rest.split_at_checked(at.saturating_add(2))) {
+        while let Some((line, next)) = DOT_LINE.find(rest).and_then(|at| rest.split_at_checked(at.saturating_add(2))) {
             out.extend_from_slice(line);
             out.push(b'.');
             rest = next;

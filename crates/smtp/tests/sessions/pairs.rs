@@ -26,6 +26,7 @@ fn run(change: impl Fn(&mut ServerConfig), set: impl Fn(&mut Pair)) -> Pair {
     pair
 }
 
+// req: E5
 #[test]
 fn every_mix_of_extensions_moves_the_same_mail_however_it_is_cut() {
     for chunking in [false, true] {

@@ -4,7 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_smtp::{Aborted, Answer, AnswerError, Output, ServerConfig, ServerEvent, ServerSession};
+use sealpost_smtp::{
+    Aborted, Answer, AnswerError, COMMAND_LINE_OCTETS, Limits, MESSAGE_OCTETS_AT_LEAST, Output, RECIPIENTS_AT_LEAST, REPLY_LINE_OCTETS,
+    ServerConfig, ServerEvent, ServerSession, TEXT_LINE_OCTETS,
+};
 use sealpost_types::Ticks;
 
 use crate::script::{Record, reply, serve, server, server_config, tls_facts};
@@ -45,8 +48,21 @@ fn rfc5321_4_5_3_1_4_a_line_of_100_kb_is_500_and_the_next_one_is_found() {
 #[test]
 fn rfc5321_4_5_3_1_4_a_line_of_512_octets_is_always_taken() {
     let mut session = session(|_| {});
-    let line = format!("NOOP {}\r\n", "x".repeat(512 - 7));
+    let line = format!("NOOP {}\r\n", "x".repeat(COMMAND_LINE_OCTETS - 7));
     assert_eq!(last_lines(&said(&mut session, line.as_bytes()), 1), ["250 2.0.0 ok"]);
+}
+
+#[test]
+fn rfc5321_4_5_3_1_7_the_defaults_are_what_every_server_must_take() {
+    let limits = Limits::default();
+    assert!(limits.recipients >= RECIPIENTS_AT_LEAST);
+    assert!(limits.message.0 >= u64::try_from(MESSAGE_OCTETS_AT_LEAST).unwrap());
+    assert!(limits.command_line >= COMMAND_LINE_OCTETS && limits.reply_line >= REPLY_LINE_OCTETS);
+    // A line of content longer than senders may send is taken all the same.
+    let mut session = session(|_| {});
+    feed(&mut session, b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n");
+    let text = said(&mut session, format!("{}\r\n.\r\n", "x".repeat(2 * TEXT_LINE_OCTETS)).as_bytes());
+    assert_eq!(text, "250 2.0.0 message accepted\r\n");
 }
 
 #[test]

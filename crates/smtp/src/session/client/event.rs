@@ -15,6 +15,9 @@ pub enum ClientEvent {
     /// The server greeted.
     Greeting(Reply),
     /// The server answered EHLO, or HELO where EHLO was refused: the owner says what comes next. Again after STARTTLS.
+    ///
+    /// Here and at [`ClientEvent::Finished`]: if the server said more than it may right behind that reply, the session
+    /// is not ready any more, and [`ClientEvent::Failed`] is the next event.
     Ready {
         /// What the server offers; nothing after HELO.
         extensions: Arc<Extensions>,
