@@ -37,7 +37,6 @@ pub struct Store {
 struct Threads {
     writer: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
-    _lock: Lock,
 }
 
 impl Store {
@@ -83,9 +82,9 @@ impl Store {
         let (checkpoints, checkpointer) = Checkpoints::start(copier, threshold.max(1), poison.clone()).map_err(io)?;
         let (readers, mut others) = Readers::start(readers).map_err(io)?;
         others.push(checkpointer);
-        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints };
+        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints, _lock: lock };
         let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
-        let open = Mutex::new(Some(Threads { writer, others, _lock: lock }));
+        let open = Mutex::new(Some(Threads { writer, others }));
         Ok((
             Self {
                 path,
@@ -222,8 +221,9 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // The last owner may live in a job's answer: a thread cannot wait for itself.
-        if let Some(threads) = self.shut().filter(|threads| threads.writer.thread().id() != std::thread::current().id()) {
+        // The last owner may live in a job or its answer: a thread cannot wait for itself. The writer holds the lock until
+        // it has written what waits.
+        if let Some(threads) = self.shut().filter(|threads| !threads.is_one()) {
             threads.join();
         }
     }
@@ -236,6 +236,12 @@ impl std::fmt::Debug for Store {
 }
 
 impl Threads {
+    /// Whether the caller runs on one of them.
+    fn is_one(&self) -> bool {
+        let current = std::thread::current().id();
+        self.others.iter().chain([&self.writer]).any(|thread| thread.thread().id() == current)
+    }
+
     fn join(self) {
         for thread in self.others.into_iter().chain([self.writer]) {
             if thread.join().is_err() {

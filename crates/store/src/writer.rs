@@ -12,6 +12,7 @@ use crate::error::{SqliteFailure, WriteError, is_fatal};
 use crate::faults::Faults;
 use crate::health::Poison;
 use crate::inbox::{Inbox, Job};
+use crate::lock::Lock;
 
 /// All that the writer thread owns or shares.
 pub(crate) struct Writer {
@@ -20,6 +21,8 @@ pub(crate) struct Writer {
     pub(crate) poison: Arc<Poison>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) checkpoints: Checkpoints,
+    /// Let go of last.
+    pub(crate) _lock: Lock,
 }
 
 impl Writer {

@@ -211,6 +211,45 @@ async fn a_job_is_written_though_nobody_waits_any_more() {
 }
 
 #[tokio::test]
+async fn the_last_owner_may_go_on_any_of_its_threads() {
+    let directory = tempfile::tempdir().unwrap();
+    for n in 0..2 {
+        let store = Arc::new(open(directory.path()));
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let last = store.clone();
+        if n == 0 {
+            let answer = move |_: Result<usize, WriteError>| {
+                let _ = wait.recv();
+                drop((last, ended));
+            };
+            store.write_soon(0, |tx| tx.execute("INSERT INTO number (n) VALUES (1)", []), answer);
+        } else {
+            let read = store.read(move |_| {
+                let _ = wait.recv();
+                drop((last, ended));
+                Ok(())
+            });
+            let mut read = Box::pin(read);
+            std::future::poll_fn(|cx| {
+                let _ = read.as_mut().poll(cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        drop(store);
+        drop(go);
+        assert!(end.recv().is_err());
+        // The lock goes when the writer is done.
+        while let Err(error) = Store::open(&path(directory.path()), &NUMBERS, &Settings::default()) {
+            assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+            std::thread::yield_now();
+        }
+    }
+    assert_eq!(numbers(&open(directory.path())).await, [1]);
+}
+
+#[tokio::test]
 async fn the_log_stays_small_and_is_used_again() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = Settings::default();

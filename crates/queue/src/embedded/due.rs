@@ -55,6 +55,7 @@ impl Engine {
             Selector::Destination(destination) => destination.as_str().to_owned().into(),
             Selector::Id(id) => id.number().into(),
         };
+        // The second parameter must occur in every statement, used or not.
         let count = format!("SELECT count(*) FROM entry {filter} AND ?2 IS ?2");
         let some =
             format!("UPDATE entry SET due = ?1 WHERE id IN (SELECT id FROM entry {filter} AND ?2 IS ?2 ORDER BY due LIMIT {RETRY_PIECE})");
