@@ -28,12 +28,17 @@ pub(crate) use pump::run as pump;
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.
 pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>) {
     for lease in leases {
+        // What waits here costs memory; in the queue it does not, and the pump brings it back.
+        if engine.lanes.waiting() >= WAITING {
+            lease.release();
+            continue;
+        }
         let destination = lease.entry().destination.clone();
         if engine.lanes.push(&destination, lease) {
             let running = engine.workers.start();
             let engine = Arc::clone(engine);
             tokio::spawn(async move {
-                work(&engine, &destination).await;
+                work(&engine, destination).await;
                 drop(running);
             });
         }
@@ -50,8 +55,9 @@ async fn set_aside<C: Components>(engine: &Engine<C>, lease: Lease, damage: &str
 }
 
 /// One worker: takes what waits in its lane until nothing does.
-async fn work<C: Components>(engine: &Engine<C>, destination: &Destination) {
-    while let Some(lease) = engine.lanes.next(destination) {
+async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
+    let mut worker = engine.lanes.worker(destination);
+    while let Some(lease) = worker.next() {
         let entry = Arc::clone(lease.entry());
         let mut settling = Settling::new(engine, &entry);
         let attempt = Attempt::new(engine, &lease);
@@ -65,3 +71,6 @@ async fn work<C: Components>(engine: &Engine<C>, destination: &Destination) {
         }
     }
 }
+
+/// Leases that may wait in the lanes, over all destinations.
+const WAITING: usize = 4000;

@@ -1,6 +1,5 @@
 //! One attempt at one entry: every party of its recipients, host after host.
 
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +8,7 @@ use sealpost_queue::{Entry, Lease};
 use sealpost_report::EventKind;
 use sealpost_smtp::{Missing, Reply, Transaction, missing_for};
 use sealpost_transport::{ConnectError, ConnectOptions, ConnectStage, Connection, RecipientOutcome, TransferError};
-use sealpost_types::{HostDemand, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
+use sealpost_types::{HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
 
 use super::body::LeasedBody;
 use super::hosts::{self, Host};
@@ -25,6 +24,19 @@ pub(crate) struct Attempt<'a, C: Components> {
     lease: &'a Lease,
     entry: &'a Entry,
     damage: OnceLock<String>,
+}
+
+/// How a host is talked to.
+enum Way {
+    /// As the policy says.
+    AsDecided,
+    /// In clear on a new connection, after TLS failed where it was not mandatory.
+    InClear {
+        /// How it failed.
+        reason: String,
+    },
+    /// Over TLS with any certificate, where a host asked for it and the policy would not have tried.
+    OverTls,
 }
 
 /// What is known of the hosts that failed.
@@ -81,26 +93,24 @@ impl<'a, C: Components> Attempt<'a, C> {
             }
         };
         let mut failures = Failures::default();
-        if let Some(outcomes) = self.try_hosts(party, &hosts, None, &mut failures).await {
-            return outcomes;
-        }
-        if let Some(reason) = self.clear_fallback(party, &failures)
-            && let Some(outcomes) = self.try_hosts(party, &hosts, Some(&reason), &mut failures).await
+        let mut answer = self.try_hosts(party, &hosts, &Way::AsDecided, &mut failures).await;
+        if answer.is_none()
+            && let Some(reason) = self.clear_fallback(party, &failures)
         {
-            return outcomes;
+            answer = self.try_hosts(party, &hosts, &Way::InClear { reason }, &mut failures).await;
         }
-        self.all(party, Outcome::Deferred(self.conclude(party, failures)))
+        // `mirror` only follows the first hop: a host that wants TLS gets it. `none` was written by an operator, and stays.
+        if party.decision.level == Level::Mirror && answer.as_deref().is_some_and(all_want_tls) {
+            answer = self.try_hosts(party, &hosts, &Way::OverTls, &mut failures).await;
+        }
+        answer.unwrap_or_else(|| self.all(party, Outcome::Deferred(self.conclude(party, failures))))
     }
 
-    /// Host after host, until one gives an answer. `downgrade` is why it goes in clear; none means as decided.
-    async fn try_hosts(&self, party: &Party, hosts: &[Host], downgrade: Option<&str>, failures: &mut Failures) -> Option<Vec<Outcome>> {
+    /// Host after host, until one gives an answer.
+    async fn try_hosts(&self, party: &Party, hosts: &[Host], way: &Way, failures: &mut Failures) -> Option<Vec<Outcome>> {
         let options = ConnectOptions::of_generation(self.generation);
         for host in hosts {
-            let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
-            let key = match downgrade {
-                None => self.policy.decide_host(&party.decision, &facts).wire_key,
-                Some(_) => clear_key(host.address),
-            };
+            let key = self.wire_key(party, host, way);
             let _permit = self.engine.permits.acquire().await.ok()?;
             // A connection from the pool may have been closed by the other side: then a new one is made, once.
             let mut reused = self.engine.pool.take(&key);
@@ -117,7 +127,7 @@ impl<'a, C: Components> Attempt<'a, C> {
                     },
                 };
                 self.engine.lanes.answered(&party.next_hop.destination());
-                match self.hand_over(party, host, &key, connection, downgrade).await {
+                match self.hand_over(party, host, &key, connection, way).await {
                     Ok(outcomes) => return Some(outcomes),
                     Err((_, error)) if !fresh && error.retry() == Retry::OtherHost => {}
                     Err((contact, error)) => {
@@ -142,9 +152,9 @@ impl<'a, C: Components> Attempt<'a, C> {
         host: &Host,
         key: &WireKey,
         mut connection: Connection<C::Tls>,
-        downgrade: Option<&str>,
+        way: &Way,
     ) -> Result<Vec<Outcome>, (Arc<Contact>, TransferError)> {
-        let contact = Arc::new(account::contact(host, key, &connection, downgrade));
+        let contact = Arc::new(account::contact(host, key, &connection, way.downgrade()));
         let transaction = self.transaction(party);
         if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
             self.engine.pool.put(connection);
@@ -186,6 +196,19 @@ impl<'a, C: Components> Attempt<'a, C> {
         }
     }
 
+    /// Which connections will do: those that the policy says, or the one way beside it that this attempt has come to.
+    fn wire_key(&self, party: &Party, host: &Host, way: &Way) -> WireKey {
+        let beside = |tls| HostDemand::new(tls, Vec::new(), TlsVersion::default());
+        match way {
+            Way::AsDecided => {
+                let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
+                self.policy.decide_host(&party.decision, &facts).wire_key
+            }
+            Way::InClear { .. } => WireKey::new(host.address, None, beside(TlsRequirement::Never)),
+            Way::OverTls => WireKey::new(host.address, host.name.clone(), beside(TlsRequirement::Mandatory)),
+        }
+    }
+
     fn transaction(&self, party: &Party) -> Transaction {
         let envelope = &self.entry.envelope;
         let recipients = party.recipients.iter().filter_map(|index| envelope.recipients.get(*index).cloned()).collect();
@@ -215,6 +238,8 @@ impl<'a, C: Components> Attempt<'a, C> {
         let trouble = Trouble {
             reason: format!("{}: {}", host.shown(), error.fault),
             tls,
+            tls_at_a_host: tls,
+            wants_tls: false,
             status: if tls { outcome::TLS_TROUBLE } else { error.reply().and_then(Reply::status).unwrap_or(outcome::NO_ANSWER) },
             reply: error.reply().cloned(),
             host: Some(host.shown()),
@@ -234,6 +259,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         let mut trouble = failures.told.unwrap_or_else(|| Trouble::new("the destination has no host to try", outcome::NO_ANSWER));
         // It is a TLS failure when every host failed because of TLS: a host that is down might have had it.
         trouble.tls = failures.tls > 0 && failures.tls == failures.hosts;
+        trouble.tls_at_a_host = failures.tls > 0;
         if failures.hosts > 0 && failures.unreachable == failures.hosts {
             self.fell_silent(&party.next_hop, &trouble.reason);
         }
@@ -261,6 +287,15 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     fn all(&self, party: &Party, outcome: Outcome) -> Vec<Outcome> {
         vec![outcome; party.recipients.len()]
+    }
+}
+
+impl Way {
+    fn downgrade(&self) -> Option<&str> {
+        match self {
+            Self::InClear { reason } => Some(reason),
+            _ => None,
+        }
     }
 }
 
@@ -297,9 +332,9 @@ fn lacking(contact: &Contact, missing: Missing) -> Trouble {
     trouble
 }
 
-/// A connection on which TLS is not even tried, for mail that may go in clear after TLS failed.
-fn clear_key(address: SocketAddr) -> WireKey {
-    WireKey::new(address, None, HostDemand::new(TlsRequirement::Never, Vec::new(), TlsVersion::default()))
+/// Whether nobody was served because the host takes nothing in clear.
+fn all_want_tls(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(trouble) if trouble.wants_tls))
 }
 
 /// Octets of a body that goes out together with its envelope where the server lets it.

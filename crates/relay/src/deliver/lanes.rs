@@ -1,6 +1,7 @@
 //! What waits for which destination, and how many workers may be at it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,16 @@ use sealpost_types::{Destination, UnixMillis};
 #[derive(Debug)]
 pub(crate) struct Lanes<T> {
     lanes: Mutex<HashMap<Destination, Lane<T>>>,
+    waiting: AtomicUsize,
     workers_each: usize,
+}
+
+/// A place among the workers of one lane; whoever has it takes items until none is left.
+#[derive(Debug)]
+pub(crate) struct Worker<'a, T> {
+    lanes: &'a Lanes<T>,
+    destination: Destination,
+    ended: bool,
 }
 
 #[derive(Debug)]
@@ -36,14 +46,15 @@ pub(crate) struct Silence {
 impl<T> Lanes<T> {
     /// Lanes with at most this many workers each.
     pub(crate) fn new(workers_each: usize) -> Self {
-        Self { lanes: Mutex::default(), workers_each }
+        Self { lanes: Mutex::default(), waiting: AtomicUsize::new(0), workers_each }
     }
 
-    /// Puts `item` into its lane. If this says yes, the caller starts a worker, which calls [`Self::next`] until it ends.
+    /// Puts `item` into its lane. If this says yes, the caller starts a [`worker`](Self::worker).
     pub(crate) fn push(&self, destination: &Destination, item: T) -> bool {
         let mut lanes = self.lock();
         let lane = lanes.entry(destination.clone()).or_insert_with(Lane::new);
         lane.waiting.push_back(item);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let allowed = if lane.silence.is_some() { 1 } else { self.workers_each };
         // A lone sender keeps one connection busy instead of opening many.
         let start = lane.workers < allowed && (lane.workers == 0 || lane.waiting.len() > SPARE);
@@ -51,18 +62,9 @@ impl<T> Lanes<T> {
         start
     }
 
-    /// The next item for a worker of this lane; nothing ends the worker.
-    pub(crate) fn next(&self, destination: &Destination) -> Option<T> {
-        let mut lanes = self.lock();
-        let lane = lanes.get_mut(destination)?;
-        let item = lane.waiting.pop_front();
-        if item.is_none() {
-            lane.workers = lane.workers.saturating_sub(1);
-            if lane.workers == 0 && lane.silence.is_none() {
-                lanes.remove(destination);
-            }
-        }
-        item
+    /// The worker that [`push`](Self::push) asked for.
+    pub(crate) fn worker(&self, destination: Destination) -> Worker<'_, T> {
+        Worker { lanes: self, destination, ended: false }
     }
 
     /// Whether the destination is known not to answer, and not yet due for a probe.
@@ -91,18 +93,25 @@ impl<T> Lanes<T> {
     pub(crate) fn forget_silences(&self) {
         self.lock().retain(|_, lane| {
             lane.silence = None;
-            lane.workers > 0 || !lane.waiting.is_empty()
+            lane.is_busy()
         });
     }
 
     /// Items that wait in all lanes.
     pub(crate) fn waiting(&self) -> usize {
-        self.lock().values().map(|lane| lane.waiting.len()).sum()
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Forgets silences that ended long ago: nobody has mail for those destinations any more.
+    pub(crate) fn prune(&self, now: UnixMillis) {
+        self.lock().retain(|_, lane| lane.is_busy() || lane.silence.as_ref().is_some_and(|silence| silence.until.after(FORGOTTEN) > now));
     }
 
     /// Takes everything out that waits; workers end when they ask for more.
     pub(crate) fn drain(&self) -> Vec<T> {
-        self.lock().values_mut().flat_map(|lane| lane.waiting.drain(..)).collect()
+        let items: Vec<T> = self.lock().values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        self.waiting.fetch_sub(items.len(), Ordering::Relaxed);
+        items
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Destination, Lane<T>>> {
@@ -110,7 +119,45 @@ impl<T> Lanes<T> {
     }
 }
 
+impl<T> Worker<'_, T> {
+    /// The next item; nothing ends the worker.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        let mut lanes = self.lanes.lock();
+        let lane = lanes.get_mut(&self.destination)?;
+        let item = lane.waiting.pop_front();
+        match item {
+            Some(_) => {
+                self.lanes.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+            // Under the same lock as the last look: an item that comes now starts another worker.
+            None => {
+                self.ended = true;
+                lane.workers = lane.workers.saturating_sub(1);
+                if !lane.is_busy() && lane.silence.is_none() {
+                    lanes.remove(&self.destination);
+                }
+            }
+        }
+        item
+    }
+}
+
+/// A worker that died gives its place back; what waits is taken by the next one.
+impl<T> Drop for Worker<'_, T> {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Some(lane) = self.lanes.lock().get_mut(&self.destination)
+        {
+            lane.workers = lane.workers.saturating_sub(1);
+        }
+    }
+}
+
 impl<T> Lane<T> {
+    fn is_busy(&self) -> bool {
+        self.workers > 0 || !self.waiting.is_empty()
+    }
+
     fn new() -> Self {
         Self { waiting: VecDeque::new(), workers: 0, silence: None }
     }
@@ -118,6 +165,9 @@ impl<T> Lane<T> {
 
 /// Items that may wait behind a busy worker before a second worker is worth a connection.
 const SPARE: usize = 1;
+
+/// How long after a silence ended it is still remembered that there was one.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +182,7 @@ mod tests {
         let lanes = Lanes::new(3);
         let started = (0..10).filter(|i| lanes.push(&destination(), *i)).count();
         assert_eq!(started, 3);
-        assert_eq!(lanes.next(&destination()), Some(0));
+        assert_eq!(lanes.worker(destination()).next(), Some(0));
         assert_eq!(lanes.waiting(), 9);
     }
 
@@ -140,9 +190,29 @@ mod tests {
     fn a_worker_that_finds_nothing_ends_and_a_new_item_starts_another() {
         let lanes = Lanes::new(3);
         assert!(lanes.push(&destination(), 1));
-        assert_eq!(lanes.next(&destination()), Some(1));
-        assert_eq!(lanes.next(&destination()), None);
+        let mut worker = lanes.worker(destination());
+        assert_eq!((worker.next(), worker.next()), (Some(1), None));
+        drop(worker);
         assert!(lanes.push(&destination(), 2));
+    }
+
+    #[test]
+    fn a_worker_that_dies_gives_its_place_back() {
+        let lanes = Lanes::new(1);
+        assert!(lanes.push(&destination(), 1));
+        assert!(!lanes.push(&destination(), 2), "the one place is taken");
+        drop(lanes.worker(destination()));
+        assert!(lanes.push(&destination(), 3));
+    }
+
+    #[test]
+    fn silences_that_ended_long_ago_are_forgotten() {
+        let lanes: Lanes<()> = Lanes::new(1);
+        lanes.fell_silent(&destination(), UnixMillis(0), "refused", |_| Duration::from_secs(1));
+        lanes.prune(UnixMillis(1_000));
+        assert_eq!(lanes.silence(&destination(), UnixMillis(0)).map(|s| s.failures), Some(1));
+        lanes.prune(UnixMillis(1_000).after(FORGOTTEN));
+        assert_eq!(lanes.silence(&destination(), UnixMillis(0)), None);
     }
 
     #[test]

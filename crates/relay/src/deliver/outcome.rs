@@ -40,6 +40,10 @@ pub(crate) struct Trouble {
     pub(crate) reason: String,
     /// Whether it was TLS that could not be had: then the fate for TLS failures holds.
     pub(crate) tls: bool,
+    /// Whether the host takes nothing in clear, and was talked to in clear.
+    pub(crate) wants_tls: bool,
+    /// Whether TLS failed at one host at least: then mail that may go in clear may do so at the next attempt.
+    pub(crate) tls_at_a_host: bool,
     pub(crate) status: EnhancedStatus,
     /// What the host said.
     pub(crate) reply: Option<Reply>,
@@ -60,7 +64,17 @@ pub(crate) struct Party {
 impl Trouble {
     /// Trouble of which no host has said anything.
     pub(crate) fn new(reason: impl Into<String>, status: EnhancedStatus) -> Self {
-        Self { reason: reason.into(), tls: false, status, reply: None, host: None, address: None, proof: None }
+        Self {
+            reason: reason.into(),
+            tls: false,
+            tls_at_a_host: false,
+            wants_tls: false,
+            status,
+            reply: None,
+            host: None,
+            address: None,
+            proof: None,
+        }
     }
 
     /// What a host answered.
@@ -68,6 +82,8 @@ impl Trouble {
         Self {
             reason: format!("{} said: {reply}", contact.host),
             tls: false,
+            tls_at_a_host: false,
+            wants_tls: contact.proof.tls.is_none() && demands_tls(reply),
             status: reply.status().unwrap_or_else(|| plain_status(reply)),
             reply: Some(reply.clone()),
             host: Some(contact.host.clone()),
@@ -79,11 +95,24 @@ impl Trouble {
 
 /// What to do with a recipient that a host refused.
 pub(crate) fn refused(contact: &Contact, reply: &Reply) -> Outcome {
-    let trouble = Trouble::answered(contact, reply);
+    let mut trouble = Trouble::answered(contact, reply);
+    if trouble.wants_tls {
+        // The sender cannot help it: an operator decided that this mail goes in clear.
+        trouble.reason = format!("{} takes mail over TLS only, and the policy has it sent in clear: {reply}", contact.host);
+        return Outcome::Deferred(trouble);
+    }
     match reply.severity() {
         Severity::Permanent => Outcome::Failed(trouble),
         _ => Outcome::Deferred(trouble),
     }
+}
+
+/// Whether a refusal says that TLS has to come first.
+///
+/// # Wire
+/// RFC 3207 section 4 (530), RFC 3463 section 3.8 (5.7.10, encryption needed).
+fn demands_tls(reply: &Reply) -> bool {
+    reply.code().value() == 530 || reply.status() == Some(ENCRYPTION_NEEDED)
 }
 
 /// The status of a reply that has none: the class of its code, and nothing more.

@@ -13,6 +13,7 @@ use crate::engine::{Components, Engine};
 pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::Receiver<bool>) {
     let mut wake = engine.spool.wake();
     loop {
+        engine.lanes.prune(engine.now());
         let pause = match round(&engine).await {
             Ok(pause) => pause,
             Err(error) => {
@@ -45,7 +46,7 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
     }
 }
 
-/// Leases that may wait in the lanes; more stay in the queue, where they cost no memory.
+/// Leases that may wait in the lanes before no more are brought: half of what fresh mail may fill.
 const LEASES: usize = 2000;
 
 /// Leases taken at a time.

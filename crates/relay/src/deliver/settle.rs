@@ -101,7 +101,8 @@ impl<'a, C: Components> Settling<'a, C> {
             event.next_attempt = Some(due);
             self.engine.record(event);
         }
-        let deferral = if trouble.tls { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
+        // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
+        let deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
         self.settlement.remaining.push((index, deferral));
     }
 
