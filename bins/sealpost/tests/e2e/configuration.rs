@@ -1,0 +1,186 @@
+//! A configuration that is wrong: a clear error with its place and what would be right, an exit code, and no panic.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use crate::relay::{House, finish, sealpost};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A configuration in which `from` is replaced by `to`.
+fn house(from: &str, to: &str) -> House {
+    let house = House::new();
+    house.write();
+    let text = house.config_text();
+    assert!(text.contains(from), "nothing to replace: {from}");
+    fs::write(house.config(), text.replacen(from, to, 1)).unwrap();
+    house
+}
+
+/// The output of a command that must fail, with all of these words and no panic in it.
+fn says(output: &Output, words: &[&str]) {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.code().is_some_and(|code| code != 0), "exit code {:?}:\n{text}", output.status);
+    assert!(!text.contains("panicked"), "{text}");
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+fn run(config: &Path) -> Output {
+    finish(sealpost().arg("run").arg("--config").arg(config), LIMIT)
+}
+
+/// Both `check` and `run` refuse a file with this change and name the place.
+fn refused(from: &str, to: &str, words: &[&str]) {
+    let house = house(from, to);
+    says(&house.run(&["check"]), words);
+    says(&run(&house.config()), words);
+}
+
+/// The negative control of all below.
+#[test]
+fn check_accepts_a_right_configuration() {
+    let house = House::new();
+    house.write();
+    let output = house.run(&["check"]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_typo_in_a_key() {
+    refused("hostname =", "hostnam =", &["sealpost.toml:1:1", "hostnam", "hostname"]);
+}
+
+#[test]
+fn a_typo_in_a_word() {
+    refused("tls = \"starttls\"", "tls = \"startls\"", &["sealpost.toml:6:7", "startls", "\"starttls\""]);
+}
+
+#[test]
+fn a_syntax_error() {
+    refused("[[listener]]", "[[listener]", &["sealpost.toml:4:"]);
+}
+
+#[test]
+fn a_wrong_type() {
+    refused("data_dir = \"data\"", "data_dir = 7", &["sealpost.toml:2:12", "7", "string"]);
+}
+
+#[test]
+fn a_wrong_address() {
+    refused("address = \"127.0.0.1:", "address = \"127.0.0.1.9:", &["sealpost.toml:5:11", "0.0.0.0:25"]);
+}
+
+#[test]
+fn an_unknown_key() {
+    refused("[tls]\n", "[tls]\nverify_everything = true\n", &["sealpost.toml:8:1", "verify_everything", "trust_anchors"]);
+}
+
+#[test]
+fn an_unknown_table() {
+    refused("[queue]\n", "[kew]\n", &["sealpost.toml:", "kew", "queue"]);
+}
+
+#[test]
+fn a_missing_certificate() {
+    let house = house("\"cert.pem\"", "\"gone.pem\"");
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["gone.pem"]);
+    }
+}
+
+#[test]
+fn a_certificate_file_without_a_certificate() {
+    let house = house("\"cert.pem\"", "\"empty.pem\"");
+    fs::write(house.file("empty.pem"), "nothing\n").unwrap();
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["empty.pem"]);
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate() {
+    let house = house("\"key.pem\"", "\"other.pem\"");
+    fs::write(house.file("other.pem"), house.authority.issue(&["relay.test"]).key).unwrap();
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["other.pem"]);
+    }
+}
+
+#[test]
+fn a_missing_file() {
+    says(&run(Path::new("/nonexistent/sealpost.toml")), &["/nonexistent/sealpost.toml"]);
+}
+
+#[test]
+fn a_missing_policy() {
+    let house = house("\"policy.toml\"", "\"gone.toml\"");
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["gone.toml"]);
+    }
+}
+
+#[test]
+fn a_wrong_level_in_the_policy() {
+    let house = House::new().policy("[[partner]]\nname = \"Bank\"\ndomains = [\"bank.example\"]\ndeliver = \"requrie\"\n");
+    house.write();
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["policy.toml:4:", "requrie", "require"]);
+    }
+}
+
+#[test]
+fn an_unknown_key_in_the_policy() {
+    let house = House::new().policy("[[partner]]\nname = \"Bank\"\ndomains = [\"bank.example\"]\ndeliverr = \"require\"\n");
+    house.write();
+    for output in [house.run(&["check"]), run(&house.config())] {
+        says(&output, &["policy.toml:4:", "deliverr", "deliver"]);
+    }
+}
+
+#[test]
+fn a_port_in_use() {
+    let house = House::new();
+    house.write();
+    let taken = TcpListener::bind(house.address).unwrap();
+    says(&run(&house.config()), &[&house.address.to_string(), "in use"]);
+    drop(taken);
+}
+
+/// A file where the folder should be: not even root may write below it.
+#[test]
+fn a_data_dir_that_cannot_be_made() {
+    let house = house("\"data\"", "\"cert.pem/data\"");
+    says(&run(&house.config()), &["cert.pem/data"]);
+}
+
+/// `/proc` takes no files from anybody.
+#[test]
+fn a_data_dir_that_cannot_be_written() {
+    let house = house("\"data\"", "\"/proc/sealpost\"");
+    says(&run(&house.config()), &["/proc/sealpost"]);
+}
+
+#[test]
+fn a_second_process_on_one_data_dir() {
+    let first = House::new();
+    let relay = first.start();
+    let second = House::new();
+    second.write();
+    let data = first.file("data").display().to_string();
+    fs::write(second.config(), second.config_text().replacen("\"data\"", &format!("{data:?}"), 1)).unwrap();
+    says(&run(&second.config()), &[&data]);
+    // the first one is not disturbed, and after its end the second one may have the folder
+    crate::client::Client::connect(relay.address).unwrap().quit();
+    relay.kill();
+    drop(second.start_again());
+}
+
+#[test]
+fn a_command_that_does_not_exist() {
+    says(&finish(sealpost().arg("rum"), LIMIT), &["rum", "run"]);
+}

@@ -1,0 +1,66 @@
+//! The relay delivers to the servers that people run, over TLS that they note themselves.
+
+use std::time::Duration;
+
+use crate::authority::Identity;
+use crate::client::Client;
+use crate::content::message;
+use crate::peers::Peer;
+use crate::relay::House;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Sends one message under `verify`, and looks for it in the server's mailbox with `proof` of TLS in its Received field.
+fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) {
+    let house = House::new();
+    let peer = start(&house.authority.issue(&["mx.partner.example"]));
+    let policy = "[[partner]]\nname = \"Partner\"\ndomains = [\"partner.example\"]\ndeliver = { level = \"verify\", names = [\"mx.partner.example\"] }\n";
+    let house = house.route("partner.example", peer.address).policy(policy);
+    let relay = house.start();
+    let sent = message("delivery");
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    assert_eq!(client.send("alice@sender.example", &["bob@partner.example"], sent.as_bytes()).unwrap().code, 250);
+    let mail = String::from_utf8(peer.wait_for_mail(1, LIMIT).remove(0)).unwrap();
+    // mailboxes have the line ends of their system
+    let mail = mail.replace("\r\n", "\n");
+    assert!(mail.ends_with(&sent.replace("\r\n", "\n")), "the message was changed:\n{mail}");
+    let fields = mail.split_once("\n\n").unwrap().0;
+    for word in proof {
+        assert!(fields.contains(word), "no {word:?} in\n{fields}");
+    }
+    let history = house.wait_for_history(&["bob@partner.example", "TLSv1.3"], LIMIT);
+    assert!(!history.contains("Check TLS"), "{history}");
+}
+
+mod with_postfix {
+    use super::*;
+
+    // req: A5
+    #[test]
+    #[ignore = "needs Postfix"]
+    fn postfix_gets_mail_over_tls() {
+        delivers_to(Peer::postfix, &["using TLSv1.3 with cipher", "with ESMTPS"]);
+    }
+}
+
+mod with_opensmtpd {
+    use super::*;
+
+    // req: A5
+    #[test]
+    #[ignore = "needs OpenSMTPD"]
+    fn opensmtpd_gets_mail_over_tls() {
+        delivers_to(Peer::opensmtpd, &["with ESMTPS id", "TLSv1.3:"]);
+    }
+}
+
+mod with_exim {
+    use super::*;
+
+    // req: A5
+    #[test]
+    #[ignore = "needs Exim"]
+    fn exim_gets_mail_over_tls() {
+        delivers_to(Peer::exim, &["with esmtps", "TLS1.3"]);
+    }
+}

@@ -1,0 +1,30 @@
+//! End-to-end tests: the real binary between real clients and real servers, over loopback.
+//!
+//! Tests that need a program of somebody else are `#[ignore]`d, one module a program (`with_...`); `./test` runs those
+//! whose program is there and counts the rest as skipped.
+#![allow(clippy::print_stderr, reason = "logs of a failed test")]
+
+// the equipment
+mod authority;
+mod client;
+mod content;
+mod dns;
+mod peers;
+mod relay;
+mod sink;
+mod wire;
+
+// the tests
+mod commands;
+mod configuration;
+mod delivery;
+mod enforcement;
+mod exchangers;
+mod fate;
+mod hostile;
+mod levels;
+mod load;
+mod programs;
+mod settings;
+mod stop;
+mod support;

@@ -1,0 +1,207 @@
+//! Settings of `sealpost.toml`, each shown to be read: with it the relay behaves in one way, without it in the other.
+
+use std::fs;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::relay::{House, Relay};
+use crate::sink::{Behaviour, Sink, StartTls};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const FROM: &str = "alice@sender.example";
+const TO: &str = "bob@partner.example";
+const SMALL: &[u8] = b"Subject: x\r\n\r\nx\r\n";
+
+fn with(more: &str) -> (Relay, Sink, House) {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).also(more);
+    (house.start(), sink, house)
+}
+
+fn greeted(relay: &Relay) -> Client {
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    client
+}
+
+// req: E5
+#[test]
+fn message_size() {
+    let content = [SMALL, "0123456789\r\n".repeat(10_000).as_bytes()].concat();
+    for (more, fits) in [("[limits]\nmessage_size = 65536\n", false), ("", true)] {
+        let (relay, sink, _house) = with(more);
+        let mut client = greeted(&relay);
+        let declared = client.command(&format!("MAIL FROM:<{FROM}> SIZE={}", content.len())).unwrap();
+        assert_eq!(declared.code, if fits { 250 } else { 552 }, "{}", declared.text);
+        client.expect("RSET", 250).unwrap();
+        let sent = client.send(FROM, &[TO], &content).unwrap();
+        assert_eq!(sent.code, if fits { 250 } else { 552 }, "{}", sent.text);
+        assert_eq!(client.send(FROM, &[TO], SMALL).unwrap().code, 250);
+        sink.wait_for(1 + usize::from(fits), LIMIT);
+    }
+}
+
+#[test]
+fn recipients() {
+    for (more, most) in [("[limits]\nrecipients = 100\n", 100), ("[limits]\nrecipients = 150\n", 150)] {
+        let (relay, _sink, _house) = with(more);
+        let mut client = greeted(&relay);
+        client.expect(&format!("MAIL FROM:<{FROM}>"), 250).unwrap();
+        for number in 0..most {
+            client.expect(&format!("RCPT TO:<b{number}@partner.example>"), 250).unwrap();
+        }
+        let reply = client.command("RCPT TO:<one@partner.example>").unwrap();
+        assert!(reply.text.starts_with("452 4.5.3"), "{}", reply.text);
+    }
+}
+
+#[test]
+fn connections() {
+    let (relay, _sink, _house) = with("[limits]\nconnections = 3\n");
+    // what the start of the relay was seen by may still be there
+    thread::sleep(Duration::from_millis(300));
+    let held: Vec<_> = (0..3).map(|_| greeted(&relay)).collect();
+    let error = Client::connect(relay.address).err().unwrap();
+    assert!(error.to_string().starts_with("421"), "{error}");
+    drop(held);
+    thread::sleep(Duration::from_millis(300));
+    greeted(&relay).quit();
+}
+
+#[test]
+fn connections_per_address() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    for (networks, refused) in [("192.0.2.0/24", true), ("127.0.0.0/8", false)] {
+        let house = House::to(&sink).also("[limits]\nconnections_per_address = 2\n");
+        house.write();
+        fs::write(house.config(), house.config_text().replace("127.0.0.0/8", networks)).unwrap();
+        let relay = house.start_again();
+        thread::sleep(Duration::from_millis(300));
+        let _held: Vec<_> = (0..2).map(|_| greeted(&relay)).collect();
+        assert_eq!(Client::connect(relay.address).is_err(), refused, "{networks}");
+    }
+}
+
+/// RFC 5321 section 6.3: mail that came through too many hosts goes in circles.
+#[test]
+fn hops() {
+    let content = |count: usize| [b"Received: from a by b; Sun, 22 Nov 2026 04:00:00 +0000\r\n".repeat(count), SMALL.to_vec()].concat();
+    for (more, most) in [("", 50), ("[limits]\nhops = 5\n", 5)] {
+        let (relay, sink, _house) = with(more);
+        let mut client = greeted(&relay);
+        let refused = client.send(FROM, &[TO], &content(most + 1)).unwrap();
+        assert!(refused.text.starts_with("554 5.4.6"), "{}", refused.text);
+        assert_eq!(client.send(FROM, &[TO], &content(most - 1)).unwrap().code, 250);
+        sink.wait_for(1, LIMIT);
+    }
+}
+
+#[test]
+fn min_version() {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for (version, works) in [("1.3", false), ("1.2", true)] {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = House::to(&sink);
+        house.write();
+        let text = house.config_text().replace("[tls]\n", &format!("[tls]\nmin_version = \"{version}\"\n"));
+        fs::write(house.config(), text).unwrap();
+        let relay = house.start_again();
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in
+            <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(house.authority.pem.as_bytes())
+        {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let old = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap().with_root_certificates(roots).with_no_client_auth();
+        assert_eq!(Client::secure(relay.address, &Arc::new(old)).is_ok(), works, "{version}");
+        Client::secure(relay.address, &house.authority.client()).unwrap().quit();
+    }
+}
+
+#[test]
+fn listeners() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).listener("none");
+    let relay = house.start();
+    let hello = greeted(&relay).command("EHLO client.example").unwrap();
+    assert!(!hello.text.contains("STARTTLS"), "{}", hello.text);
+    drop(relay);
+
+    let implicit = crate::relay::free_address();
+    let house = House::to(&sink).also(&format!("[[listener]]\naddress = \"{implicit}\"\ntls = \"implicit\"\n"));
+    let relay = house.start();
+    let hello = greeted(&relay).command("EHLO client.example").unwrap();
+    assert!(hello.text.contains("STARTTLS"), "{}", hello.text);
+    let mut client = Client::connect_tls(implicit, &house.authority.client()).unwrap();
+    let hello = client.expect("EHLO client.example", 250).unwrap();
+    assert!(!hello.text.contains("STARTTLS"), "{}", hello.text);
+    assert_eq!(client.send(FROM, &[TO], SMALL).unwrap().code, 250);
+    let arrived = sink.wait_for(1, LIMIT);
+    assert!(String::from_utf8_lossy(&arrived[0].content).contains("with ESMTPS"));
+}
+
+/// RFC 5321 section 4.5.1.
+#[test]
+fn postmaster() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink);
+    house.write();
+    let text = house.config_text().replace("[relay]\n", "[relay]\npostmaster = \"admin@relay.example\"\n");
+    fs::write(house.config(), text).unwrap();
+    let relay = house.start_again();
+    assert_eq!(greeted(&relay).send(FROM, &["Postmaster"], SMALL).unwrap().code, 250);
+    assert_eq!(sink.wait_for(1, LIMIT)[0].to, ["admin@relay.example"]);
+}
+
+/// Without a certificate of the operator's, one is made at first start and kept.
+#[test]
+fn certificate_is_made_when_none_is_given() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink);
+    house.write();
+    let text = house.config_text().replace("certificate = \"cert.pem\"\nprivate_key = \"key.pem\"\n", "");
+    fs::write(house.config(), text).unwrap();
+    let made = || {
+        let relay = house.start_again();
+        let shown = crate::relay::finish(crate::relay::sealpost().args(["cert", "show", "--json", &relay.address.to_string()]), LIMIT);
+        String::from_utf8(shown.stdout).unwrap()
+    };
+    let first = made();
+    assert!(first.contains("relay.test"), "{first}");
+    assert_eq!(first, made());
+}
+
+/// A log for programs: one JSON object a line.
+#[test]
+fn log_format() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).environment("SEALPOST_LOG_FORMAT", "json");
+    let relay = house.start();
+    greeted(&relay).send(FROM, &[TO], SMALL).unwrap();
+    sink.wait_for(1, LIMIT);
+    let log = relay.log();
+    assert!(log.lines().count() > 0);
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|value| value.is_object()), "{line}");
+    }
+}
+
+#[test]
+fn connections_per_destination() {
+    for (more, most) in [("[delivery]\nconnections_per_destination = 2\n", 2), ("[delivery]\nconnections_per_destination = 8\n", 8)] {
+        let slow = Behaviour { slow: Duration::from_millis(400), ..Behaviour::new(StartTls::Absent) };
+        let sink = Sink::start(slow);
+        let house = House::to(&sink).also(more);
+        let relay = house.start();
+        let mut client = greeted(&relay);
+        for _ in 0..16 {
+            client.send(FROM, &[TO], SMALL).unwrap();
+        }
+        sink.wait_for(16, LIMIT);
+        let at_once = sink.most_at_once();
+        assert!(at_once <= most && at_once > most / 2, "{at_once} connections at once, {most} allowed");
+    }
+}
