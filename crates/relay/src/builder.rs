@@ -18,10 +18,12 @@ use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::config::{self, Config};
-use crate::deliver::{self, Lanes};
+use crate::deliver;
 use crate::engine::{Components, Engine};
 use crate::error::StartError;
 use crate::handle::RelayHandle;
+use crate::hook::AcceptHook;
+use crate::lanes::Lanes;
 use crate::receive::Receiver;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
@@ -39,12 +41,6 @@ pub struct RelayBuilder<S, R, T> {
     history: Option<History>,
     accept_hook: Option<AcceptHook>,
 }
-
-/// The embedding program's own word on each message, just before it is made durable.
-#[derive(Clone)]
-pub(crate) struct AcceptHook(Arc<Ask>);
-
-type Ask = dyn Fn(&Envelope, &Reception) -> Result<(), Reply> + Send + Sync;
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
 
@@ -86,7 +82,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     /// It runs on the connection's own task and must not block.
     #[must_use]
     pub fn accept_hook(mut self, hook: impl Fn(&Envelope, &Reception) -> Result<(), Reply> + Send + Sync + 'static) -> Self {
-        self.accept_hook = Some(AcceptHook(Arc::new(hook)));
+        self.accept_hook = Some(AcceptHook::new(hook));
         self
     }
 
@@ -132,12 +128,6 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped));
         let reaper = tokio::spawn(pool.reap());
         Ok(RelayHandle::new(engine, servers, stop, vec![pump, outbox], reaper))
-    }
-}
-
-impl AcceptHook {
-    pub(crate) fn ask(&self, envelope: &Envelope, reception: &Reception) -> Result<(), Reply> {
-        (self.0)(envelope, reception)
     }
 }
 

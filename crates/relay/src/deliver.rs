@@ -2,13 +2,12 @@
 
 mod attempt;
 mod body;
-mod hosts;
-mod lanes;
 mod notice;
 mod outbox;
 mod outcome;
 mod pump;
 mod settle;
+mod tell;
 
 use std::sync::Arc;
 
@@ -19,10 +18,7 @@ use self::attempt::Attempt;
 use self::settle::Settling;
 use crate::engine::{Components, Engine};
 
-pub(crate) use hosts::{Host, resolve as resolve_hosts};
-pub(crate) use lanes::{Lanes, Silence};
 pub(crate) use outbox::{drain as drain_outbox, run as keep_outbox_empty};
-pub(crate) use outcome::{Contact, Trouble};
 pub(crate) use pump::run as pump;
 
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.

@@ -13,9 +13,9 @@ use sealpost_transport::{Connector, Pool, TlsBackend, WallClock};
 use sealpost_types::UnixMillis;
 use tokio::sync::{Notify, Semaphore, broadcast};
 
-use crate::builder::AcceptHook;
 use crate::config::Config;
-use crate::deliver::Lanes;
+use crate::hook::AcceptHook;
+use crate::lanes::Lanes;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 

@@ -13,7 +13,7 @@ use sealpost_transport::{
 use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsVersion, WireKey};
 use tokio::time::{Instant, timeout};
 
-use crate::deliver::resolve_hosts;
+use crate::hosts;
 
 /// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Reach {
 
     async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
         let start = Instant::now();
-        let hosts = resolve_hosts(&self.resolver, next_hop, &self.own_name, crate::random::number()).await?;
+        let hosts = hosts::resolve(&self.resolver, next_hop, &self.own_name, crate::random::number()).await?;
         let resolve_time = start.elapsed();
         let mut options = ConnectOptions::default();
         options.implicit_tls = implicit_tls;

@@ -1,6 +1,7 @@
 //! The receive hop: a client's session, from its first command to the durable message.
 
 mod content;
+mod received;
 mod rights;
 mod session;
 mod trace_header;

@@ -4,8 +4,8 @@ use sealpost_policy::DeliverFacts;
 use sealpost_queue::{Deferral, Group, NewMessage, QueueId};
 use sealpost_types::{Envelope, Reception};
 
-use crate::deliver::Silence;
 use crate::engine::{Components, Engine};
+use crate::lanes::Silence;
 use crate::route;
 
 /// The message as the queue takes it: a group for each destination, put off where the destination is known not to answer.

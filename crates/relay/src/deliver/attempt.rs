@@ -11,9 +11,10 @@ use sealpost_transport::{ConnectError, ConnectOptions, ConnectStage, Connection,
 use sealpost_types::{HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
 
 use super::body::LeasedBody;
-use super::hosts::{self, Host};
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
+use super::tell;
 use crate::engine::{Components, Engine};
+use crate::hosts::{self, Host};
 use crate::{account, random, route, submit};
 
 /// One attempt at one entry.
@@ -154,7 +155,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         mut connection: Connection<C::Tls>,
         way: &Way,
     ) -> Result<Vec<Outcome>, (Arc<Contact>, TransferError)> {
-        let contact = Arc::new(account::contact(host, key, &connection, way.downgrade()));
+        let contact = Arc::new(Contact::new(host, key, &connection, way.downgrade()));
         let transaction = self.transaction(party);
         if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
             self.engine.pool.put(connection);
@@ -275,12 +276,8 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     fn record_attempt(&self, party: &Party, kind: EventKind, trouble: &Trouble) {
         for index in &party.recipients {
-            if let Some(recipient) = self.entry.envelope.recipients.get(*index) {
-                let facts = DeliverFacts::new(&self.entry.envelope.reverse_path, &recipient.path, self.entry.reception.is_secure());
-                let mut event = account::trouble_event(kind, self.engine.now(), self.entry, &recipient.path, trouble);
-                event.next_hop = Some(party.next_hop.to_string());
-                event.decided = Some(account::decided(&self.policy.explain_deliver(&facts).1));
-                self.engine.record(event);
+            if let Some(event) = tell::of_recipient(&self.policy, kind, self.engine.now(), self.entry, *index, &party.next_hop) {
+                self.engine.record(tell::with_trouble(event, trouble));
             }
         }
     }

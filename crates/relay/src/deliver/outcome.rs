@@ -7,7 +7,11 @@ use sealpost_policy::DeliverDecision;
 use sealpost_queue::Deferral;
 use sealpost_report::Proof;
 use sealpost_smtp::Reply;
-use sealpost_types::{EnhancedStatus, NextHop, Severity};
+use sealpost_transport::{Connection, TlsBackend};
+use sealpost_types::{EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
+
+use crate::account;
+use crate::hosts::Host;
 
 /// What becomes of a recipient in one attempt.
 #[derive(Clone, Debug)]
@@ -59,6 +63,18 @@ pub(crate) struct Party {
     pub(crate) decision: DeliverDecision,
     /// Their indices in the entry's envelope.
     pub(crate) recipients: Vec<usize>,
+}
+
+impl Contact {
+    /// The host that a connection leads to; `downgrade` is why it goes in clear although TLS was tried.
+    pub(crate) fn new<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, downgrade: Option<&str>) -> Self {
+        let downgrade = match connection.tls() {
+            Some(_) => None,
+            None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
+            None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
+        };
+        Self { host: host.shown(), address: host.address, proof: Arc::new(account::connection_proof(key, connection)), downgrade }
+    }
 }
 
 impl Trouble {

@@ -3,12 +3,13 @@
 use sealpost_policy::DeliverDecision;
 use sealpost_queue::{Deferral, Entry, Lease, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{Hop, OnExpiry, UnixMillis};
+use sealpost_types::{OnExpiry, UnixMillis};
 
 use super::notice::{self, GivenUp};
 use super::outcome::{self, Outcome, Party, Trouble};
+use super::tell;
 use crate::engine::{Components, Engine};
-use crate::{account, random};
+use crate::random;
 
 /// What one attempt comes to.
 pub(crate) struct Settling<'a, C: Components> {
@@ -96,8 +97,8 @@ impl<'a, C: Components> Settling<'a, C> {
         let wait = self.engine.config.queue.retry.wait_after(self.entry.attempts.saturating_add(1), random::jitter());
         // The last try comes when the lifetime ends, not up to a whole wait later.
         let due = self.now.after(wait).min(self.expiry(&party.decision).max(self.now));
-        if let Some(mut event) = self.event(EventKind::Deferred, index, party) {
-            account::add_trouble(&mut event, &trouble);
+        if let Some(event) = self.event(EventKind::Deferred, index, party) {
+            let mut event = tell::with_trouble(event, &trouble);
             event.next_attempt = Some(due);
             self.engine.record(event);
         }
@@ -109,9 +110,8 @@ impl<'a, C: Components> Settling<'a, C> {
     /// The lifetime is over: how it ends depends on whether TLS was the reason.
     fn expire(&mut self, index: usize, party: &Party, mut trouble: Trouble) {
         trouble.status = if trouble.tls { outcome::ENCRYPTION_NEEDED } else { outcome::TIME_EXPIRED };
-        if let Some(mut event) = self.event(EventKind::Expired, index, party) {
-            account::add_trouble(&mut event, &trouble);
-            self.engine.record(event);
+        if let Some(event) = self.event(EventKind::Expired, index, party) {
+            self.engine.record(tell::with_trouble(event, &trouble));
         }
         let kind = match party.decision.fate.on_expiry {
             OnExpiry::Delete if trouble.tls => EventKind::DeletedByTlsPolicy,
@@ -122,9 +122,8 @@ impl<'a, C: Components> Settling<'a, C> {
 
     /// The end: the last entry of the history is recorded together with the removal, so that it cannot be lost.
     fn give_up(&mut self, index: usize, party: &Party, trouble: Trouble, kind: EventKind) {
-        if let Some(mut event) = self.event(kind, index, party) {
-            account::add_trouble(&mut event, &trouble);
-            self.settlement.outbox.push(event.to_bytes());
+        if let Some(event) = self.event(kind, index, party) {
+            self.settlement.outbox.push(tell::with_trouble(event, &trouble).to_bytes());
         }
         if kind == EventKind::DeletedByTlsPolicy {
             self.engine.counters.deleted.add_one();
@@ -137,14 +136,6 @@ impl<'a, C: Components> Settling<'a, C> {
     }
 
     fn event(&self, kind: EventKind, index: usize, party: &Party) -> Option<Event> {
-        let recipient = self.entry.envelope.recipients.get(index)?;
-        let mut event = Event::new(self.now, kind, Hop::Deliver)
-            .of_message(self.entry.message.to_string(), self.entry.envelope.reverse_path.clone())
-            .for_recipient(recipient.path.clone());
-        event.next_hop = Some(party.next_hop.to_string());
-        event.size = Some(self.entry.size);
-        event.attempts = Some(self.entry.attempts.saturating_add(1));
-        event.decided = Some(account::delivery_decided(self.engine, self.entry, &recipient.path));
-        Some(event)
+        tell::of_recipient(&self.engine.policy.load(), kind, self.now, self.entry, index, &party.next_hop)
     }
 }

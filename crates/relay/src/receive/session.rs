@@ -11,6 +11,7 @@ use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
 use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
 
 use super::content::ContentWatch;
+use super::received::Received;
 use super::{rights, trace_header};
 use crate::engine::{Components, Engine};
 use crate::{account, deliver, submit};
@@ -189,7 +190,7 @@ impl<C: Components> ClientSession<C> {
         if let Some(hook) = &engine.accept_hook {
             hook.ask(&envelope, &reception)?;
         }
-        let received = account::Received::new(id, &reception, &envelope, self.client, writer.size());
+        let received = Received::new(id, &reception, &envelope, self.client, writer.size());
         let message = submit::message(engine, id, reception, envelope);
         match engine.spool.accept(message, writer).await {
             Ok(leases) => {

@@ -1,0 +1,45 @@
+//! What the history tells of an accepted message.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sealpost_policy::ReceiveFacts;
+use sealpost_queue::QueueId;
+use sealpost_report::{Event, EventKind};
+use sealpost_types::{Envelope, Hop, Octets, Reception, TlsFacts};
+
+use crate::account;
+use crate::engine::{Components, Engine};
+
+/// A message that is about to be accepted, as the history will tell of it.
+pub(crate) struct Received {
+    id: QueueId,
+    reception: Reception,
+    envelope: Envelope,
+    client: SocketAddr,
+    size: Octets,
+}
+
+impl Received {
+    pub(crate) fn new(id: QueueId, reception: &Reception, envelope: &Envelope, client: SocketAddr, size: Octets) -> Self {
+        Self { id, reception: reception.clone(), envelope: envelope.clone(), client, size }
+    }
+
+    /// Tells of it: an entry for each recipient.
+    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>) {
+        let policy = engine.policy.load();
+        for recipient in self.envelope.recipients {
+            let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path).with_tls(tls).with_recipient(&recipient.path);
+            let (decision, trace) = policy.explain_receive(&facts);
+            let mut event = Event::new(self.reception.at, EventKind::Received, Hop::Receive)
+                .of_message(self.id.to_string(), self.envelope.reverse_path.clone())
+                .for_recipient(recipient.path);
+            event.size = Some(self.size);
+            event.host = Some(self.reception.helo.clone());
+            event.address = Some(self.client);
+            event.decided = Some(account::decided(&trace));
+            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &decision)));
+            engine.record(event);
+        }
+    }
+}
