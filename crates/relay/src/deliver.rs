@@ -50,7 +50,7 @@ async fn set_aside<C: Components>(engine: &Engine<C>, lease: Lease, damage: &str
     }
 }
 
-/// One worker: takes what waits in its lane until nothing does.
+/// One worker: takes what waits in its lane until nothing does, or until it is told to break off.
 async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
     let mut worker = engine.lanes.worker(destination);
     while let Some(lease) = worker.next() {
@@ -58,8 +58,15 @@ async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
         let mut settling = Settling::new(engine, &entry);
         let attempt = Attempt::new(engine, &lease);
         for party in attempt.parties() {
-            let outcomes = attempt.deliver(&party).await;
-            settling.add(&party, outcomes);
+            tokio::select! {
+                biased;
+                outcomes = attempt.deliver(&party) => settling.add(&party, outcomes),
+                // What others of this entry came to is recorded all the same.
+                () = engine.workers.told_to_break_off() => break,
+            }
+        }
+        if settling.is_untouched() {
+            return lease.release();
         }
         match attempt.damage().map(str::to_owned) {
             None => settling.finish(lease).await,

@@ -34,6 +34,7 @@ trait Control: Send + Sync {
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
     fn set_policy(&self, policy: Policy);
     fn close(&self) -> Closing<'_>;
+    fn break_off(&self);
 }
 
 type Closing<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -87,7 +88,11 @@ impl RelayHandle {
             let _ = tokio::time::timeout(grace, task).await;
         }
         if tokio::time::timeout(grace, self.control.close()).await.is_err() {
-            tracing::warn!("deliveries under way were cut off; they are tried again at the next start");
+            tracing::warn!("deliveries under way are broken off; they are tried again at the next start");
+            self.control.break_off();
+            if tokio::time::timeout(LAST_STEPS, self.control.close()).await.is_err() {
+                tracing::error!("the queue was not closed in order");
+            }
         }
     }
 }
@@ -96,6 +101,7 @@ impl Drop for RelayHandle {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.reaper.abort();
+        self.control.break_off();
     }
 }
 
@@ -127,9 +133,7 @@ impl<C: Components> Control for Controls<C> {
     fn close(&self) -> Closing<'_> {
         Box::pin(async {
             let engine = &self.0;
-            for lease in engine.lanes.drain() {
-                lease.release();
-            }
+            self.give_back();
             engine.workers.all_done().await;
             engine.pool.clear();
             crate::deliver::drain_outbox(engine).await;
@@ -143,6 +147,20 @@ impl<C: Components> Control for Controls<C> {
             }
         })
     }
+
+    fn break_off(&self) {
+        self.give_back();
+        self.0.workers.break_off();
+    }
+}
+
+impl<C: Components> Controls<C> {
+    /// Gives back to the queue what no worker has begun.
+    fn give_back(&self) {
+        for lease in self.0.lanes.drain() {
+            lease.release();
+        }
+    }
 }
 
 impl fmt::Debug for RelayHandle {
@@ -150,3 +168,6 @@ impl fmt::Debug for RelayHandle {
         f.debug_struct("RelayHandle").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
+
+/// For deliveries that were broken off to note it, and for the queue to close.
+const LAST_STEPS: Duration = Duration::from_secs(5);

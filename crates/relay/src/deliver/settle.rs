@@ -27,6 +27,11 @@ impl<'a, C: Components> Settling<'a, C> {
         Self { engine, entry, now: engine.now(), settlement: Settlement::finished(), given_up: Vec::new(), touched }
     }
 
+    /// Whether nothing became of anybody: then there was no attempt.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.touched.contains(&true)
+    }
+
     /// Takes in what became of a party, in the order of its recipients.
     pub(crate) fn add(&mut self, party: &Party, outcomes: Vec<Outcome>) {
         for (index, outcome) in party.recipients.iter().copied().zip(outcomes) {
