@@ -1,0 +1,108 @@
+//! Opportunistic TLS that fails: later, in clear, on a new connection, and the history says why. Nothing else falls back.
+
+use sealpost_report::EventKind;
+
+use crate::support::{Behaviour, Client, House, Kind, Mx, Running, StartTls, free_address, letter};
+
+const FROM: &str = "ann@shop.example";
+const TO: &str = "bob@bank.example";
+
+async fn sent(servers: &[&Mx], level: &str) -> Running {
+    let relay = House::new().route("bank.example", servers).partner("bank.example", level).start().await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("fallback")).await;
+    relay
+}
+
+/// The commands of each session, without their arguments.
+fn sessions(bank: &Mx) -> Vec<Vec<String>> {
+    let record = bank.record();
+    let mut sessions = vec![Vec::new(); record.sessions];
+    for (session, secure, line) in &record.commands {
+        let verb = line.split(' ').next().unwrap_or_default();
+        sessions[session - 1].push(if *secure { format!("({verb})") } else { verb.to_owned() });
+    }
+    sessions
+}
+
+// req: B2 A9
+#[tokio::test]
+async fn a_failed_handshake_is_deferred_and_the_second_attempt_goes_in_clear() {
+    for (broken, words) in [
+        (StartTls::Broken, "the connection was lost during the handshake"),
+        (StartTls::Refused("454 4.7.0 not now"), "STARTTLS refused: 454 4.7.0 not now"),
+        (StartTls::Refused("554 5.7.3 never"), "STARTTLS refused: 554 5.7.3 never"),
+    ] {
+        let bank = Mx::start(Behaviour::plain().with_start_tls(broken)).await;
+        let relay = sent(&[&bank], "\"opportunistic\"").await;
+        let message = bank.message().await;
+        assert!(message.tls.is_none());
+        let sessions = sessions(&bank);
+        assert_eq!(sessions.len(), 3, "TLS, TLS again, then a new connection: {sessions:#?}");
+        for tried in &sessions[..2] {
+            assert_eq!(tried[..2], ["EHLO", "STARTTLS"]);
+            assert!(!tried.contains(&"MAIL".to_owned()), "not on a connection where TLS failed: {tried:?}");
+        }
+        assert_eq!(sessions[2][..2], ["EHLO", "MAIL"], "STARTTLS is not tried there");
+
+        let delivered = relay.first(EventKind::Delivered, TO).await;
+        let reason = delivered.reason.as_deref().unwrap();
+        assert!(reason.starts_with("in clear after TLS failed: ") && reason.contains(words), "{reason}");
+        assert_eq!(delivered.attempts, Some(2));
+        let kinds: Vec<_> = relay.events().iter().map(|event| event.kind).collect();
+        let expected = [EventKind::Received, EventKind::CheckTls, EventKind::Deferred, EventKind::CheckTls, EventKind::Delivered];
+        assert_eq!(kinds, expected);
+        relay.shutdown().await;
+    }
+}
+
+/// The negative control: the same servers, and mail that must not go in clear.
+// req: A5 A8
+#[tokio::test]
+async fn mandatory_mail_never_falls_back() {
+    for broken in [StartTls::Broken, StartTls::Refused("454 4.7.0 not now"), StartTls::Refused("554 5.7.3 never")] {
+        for level in ["\"require\"", "\"verify\""] {
+            let bank = Mx::start(Behaviour::plain().with_start_tls(broken.clone())).await;
+            let relay = sent(&[&bank], level).await;
+            relay.wait(EventKind::Deferred, TO, 3).await;
+            assert!(bank.saw_no_mail_in_clear() && bank.count() == 0);
+            relay.shutdown().await;
+        }
+    }
+}
+
+/// Being busy says nothing of TLS.
+#[tokio::test]
+async fn a_421_to_starttls_is_no_reason_to_go_in_clear() {
+    let bank = Mx::start(Behaviour::plain().with_start_tls(StartTls::Refused("421 4.3.2 busy"))).await;
+    let relay = sent(&[&bank], "\"opportunistic\"").await;
+    relay.wait(EventKind::Deferred, TO, 3).await;
+    assert!(bank.saw_no_mail_in_clear());
+    assert_eq!(relay.count(EventKind::CheckTls), 0);
+    bank.change(Behaviour::secure(Kind::SelfSigned, "mx.bank.example"));
+    assert!(bank.message().await.tls.is_some());
+    relay.shutdown().await;
+}
+
+/// A host that offers TLS and fails is passed over for one where it works; clear is for when none does.
+#[tokio::test]
+async fn another_host_with_tls_goes_before_clear() {
+    let first = Mx::start(Behaviour::plain().with_start_tls(StartTls::Broken)).await;
+    let second = Mx::start_beside(&first, Behaviour::secure(Kind::SelfSigned, "mx.bank.example")).await;
+    let relay = sent(&[&first, &second], "\"opportunistic\"").await;
+    assert!(second.message().await.tls.is_some());
+    assert!(first.saw_no_mail_in_clear() && first.record().sessions == 1);
+    assert_eq!(relay.first(EventKind::Delivered, TO).await.attempts, Some(1));
+    relay.shutdown().await;
+}
+
+/// One host has broken TLS, the other is down: opportunistic mail is not held by that for as long as it lives.
+#[tokio::test]
+async fn a_host_that_is_down_does_not_keep_mail_from_falling_back() {
+    let first = Mx::start(Behaviour::plain().with_start_tls(StartTls::Broken)).await;
+    let down = std::net::SocketAddr::new(free_address().ip(), first.address.port());
+    let house = House::new().route_to("bank.example", &[first.address, down]).partner("bank.example", "\"opportunistic\"");
+    let relay = house.start().await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("fallback")).await;
+    assert!(first.message().await.tls.is_none());
+    relay.shutdown().await;
+}

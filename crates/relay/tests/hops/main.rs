@@ -1,0 +1,19 @@
+//! The relay as a library, on both hops: real listeners, real TLS, servers that do what a test tells them.
+//!
+//! What is awaited is an event of the relay or a record of a server, never a stretch of time.
+#![allow(missing_docs, reason = "tests")]
+
+mod answers;
+mod change;
+mod enforcement;
+mod expiry;
+mod extensions;
+mod fallback;
+mod notice;
+mod reuse;
+mod rights;
+mod silence;
+mod split;
+mod stop;
+mod support;
+mod two;

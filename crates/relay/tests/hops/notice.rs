@@ -1,0 +1,49 @@
+//! What a notification gives back of the mail.
+
+use sealpost_report::EventKind;
+
+use crate::support::{Behaviour, Client, House, Kind, Mx, letter};
+
+/// The notification about mail that the bank refused, and whether it came back over TLS.
+async fn returned(policy: &str, to_relay_over_tls: bool) -> (String, bool) {
+    let bank = Mx::start(Behaviour::secure(Kind::Right, "mx.bank.example").answering("RCPT", "550 5.1.1 nobody")).await;
+    let sender = Mx::start(Behaviour::secure(Kind::Right, "mx.shop.example")).await;
+    let relay = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]).policy(policy).start().await;
+    let mut client = if to_relay_over_tls { Client::secure(relay.address).await } else { Client::clear(relay.address).await };
+    client.send("ann@shop.example", &["bob@bank.example"], &letter("secrets")).await;
+    let message = sender.message().await;
+    relay.first(EventKind::Delivered, "ann@shop.example").await;
+    drop(client);
+    relay.shutdown().await;
+    (message.text(), message.tls.is_some())
+}
+
+fn partner(domain: &str, what: &str) -> String {
+    format!("[[partner]]\ndomains = \"{domain}\"\n{what}\n")
+}
+
+/// Mail that had to travel over TLS does not come back by a way that need not.
+// req: A5
+#[tokio::test]
+async fn guarded_mail_comes_back_as_headers_where_the_way_back_is_weaker() {
+    for policy in [
+        partner("bank.example", "deliver = \"require\""),
+        partner("bank.example", "deliver = \"verify\"") + &partner("shop.example", "deliver = \"opportunistic\""),
+        partner("shop.example", "receive = \"require\""),
+    ] {
+        let (text, _) = returned(&policy, true).await;
+        assert!(text.contains("Subject: secrets") && text.contains("text/rfc822-headers"), "{policy}\n{text}");
+        assert!(!text.contains("The words of secrets"), "{policy}\n{text}");
+    }
+}
+
+/// The negative controls: mail that nobody guarded, and a way back that is guarded as well.
+#[tokio::test]
+async fn other_mail_comes_back_whole() {
+    let guarded_both_ways = partner("bank.example", "deliver = \"require\"") + &partner("shop.example", "deliver = \"require\"");
+    for (policy, to_relay_over_tls) in [(String::new(), true), (String::new(), false), (guarded_both_ways, true)] {
+        let (text, over_tls) = returned(&policy, to_relay_over_tls).await;
+        assert!(text.contains("The words of secrets") && text.contains("message/rfc822"), "{policy}\n{text}");
+        assert!(over_tls, "mail made here counts as received over TLS");
+    }
+}

@@ -1,0 +1,104 @@
+//! Connections serve many messages, and never one that asks for something else.
+
+use sealpost_report::EventKind;
+
+use crate::support::{Behaviour, Client, House, Kind, Mx, letter};
+
+const FROM: &str = "ann@shop.example";
+
+// req: E7
+#[tokio::test]
+async fn one_handshake_serves_many_messages() {
+    let bank = Mx::start(Behaviour::secure(Kind::Right, "mx.bank.example")).await;
+    let relay = House::new().route("bank.example", &[&bank]).partner("bank.example", "\"verify\"").start().await;
+    let mut client = Client::secure(relay.address).await;
+    for number in 1..=5 {
+        client.send(FROM, &["bob@bank.example"], &letter(&format!("number {number}"))).await;
+        relay.wait(EventKind::Delivered, "bob@bank.example", number).await;
+    }
+    assert_eq!((bank.count(), bank.record().sessions, bank.record().handshakes), (5, 1, 1));
+    let proofs: Vec<_> = relay.wait(EventKind::Delivered, "bob@bank.example", 5).await.iter().map(|event| event.proof.clone()).collect();
+    assert!(proofs.iter().all(|proof| proof.as_ref().is_some_and(|proof| proof.satisfied) && *proof == proofs[0]), "{proofs:#?}");
+    drop(client);
+    relay.shutdown().await;
+    bank.when("QUIT", |record| record.commands.iter().any(|(_, _, line)| line == "QUIT"), |_| ()).await;
+}
+
+/// The same server, the same name: what was verified for one demand serves no other. Equal demands do share, which is the
+/// negative control.
+// req: E7
+#[tokio::test]
+async fn a_connection_never_serves_another_demand() {
+    for (first, second, sessions) in [
+        ("\"require\"", "\"verify\"", 2),
+        ("\"verify\"", "\"require\"", 2),
+        ("\"verify\"", "{ level = \"verify\", names = [\"mx.other.example\"] }", 2),
+        ("\"require\"", "{ level = \"require\", min_version = \"1.3\" }", 2),
+        ("\"opportunistic\"", "\"require\"", 2),
+        ("\"none\"", "\"opportunistic\"", 2),
+        ("\"verify\"", "\"verify\"", 1),
+        ("\"require\"", "\"require\"", 1),
+    ] {
+        let server = Mx::start(Behaviour::secure(Kind::Right, "mx.shared.example")).await;
+        let mut house = House::new().partner("a.example", first).partner("b.example", second);
+        for domain in ["a.example", "b.example"] {
+            house = house.route_via(domain, "mx.shared.example", &[server.address]);
+        }
+        let relay = house.start().await;
+        let mut client = Client::secure(relay.address).await;
+        for to in ["x@a.example", "y@b.example"] {
+            client.send(FROM, &[to], &letter("reuse")).await;
+            relay.first(EventKind::Delivered, to).await;
+        }
+        assert_eq!(server.record().sessions, sessions, "{first} and then {second}");
+        drop(client);
+        relay.shutdown().await;
+    }
+}
+
+/// A connection that was good for one policy is not for the next.
+// req: E7 E8
+#[tokio::test]
+async fn a_new_policy_uses_no_old_connection() {
+    let bank = Mx::start(Behaviour::secure(Kind::SelfSigned, "mx.bank.example")).await;
+    let relay = House::new().route("bank.example", &[&bank]).start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send(FROM, &["bob@bank.example"], &letter("before")).await;
+    relay.first(EventKind::Delivered, "bob@bank.example").await;
+    relay.set_policy("");
+    client.send(FROM, &["bob@bank.example"], &letter("after")).await;
+    relay.wait(EventKind::Delivered, "bob@bank.example", 2).await;
+    assert_eq!((bank.record().sessions, bank.record().handshakes), (2, 2));
+    let last = relay.wait(EventKind::Delivered, "bob@bank.example", 2).await.remove(1);
+    assert_eq!(last.proof.as_ref().and_then(|proof| proof.tls).map(|tls| tls.resumed), Some(false), "nor an old ticket");
+    drop(client);
+    relay.shutdown().await;
+}
+
+/// A server that closes a connection which lies idle: the next message goes over a new one at once, and nothing is deferred.
+// req: E7
+#[tokio::test]
+async fn an_idle_connection_that_the_server_closed_costs_nothing() {
+    let bank = Mx::start(Behaviour::plain().answering("NOOP", "421 4.3.2 bye")).await;
+    let address = bank.address;
+    let relay = House::new().route("bank.example", &[&bank]).start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send(FROM, &["bob@bank.example"], &letter("first")).await;
+    relay.first(EventKind::Delivered, "bob@bank.example").await;
+    drop(bank);
+    let bank = rebind(address).await;
+    client.send(FROM, &["bob@bank.example"], &letter("second")).await;
+    bank.message().await;
+    relay.wait(EventKind::Delivered, "bob@bank.example", 2).await;
+    assert_eq!(relay.count(EventKind::Deferred), 0);
+    drop(client);
+    relay.shutdown().await;
+}
+
+/// The server again, as soon as the port is free.
+async fn rebind(address: std::net::SocketAddr) -> Mx {
+    while std::net::TcpListener::bind(address).is_err() {
+        tokio::task::yield_now().await;
+    }
+    Mx::start_at(address, Behaviour::plain()).await
+}

@@ -1,0 +1,22 @@
+//! What the tests share.
+
+mod authority;
+mod client;
+mod house;
+mod mx;
+mod wire;
+
+pub(crate) use authority::{Kind, backend, trusting};
+pub(crate) use client::Client;
+pub(crate) use house::{Clock, House, Running};
+pub(crate) use mx::{Behaviour, Body, Message, Mx, StartTls, free_address};
+
+use std::time::Duration;
+
+/// A message with a header and a body that can be told from others.
+pub(crate) fn letter(subject: &str) -> Vec<u8> {
+    format!("From: <ann@shop.example>\r\nSubject: {subject}\r\n\r\nThe words of {subject}.\r\n").into_bytes()
+}
+
+/// How long anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
