@@ -16,7 +16,7 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] sealpost_store::OpenError),
     /// The directory of the large bodies could not be made or read.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     Io {
         /// The directory.
         path: PathBuf,

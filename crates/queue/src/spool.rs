@@ -42,7 +42,8 @@ pub trait Spool: Send + Sync + 'static {
     /// Entries that turn out damaged are set aside instead.
     ///
     /// # Errors
-    /// [`SpoolError`]: the queue cannot be read.
+    /// [`SpoolError::Poisoned`], [`SpoolError::Closed`]: what comes of an attempt could not be recorded, so none may begin;
+    /// other [`SpoolError`]s: the queue cannot be read.
     fn lease_due(&self, now: UnixMillis, limit: usize) -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send;
 
     /// When the next deferred entry that nobody holds is due; none if there is none.

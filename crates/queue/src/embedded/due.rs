@@ -15,11 +15,14 @@ impl Engine {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        self.sound()?;
         let _one = self.looking.lock().await;
         self.record_again();
         let looking = self.leases.look();
         let engine = self.clone();
         let found = self.store.read(move |db| engine.find(db, now, limit)).await?;
+        // What failed meanwhile stops this look too.
+        self.sound()?;
         let mut leases = Vec::with_capacity(found.len());
         for found in found {
             let Some(id) = QueueId::from_number(found.id) else { continue };

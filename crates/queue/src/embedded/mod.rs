@@ -287,8 +287,13 @@ impl Engine {
 
     /// Whether a message would be accepted now.
     fn ready(&self) -> Result<(), SpoolError> {
+        self.sound()?;
+        if self.reserve.is_reached() { Err(SpoolError::Full) } else { Ok(()) }
+    }
+
+    /// Whether outcomes can be recorded: if not, no attempt may begin.
+    fn sound(&self) -> Result<(), SpoolError> {
         match self.store.health() {
-            sealpost_store::Health::Good if self.reserve.is_reached() => Err(SpoolError::Full),
             sealpost_store::Health::Good => Ok(()),
             sealpost_store::Health::Poisoned { reason } => Err(SpoolError::Poisoned { reason }),
             _ => Err(SpoolError::Closed),
