@@ -20,9 +20,11 @@ pub struct Lease {
 }
 
 /// What became of a lease: recipients that remain wait, all others are done and leave the queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settlement {
+    /// Whether an attempt was made: then [`Entry::attempts`](crate::Entry::attempts) counts it.
+    pub attempted: bool,
     /// The recipients that must be tried again, by index in the entry's envelope.
     pub remaining: Vec<(usize, Deferral)>,
     /// Rows for whoever keeps the history, opaque to the queue and recorded in the same durable step.
@@ -89,6 +91,12 @@ impl Lease {
     }
 }
 
+impl Default for Settlement {
+    fn default() -> Self {
+        Self { attempted: true, remaining: Vec::new(), outbox: Vec::new(), follow_up: None }
+    }
+}
+
 impl Settlement {
     /// Everybody is served or given up: the entry leaves the queue.
     #[must_use]
@@ -107,6 +115,13 @@ impl Settlement {
     #[must_use]
     pub fn remain(mut self, index: usize, deferral: Deferral) -> Self {
         self.remaining.push((index, deferral));
+        self
+    }
+
+    /// No attempt was made, because the destination is known not to answer: none is counted.
+    #[must_use]
+    pub fn without_attempt(mut self) -> Self {
+        self.attempted = false;
         self
     }
 

@@ -146,7 +146,7 @@ impl Spool for MemorySpool {
                 if let Some(row) = queue.rows.get_mut(&entry.id) {
                     (row.state, row.due, row.reason) = (State::Deferred, Some(deferral.due), Some(deferral.reason.clone()));
                     let mut changed = (*entry).clone();
-                    changed.attempts += 1;
+                    changed.attempts = changed.attempts.saturating_add(u32::from(settlement.attempted));
                     (changed.envelope.recipients, changed.deferrals) =
                         kept.iter().map(|(recipient, deferral)| (recipient.clone(), Some(deferral.clone()))).unzip();
                     row.entry = Arc::new(changed);

@@ -64,7 +64,7 @@ pub struct Entry {
     pub reception: Reception,
     /// When trying ends.
     pub expires: UnixMillis,
-    /// Attempts that ended in a deferral.
+    /// Attempts that ended in a deferral; see [`Settlement::attempted`](crate::Settlement::attempted).
     pub attempts: u32,
     /// Octets of the body.
     pub size: Octets,

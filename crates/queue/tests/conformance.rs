@@ -34,6 +34,7 @@ conformance!(
     accepted_mail_is_handed_out_at_once,
     one_entry_for_each_destination,
     served_recipients_leave_and_others_wait,
+    only_attempts_are_counted,
     due_entries_come_in_order_and_once,
     a_lease_that_is_dropped_comes_back_later,
     a_lease_that_is_released_comes_back_at_once,
@@ -123,6 +124,21 @@ async fn served_recipients_leave_and_others_wait<S: Spool>(queue: S) {
     assert_eq!((leases[0].entry().attempts, leases[0].entry().envelope.recipients.len()), (2, 2));
     queue.settle(leases.remove(0), Settlement::finished()).await.unwrap();
     assert_eq!(queue.next_due().await, Ok(None));
+}
+
+async fn only_attempts_are_counted<S: Spool>(queue: S) {
+    let mut lease = accept(&queue, at(0), &["a@one.example", "b@one.example"], b"x").await.unwrap().remove(0);
+    // (an attempt was made, attempts counted afterwards)
+    for (step, (attempted, counted)) in [(false, 0), (true, 1), (false, 1), (true, 2)].into_iter().enumerate() {
+        let due = at(10 * (1 + step as i64));
+        let mut wait = Settlement::deferred(lease.entry(), &Deferral::new(due, "the host does not answer"));
+        if !attempted {
+            wait = wait.without_attempt();
+        }
+        queue.settle(lease, wait).await.unwrap();
+        lease = queue.lease_due(due, 1).await.unwrap().remove(0);
+        assert_eq!((lease.entry().attempts, lease.entry().envelope.recipients.len()), (counted, 2), "step {step}");
+    }
 }
 
 async fn due_entries_come_in_order_and_once<S: Spool>(queue: S) {

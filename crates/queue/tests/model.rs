@@ -26,6 +26,7 @@ enum Operation {
         remaining: u8,
         tls: bool,
         follow_up: bool,
+        attempted: bool,
     },
     Drop {
         lease: usize,
@@ -52,8 +53,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (prop::collection::vec((0..3_u8, 0..3_u8), 1..4), size, any::<bool>())
             .prop_map(|(to, size, waits)| Operation::Accept { to, size, waits }),
         3 => (0..4_usize).prop_map(|limit| Operation::LeaseDue { limit }),
-        4 => (0..8_usize, any::<u8>(), any::<bool>(), prop::bool::weighted(0.2))
-            .prop_map(|(lease, remaining, tls, follow_up)| Operation::Settle { lease, remaining, tls, follow_up }),
+        4 => (0..8_usize, any::<u8>(), any::<bool>(), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(lease, remaining, tls, follow_up, attempted)| Operation::Settle { lease, remaining, tls, follow_up, attempted }),
         1 => (0..8_usize).prop_map(|lease| Operation::Drop { lease }),
         1 => (0..8_usize).prop_map(|lease| Operation::Release { lease }),
         1 => (0..8_usize).prop_map(|lease| Operation::SetAside { lease }),
@@ -91,9 +92,10 @@ impl<S: Spool> Side<S> {
                 self.held.extend(self.queue.accept(message, body).await.unwrap());
             }
             Operation::LeaseDue { limit } => self.held.extend(self.queue.lease_due(now, limit).await.unwrap()),
-            Operation::Settle { lease, remaining, tls, follow_up } => {
+            Operation::Settle { lease, remaining, tls, follow_up, attempted } => {
                 let Some(lease) = self.take(lease) else { return };
                 let mut settlement = Settlement::finished().record(vec![remaining]);
+                settlement.attempted = attempted;
                 for index in 0..lease.entry().envelope.recipients.len() {
                     if remaining >> index & 1 == 1 {
                         let due = UnixMillis(now.0 + i64::from(remaining) % 5);

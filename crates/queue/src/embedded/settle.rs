@@ -74,7 +74,7 @@ impl Engine {
         let entry = lease.into_entry();
         let waiting = earliest(&kept).map(|deferral| {
             let recipients = recipients_text(kept.iter().map(|(recipient, deferral)| (recipient, Some(deferral))));
-            (deferral.clone(), Waiting { attempts: entry.attempts.saturating_add(1), recipients })
+            (deferral.clone(), Waiting { attempts: entry.attempts.saturating_add(u32::from(settlement.attempted)), recipients })
         });
         let follow_up = settlement.follow_up.clone().map(|FollowUp { mut message, body }| {
             for group in &mut message.groups {
