@@ -76,3 +76,7 @@ impl Relay {
         assemble::assemble(config)
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

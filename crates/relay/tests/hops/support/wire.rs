@@ -25,6 +25,7 @@ enum Stream {
 
 impl Wire {
     pub(crate) fn new(tcp: TcpStream) -> Self {
+        tcp.set_nodelay(true).unwrap();
         Self { stream: Stream::Clear(tcp), input: Vec::new(), clear: Vec::new() }
     }
 
