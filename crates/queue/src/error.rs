@@ -91,22 +91,28 @@ pub enum SpoolError {
         /// The entry's id there.
         id: QueueId,
     },
-    /// A follow-up without recipients.
-    #[error("the follow-up has a group without recipients, or no group")]
-    NoRecipients,
-    /// A follow-up whose body is longer than [`FOLLOW_UP_OCTETS`](crate::FOLLOW_UP_OCTETS).
-    #[error("the follow-up has {} octets, {} are allowed", found.0, limit.0)]
-    FollowUpTooLong {
-        /// Octets found.
-        found: Octets,
-        /// Octets allowed.
-        limit: Octets,
-    },
     /// The store refused.
     #[error("the store refused: {reason}")]
     Store {
         /// What it said.
         reason: Arc<str>,
+    },
+}
+
+/// Why a message cannot follow from another.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowUpError {
+    /// It has no recipient, or a group of it has none.
+    #[error("the follow-up has a group without recipients, or no group")]
+    NoRecipients,
+    /// Its body is longer than [`FOLLOW_UP_OCTETS`](crate::FOLLOW_UP_OCTETS).
+    #[error("the follow-up has {} octets, {} are allowed", found.0, limit.0)]
+    TooLong {
+        /// Octets found.
+        found: Octets,
+        /// Octets allowed.
+        limit: Octets,
     },
 }
 
@@ -191,7 +197,7 @@ impl SpoolError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::UnknownRecipient { .. } | Self::ForeignLease { .. } | Self::NoRecipients | Self::FollowUpTooLong { .. } => Blame::Caller,
+            Self::UnknownRecipient { .. } | Self::ForeignLease { .. } => Blame::Caller,
             Self::Full | Self::Poisoned { .. } | Self::Closed | Self::Store { .. } => Blame::Us,
         }
     }
@@ -203,6 +209,20 @@ impl SpoolError {
             Self::Full => Retry::Later,
             _ => Retry::Never,
         }
+    }
+}
+
+impl FollowUpError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        Blame::Caller
+    }
+
+    /// Whether it may work again: not the same message.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::Never
     }
 }
 
@@ -263,7 +283,6 @@ impl From<SpoolError> for AcceptError {
             SpoolError::Full => Self::Full,
             SpoolError::Poisoned { reason } => Self::Poisoned { reason },
             SpoolError::Closed => Self::Closed,
-            SpoolError::NoRecipients => Self::NoRecipients,
             other => Self::Store { reason: other.to_string().into() },
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_types::{Octets, Recipient, UnixMillis};
 
-use crate::{Body, Deferral, Entry, NewMessage, QueueId, SpoolError};
+use crate::{Body, Deferral, Entry, FollowUpError, NewMessage, QueueId, SpoolError};
 
 /// The right to try one entry, held by nobody else at the same time.
 ///
@@ -34,13 +34,12 @@ pub struct Settlement {
 }
 
 /// A message that follows from another, such as a notification to its sender. It is due at once.
+///
+/// One that exists can be accepted: whoever makes it learns beforehand that it cannot, with all outcomes still in hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct FollowUp {
-    /// The message.
-    pub message: NewMessage,
-    /// Its body: at most [`FOLLOW_UP_OCTETS`].
-    pub body: Vec<u8>,
+    message: NewMessage,
+    body: Vec<u8>,
 }
 
 impl Lease {
@@ -134,8 +133,8 @@ impl Settlement {
 
     /// Accepts this message too.
     #[must_use]
-    pub fn follow_up(mut self, message: NewMessage, body: Vec<u8>) -> Self {
-        self.follow_up = Some(FollowUp { message, body });
+    pub fn follow_up(mut self, follow_up: FollowUp) -> Self {
+        self.follow_up = Some(follow_up);
         self
     }
 
@@ -150,18 +149,44 @@ impl Settlement {
         let both = recipients.iter().zip(kept);
         Ok(both.filter_map(|(recipient, deferral)| Some((recipient.clone(), deferral?.clone()))).collect())
     }
+}
 
-    /// Refuses what no engine could store.
-    pub(crate) fn check(&self) -> Result<(), SpoolError> {
-        let Some(follow_up) = &self.follow_up else { return Ok(()) };
-        if !has_recipients(&follow_up.message) {
-            return Err(SpoolError::NoRecipients);
+impl FollowUp {
+    /// The message with its body.
+    ///
+    /// # Errors
+    /// [`FollowUpError::NoRecipients`]: it has no group, or one without recipients; [`FollowUpError::TooLong`]: the body has more
+    /// than [`FOLLOW_UP_OCTETS`].
+    pub fn new(message: NewMessage, body: Vec<u8>) -> Result<Self, FollowUpError> {
+        if !has_recipients(&message) {
+            return Err(FollowUpError::NoRecipients);
         }
-        let found = Octets(u64::try_from(follow_up.body.len()).unwrap_or(u64::MAX));
+        let found = Octets(body.len() as u64);
         if found > FOLLOW_UP_OCTETS {
-            return Err(SpoolError::FollowUpTooLong { found, limit: FOLLOW_UP_OCTETS });
+            return Err(FollowUpError::TooLong { found, limit: FOLLOW_UP_OCTETS });
         }
-        Ok(())
+        Ok(Self { message, body })
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self) -> &NewMessage {
+        &self.message
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Message and body as they are stored: each group that is not deferred is due at once.
+    pub(crate) fn into_parts(self) -> (NewMessage, Vec<u8>) {
+        let Self { mut message, body } = self;
+        for group in &mut message.groups {
+            group.deferral.get_or_insert_with(|| Deferral::new(message.reception.at, String::new()));
+        }
+        (message, body)
     }
 }
 

@@ -33,7 +33,7 @@ mod wake;
 
 pub use body::{BODY_PIECE, Body, BodyReader, BodyWriter};
 pub use embedded::{EmbeddedBodyWriter, EmbeddedSpool, QueueView, Settings};
-pub use error::{AcceptError, BodyReadError, BodyWriteError, OpenError, SpoolError};
+pub use error::{AcceptError, BodyReadError, BodyWriteError, FollowUpError, OpenError, SpoolError};
 pub use id::{QueueId, QueueIdError};
 pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, Settlement};
 pub use look::{Filter, Health, Listed, OutboxRow, Selector, State, Stats};

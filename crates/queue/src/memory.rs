@@ -11,8 +11,8 @@ use crate::id::{IdMaker, reservation};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest, has_recipients};
 use crate::wake::Waker;
 use crate::{
-    AcceptError, BodyWriteError, Deferral, Entry, Filter, FollowUp, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector,
-    Settlement, Spool, SpoolError, State, Stats, Wake,
+    AcceptError, BodyWriteError, Entry, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement, Spool,
+    SpoolError, State, Stats, Wake,
 };
 
 /// A queue that is gone with the process. Cloning shares it.
@@ -136,7 +136,6 @@ impl Spool for MemorySpool {
 
     fn settle_soon(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
         lease.check_home(&self.0)?;
-        settlement.check()?;
         let kept = settlement.kept(lease.entry())?;
         let entry = lease.into_entry();
         let mut queue = self.0.open()?;
@@ -158,10 +157,8 @@ impl Spool for MemorySpool {
             let place = queue.places;
             queue.outbox.insert(place, row);
         }
-        if let Some(FollowUp { mut message, body }) = settlement.follow_up {
-            for group in &mut message.groups {
-                group.deferral.get_or_insert_with(|| Deferral::new(message.reception.at, String::new()));
-            }
+        if let Some(follow_up) = settlement.follow_up {
+            let (message, body) = follow_up.into_parts();
             queue.rows.extend(self.rows(message, body).into_iter().map(|row| (row.entry.id, row)));
         }
         queue.held.remove(&entry.id);

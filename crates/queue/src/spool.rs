@@ -55,8 +55,8 @@ pub trait Spool: Send + Sync + 'static {
     /// Records what became of a lease; when this returns it is durable.
     ///
     /// # Errors
-    /// [`SpoolError::UnknownRecipient`], [`SpoolError::NoRecipients`], [`SpoolError::FollowUpTooLong`]: the settlement is
-    /// wrong, and the lease counts as dropped. [`SpoolError::Full`] and [`SpoolError::Store`]: it is not recorded yet;
+    /// [`SpoolError::UnknownRecipient`], [`SpoolError::ForeignLease`]: the settlement is wrong, and the lease counts as
+    /// dropped. [`SpoolError::Full`] and [`SpoolError::Store`]: it is not recorded yet;
     /// the entry stays leased, and the engine tries to record it again with later work. [`SpoolError::Poisoned`],
     /// [`SpoolError::Closed`]: it is not recorded, and the entry is not handed out again by this process.
     fn settle(&self, lease: Lease, settlement: Settlement) -> impl Future<Output = Result<(), SpoolError>> + Send;

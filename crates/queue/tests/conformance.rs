@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sealpost_queue::{
-    AcceptError, BodyReadError, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, Health, MemorySpool, Selector, Settings, Settlement,
-    Spool, SpoolError, State,
+    AcceptError, BodyReadError, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, FollowUp, FollowUpError, Health, MemorySpool, Selector,
+    Settings, Settlement, Spool, SpoolError, State,
 };
 use sealpost_types::{Blame, Octets, Retry};
 use support::{accept, accept_deferred, at, body, content, destination, eventually, message};
@@ -41,6 +41,7 @@ conformance!(
     a_known_dead_destination_is_not_tried,
     an_outcome_may_be_recorded_soon,
     a_follow_up_is_accepted_with_the_outcome,
+    a_follow_up_that_cannot_be_costs_no_outcome,
     outbox_rows_stay_until_they_are_done,
     waiting_mail_can_be_woken,
     waiters_are_told,
@@ -255,7 +256,7 @@ async fn a_follow_up_is_accepted_with_the_outcome<S: Spool>(queue: S) {
     let notice = message(queue.next_id(), at(9), &["sender@hosted.example"]);
     let notice_id = notice.id;
     let mut wake = queue.wake();
-    let settlement = Settlement::finished().record(b"bounced".to_vec()).follow_up(notice, b"your message".to_vec());
+    let settlement = Settlement::finished().record(b"bounced".to_vec()).follow_up(FollowUp::new(notice, b"your message".to_vec()).unwrap());
     queue.settle(lease, settlement).await.unwrap();
     wake.changed().await;
     let leases = queue.lease_due(at(9), 10).await.unwrap();
@@ -263,6 +264,29 @@ async fn a_follow_up_is_accepted_with_the_outcome<S: Spool>(queue: S) {
     assert_eq!(leases[0].entry().destination, destination("hosted.example"));
     assert_eq!(leases[0].body().to_vec().await.unwrap(), b"your message");
     assert_eq!(queue.outbox(10).await.unwrap()[0].row, b"bounced");
+}
+
+async fn a_follow_up_that_cannot_be_costs_no_outcome<S: Spool>(queue: S) {
+    let lease = accept(&queue, at(0), &["served@one.example", "refused@one.example"], b"x").await.unwrap().remove(0);
+    let settlement = Settlement::finished().record(b"one served, one refused".to_vec());
+    // Whoever settles learns before that the notification is too long ...
+    let notice = || message(queue.next_id(), at(0), &["sender@hosted.example"]);
+    let longest = usize::try_from(FOLLOW_UP_OCTETS.0).unwrap();
+    let error = FollowUp::new(notice(), vec![0; longest + 1]).unwrap_err();
+    assert_eq!(error, FollowUpError::TooLong { found: Octets(longest as u64 + 1), limit: FOLLOW_UP_OCTETS });
+    assert_eq!((error.blame(), error.retry()), (Blame::Caller, Retry::Never));
+    let mut nobody = notice();
+    nobody.groups[0].recipients.clear();
+    assert_eq!(FollowUp::new(nobody, vec![]), Err(FollowUpError::NoRecipients));
+    // ... and sends a shorter one: nobody is served twice.
+    let shorter = FollowUp::new(notice(), content(1, longest)).unwrap();
+    let id = shorter.message().id;
+    assert_eq!(shorter.body().len(), longest);
+    queue.settle(lease, settlement.follow_up(shorter)).await.unwrap();
+    let left = queue.lease_due(at(1_000_000_000), 10).await.unwrap();
+    assert_eq!(left.iter().map(|lease| lease.id()).collect::<Vec<_>>(), [id]);
+    assert!(left[0].body().to_vec().await.unwrap() == content(1, longest));
+    assert_eq!(queue.outbox(10).await.unwrap().len(), 1);
 }
 
 async fn outbox_rows_stay_until_they_are_done<S: Spool>(queue: S) {
@@ -355,7 +379,7 @@ async fn mistakes_are_named<S: Spool>(queue: S) {
     let mut none = message(queue.next_id(), at(0), &["a@one.example"]);
     none.groups[0].recipients.clear();
     let writer = body(&queue, b"x").await;
-    let error = queue.accept(none.clone(), writer).await.unwrap_err();
+    let error = queue.accept(none, writer).await.unwrap_err();
     assert_eq!((&error, error.blame(), error.retry()), (&AcceptError::NoRecipients, Blame::Caller, Retry::Never));
 
     let first = message(queue.next_id(), at(0), &["a@one.example"]);
@@ -374,16 +398,7 @@ async fn mistakes_are_named<S: Spool>(queue: S) {
     assert_eq!(error, SpoolError::UnknownRecipient { index: 1, recipients: 1 });
     assert_eq!(error.blame(), Blame::Caller);
     wake.changed().await;
-    let lease = queue.lease_due(at(1_000_000), 10).await.unwrap().remove(0);
-    let mut wake = queue.wake();
-    let long = vec![0; usize::try_from(FOLLOW_UP_OCTETS.0).unwrap() + 1];
-    let settlement = Settlement::finished().follow_up(message(queue.next_id(), at(0), &["a@one.example"]), long);
-    assert!(matches!(queue.settle(lease, settlement).await, Err(SpoolError::FollowUpTooLong { .. })));
-    wake.changed().await;
-    let lease = queue.lease_due(at(1_000_000_000), 10).await.unwrap().remove(0);
-    let mut wake = queue.wake();
-    assert_eq!(queue.settle(lease, Settlement::finished().follow_up(none, vec![])).await, Err(SpoolError::NoRecipients));
-    wake.changed().await;
+    assert_eq!(queue.stats().await.unwrap().deferred, 1);
 
     // Another queue's lease may bear an id that means another message here.
     let other = MemorySpool::new();

@@ -5,7 +5,9 @@ mod support;
 use std::path::Path;
 
 use proptest::prelude::*;
-use sealpost_queue::{Deferral, EmbeddedSpool, Filter, Lease, MemorySpool, QueueId, Selector, Settings, Settlement, Spool, State};
+use sealpost_queue::{
+    Deferral, EmbeddedSpool, Filter, FollowUp, Lease, MemorySpool, QueueId, Selector, Settings, Settlement, Spool, State,
+};
 use sealpost_types::UnixMillis;
 use support::{at, body, content, destination, eventually, message};
 
@@ -105,7 +107,8 @@ impl<S: Spool> Side<S> {
                 if follow_up {
                     let id = self.queue.next_id();
                     let notice = message(id, now, &["sender@hosted.example", "postmaster@hosted.example"]);
-                    settlement = settlement.follow_up(notice, content(self.messages.len() as u64, 3_000));
+                    let body = content(self.messages.len() as u64, 3_000);
+                    settlement = settlement.follow_up(FollowUp::new(notice, body).unwrap());
                     self.messages.push(id);
                 }
                 self.queue.settle(lease, settlement).await.unwrap();

@@ -14,7 +14,7 @@ use super::schema::{self, Left};
 use super::writer::Finished;
 use super::{Engine, SpoolError};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest};
-use crate::{Deferral, FollowUp, Lease, QueueId, Settlement};
+use crate::{Deferral, Lease, QueueId, Settlement};
 
 /// A settlement as it is written; cheap to clone, so that it can be written again.
 #[derive(Clone)]
@@ -69,17 +69,14 @@ impl Engine {
 
     fn record(self: &Arc<Self>, lease: Lease, settlement: &Settlement) -> Result<Record, SpoolError> {
         lease.check_home(self)?;
-        settlement.check()?;
         let kept = settlement.kept(lease.entry())?;
         let entry = lease.into_entry();
         let waiting = earliest(&kept).map(|deferral| {
             let recipients = recipients_text(kept.iter().map(|(recipient, deferral)| (recipient, Some(deferral))));
             (deferral.clone(), Waiting { attempts: entry.attempts.saturating_add(u32::from(settlement.attempted)), recipients })
         });
-        let follow_up = settlement.follow_up.clone().map(|FollowUp { mut message, body }| {
-            for group in &mut message.groups {
-                group.deferral.get_or_insert_with(|| Deferral::new(message.reception.at, String::new()));
-            }
+        let follow_up = settlement.follow_up.clone().map(|follow_up| {
+            let (message, body) = follow_up.into_parts();
             self.rows(message, Finished::of(body))
         });
         Ok(Record(Arc::new(Settled { id: entry.id, waiting, outbox: settlement.outbox.clone(), follow_up })))

@@ -1,7 +1,7 @@
 //! From what became of each recipient to what the queue records, the history tells and the sender is told.
 
 use sealpost_policy::DeliverDecision;
-use sealpost_queue::{Deferral, Entry, Lease, Settlement, Spool as _};
+use sealpost_queue::{Deferral, Entry, FollowUp, Lease, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{OnExpiry, UnixMillis};
 
@@ -69,8 +69,14 @@ impl<'a, C: Components> Settling<'a, C> {
         if !self.given_up.is_empty()
             && let Some((message, bytes)) = notice::about(self.engine, self.entry, lease.body(), &self.given_up, self.now).await
         {
-            tracing::info!(id = %self.entry.message, notification = %message.id, "the sender is notified");
-            self.settlement = self.settlement.follow_up(message, bytes);
+            let (id, notification) = (self.entry.message, message.id);
+            match FollowUp::new(message, bytes) {
+                Ok(follow_up) => {
+                    tracing::info!(%id, %notification, "the sender is notified");
+                    self.settlement = self.settlement.follow_up(follow_up);
+                }
+                Err(error) => tracing::error!(%id, %error, "the sender cannot be notified"),
+            }
         }
         let id = lease.id();
         let ends = !self.settlement.outbox.is_empty();
