@@ -27,6 +27,7 @@ use crate::lanes::Lanes;
 use crate::receive::Receiver;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
+use crate::unreachable::Unreachable;
 
 /// The parts of a relay, and how it is started.
 ///
@@ -108,6 +109,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             events: broadcast::Sender::new(EVENTS_KEPT),
             accept_hook: self.accept_hook,
             lanes: Lanes::new(config.delivery.connections_per_destination),
+            unreachable: Unreachable::default(),
             permits: Semaphore::new(config.delivery.connections),
             workers: Tasks::new(),
             outbox: Notify::new(),

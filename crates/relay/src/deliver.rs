@@ -2,17 +2,20 @@
 
 mod attempt;
 mod body;
+mod failures;
 mod notice;
 mod outbox;
 mod outcome;
 mod pump;
 mod settle;
 mod tell;
+mod transfer;
 
 use std::sync::Arc;
 
-use sealpost_queue::{Lease, Spool as _};
-use sealpost_types::Destination;
+use sealpost_queue::{Health, Lease, Spool as _};
+use sealpost_report::{Event, EventKind, EventResult};
+use sealpost_types::{Destination, Hop};
 
 use self::attempt::Attempt;
 use self::settle::Settling;
@@ -24,39 +27,44 @@ pub(crate) use pump::run as pump;
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.
 pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>) {
     for lease in leases {
-        // What waits here costs memory; in the queue it does not, and the pump brings it back.
-        if engine.lanes.waiting() >= WAITING {
-            lease.release();
-            continue;
-        }
         let destination = lease.entry().destination.clone();
-        if engine.lanes.push(&destination, lease) {
-            let running = engine.workers.start();
-            let engine = Arc::clone(engine);
-            tokio::spawn(async move {
-                work(&engine, destination).await;
-                drop(running);
-            });
+        // What waits here costs memory; in the queue it does not, and the pump brings it back.
+        if engine.lanes.waiting() >= WAITING || engine.lanes.is_full(&destination) {
+            lease.release();
+        } else if engine.lanes.push(&destination, lease) {
+            start_worker(engine, destination);
         }
     }
 }
 
-/// Keeps an entry whose stored body is damaged, for an operator to look at; it is not tried again.
-async fn set_aside<C: Components>(engine: &Engine<C>, lease: Lease, damage: &str) {
-    let id = lease.id();
-    tracing::error!(%id, damage, "an entry is set aside: its stored body is damaged");
-    if let Err(error) = engine.spool.set_aside(lease, damage).await {
-        tracing::error!(%id, %error, "the damaged entry could not be set aside");
+/// Starts workers for what has waited behind busy ones for a while.
+pub(crate) fn reinforce<C: Components>(engine: &Arc<Engine<C>>) {
+    for destination in engine.lanes.reinforce() {
+        start_worker(engine, destination);
     }
+}
+
+fn start_worker<C: Components>(engine: &Arc<Engine<C>>, destination: Destination) {
+    let running = engine.workers.start();
+    let engine = Arc::clone(engine);
+    tokio::spawn(async move {
+        work(&engine, destination).await;
+        drop(running);
+    });
 }
 
 /// One worker: takes what waits in its lane until nothing does, or until it is told to break off.
 async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
     let mut worker = engine.lanes.worker(destination);
     while let Some(lease) = worker.next() {
+        // What becomes of a delivery could not be recorded: it would be made again after the next start.
+        if matches!(engine.spool.health(), Health::Poisoned { .. } | Health::Closed) {
+            lease.release();
+            continue;
+        }
         let entry = Arc::clone(lease.entry());
-        let mut settling = Settling::new(engine, &entry);
         let attempt = Attempt::new(engine, &lease);
+        let mut settling = Settling::new(engine, Arc::clone(attempt.policy()), &entry);
         for party in attempt.parties() {
             tokio::select! {
                 biased;
@@ -66,12 +74,27 @@ async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
             }
         }
         if settling.is_untouched() {
-            return lease.release();
+            lease.release();
+            continue;
         }
         match attempt.damage().map(str::to_owned) {
             None => settling.finish(lease).await,
             Some(damage) => set_aside(engine, lease, &damage).await,
         }
+    }
+}
+
+/// Keeps an entry whose stored body is damaged, for an operator to look at; it is not tried again.
+async fn set_aside<C: Components>(engine: &Engine<C>, lease: Lease, damage: &str) {
+    let id = lease.id();
+    let entry = lease.entry();
+    let event = Event::new(engine.now(), EventKind::Attempt, Hop::Deliver)
+        .of_message(entry.message.to_string(), entry.envelope.reverse_path.clone())
+        .with_result(EventResult::Permanent)
+        .because(format!("set aside, and not tried again: the stored body is damaged: {damage}"));
+    engine.record(event);
+    if let Err(error) = engine.spool.set_aside(lease, damage).await {
+        tracing::error!(%id, %error, "the damaged entry could not be set aside");
     }
 }
 

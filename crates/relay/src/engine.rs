@@ -18,6 +18,7 @@ use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
+use crate::unreachable::Unreachable;
 
 /// The parts that an embedder may replace, as one type instead of four.
 pub(crate) trait Components: Send + Sync + 'static {
@@ -41,6 +42,7 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) accept_hook: Option<AcceptHook>,
     pub(crate) lanes: Lanes<Lease>,
+    pub(crate) unreachable: Unreachable,
     /// One for each open connection of the deliver hop.
     pub(crate) permits: Semaphore,
     pub(crate) workers: Tasks,

@@ -12,6 +12,7 @@ use sealpost_report::Event;
 use sealpost_transport::{Server, TlsBackend as _};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::engine::{Components, Engine};
 use crate::stats::RelayStats;
@@ -75,19 +76,20 @@ impl RelayHandle {
     }
 
     /// Stops in order: takes no more connections, lets transactions and deliveries that are under way finish for up to
-    /// `grace` on either hop, and closes the queue and the history. What is not delivered stays queued.
+    /// `grace` in all, and closes the queue and the history. What is not delivered stays queued.
     pub async fn shutdown(mut self, grace: Duration) {
-        let servers = std::mem::take(&mut self.servers);
+        let end = Instant::now() + grace;
+        // Nothing more is taken out of the queue, while clients finish what they have begun.
+        self.stop.send_replace(true);
         let mut stops = tokio::task::JoinSet::new();
-        for server in servers {
+        for server in std::mem::take(&mut self.servers) {
             stops.spawn(server.shutdown(grace));
         }
         stops.join_all().await;
-        self.stop.send_replace(true);
         for task in std::mem::take(&mut self.tasks) {
-            let _ = tokio::time::timeout(grace, task).await;
+            let _ = tokio::time::timeout_at(end, task).await;
         }
-        if tokio::time::timeout(grace, self.control.close()).await.is_err() {
+        if tokio::time::timeout_at(end, self.control.close()).await.is_err() {
             tracing::warn!("deliveries under way are broken off; they are tried again at the next start");
             self.control.break_off();
             if tokio::time::timeout(LAST_STEPS, self.control.close()).await.is_err() {
@@ -169,5 +171,5 @@ impl fmt::Debug for RelayHandle {
     }
 }
 
-/// For deliveries that were broken off to note it, and for the queue to close.
+/// Beyond the grace: for deliveries that were broken off to note it, and for the queue to close.
 const LAST_STEPS: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@ impl Host {
 /// The hosts of a next hop, in the order in which they are tried; at least one.
 ///
 /// # Errors
-/// What the resolver says; where several names were asked for, the error of the last one.
+/// What the resolver says; where several names were asked for, an error that may pass goes before one that will not.
 pub(crate) async fn resolve<R: Resolver>(
     resolver: &R,
     next_hop: &NextHop,
@@ -43,8 +43,9 @@ pub(crate) async fn resolve<R: Resolver>(
             for mx in set.in_order(random) {
                 match addresses(resolver, &mx.name, SMTP_PORT, set.secure).await {
                     Ok(found) => hosts.extend(found),
-                    // The others may do; mail is only lost if none of them does, and then the last reason counts.
-                    Err(error) => last_error = Some(error),
+                    // The others may do. If none does, one that may answer later keeps the mail from being returned.
+                    Err(error) if last_error.as_ref().is_none_or(ResolveError::is_permanent) => last_error = Some(error),
+                    Err(_) => {}
                 }
                 if hosts.len() >= HOSTS_TRIED {
                     break;
@@ -80,6 +81,16 @@ mod tests {
     async fn tried(resolver: &StaticResolver, next_hop: &str) -> Vec<String> {
         let hosts = resolve(resolver, &next_hop.parse().unwrap(), &domain("relay.example"), 1).await.unwrap();
         hosts.iter().map(|h| format!("{} {} {}", h.name.as_ref().map_or("-", |n| n.as_str()), h.address, h.secure)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cannot_be_looked_up_now_keeps_the_mail_whatever_the_others_say() {
+        let resolver = StaticResolver::new();
+        resolver.set_mx(&domain("b.example"), vec![(10, "slow.b.example".into()), (20, "gone.b.example".into())]);
+        let slow = domain("slow.b.example");
+        resolver.set_failure(&slow, Some(ResolveError::Server { name: slow.clone(), code: 2 }));
+        let error = resolve(&resolver, &"mx:b.example".parse().unwrap(), &domain("relay.example"), 1).await.unwrap_err();
+        assert!(!error.is_permanent(), "{error}");
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealpost_types::{Destination, UnixMillis};
 
@@ -27,9 +27,15 @@ pub(crate) struct Worker<'a, T> {
 
 #[derive(Debug)]
 struct Lane<T> {
-    waiting: VecDeque<T>,
+    waiting: VecDeque<Waiting<T>>,
     workers: usize,
     silence: Option<Silence>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    item: T,
+    since: Instant,
 }
 
 /// A destination of which no host could be reached.
@@ -53,11 +59,10 @@ impl<T> Lanes<T> {
     pub(crate) fn push(&self, destination: &Destination, item: T) -> bool {
         let mut lanes = self.lock();
         let lane = lanes.entry(destination.clone()).or_insert_with(Lane::new);
-        lane.waiting.push_back(item);
+        lane.waiting.push_back(Waiting { item, since: Instant::now() });
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let allowed = if lane.silence.is_some() { 1 } else { self.workers_each };
         // A lone sender keeps one connection busy instead of opening many.
-        let start = lane.workers < allowed && (lane.workers == 0 || lane.waiting.len() > SPARE);
+        let start = lane.workers < lane.allowed(self.workers_each) && (lane.workers == 0 || lane.waiting.len() > SPARE);
         lane.workers += usize::from(start);
         start
     }
@@ -65,6 +70,29 @@ impl<T> Lanes<T> {
     /// The worker that [`push`](Self::push) asked for.
     pub(crate) fn worker(&self, destination: Destination) -> Worker<'_, T> {
         Worker { lanes: self, destination, ended: false }
+    }
+
+    /// Destinations where something has waited for a while and there may be more workers: a place for each to be started.
+    pub(crate) fn reinforce(&self) -> Vec<Destination> {
+        let mut wanted = Vec::new();
+        for (destination, lane) in self.lock().iter_mut() {
+            if lane.waiting.front().is_some_and(|oldest| oldest.since.elapsed() >= PATIENCE) {
+                let more = lane.allowed(self.workers_each).saturating_sub(lane.workers).min(lane.waiting.len());
+                lane.workers += more;
+                wanted.extend(std::iter::repeat_n(destination.clone(), more));
+            }
+        }
+        wanted
+    }
+
+    /// Whether so much waits for the destination that more is better left in the queue.
+    pub(crate) fn is_full(&self, destination: &Destination) -> bool {
+        self.lock().get(destination).is_some_and(Lane::is_full)
+    }
+
+    /// Every destination of which that is so.
+    pub(crate) fn full(&self) -> Vec<Destination> {
+        self.lock().iter().filter(|(_, lane)| lane.is_full()).map(|(destination, _)| destination.clone()).collect()
     }
 
     /// Whether the destination is known not to answer, and not yet due for a probe.
@@ -109,7 +137,7 @@ impl<T> Lanes<T> {
 
     /// Takes everything out that waits; workers end when they ask for more.
     pub(crate) fn drain(&self) -> Vec<T> {
-        let items: Vec<T> = self.lock().values_mut().flat_map(|lane| lane.waiting.drain(..)).collect();
+        let items: Vec<T> = self.lock().values_mut().flat_map(|lane| lane.waiting.drain(..)).map(|waiting| waiting.item).collect();
         self.waiting.fetch_sub(items.len(), Ordering::Relaxed);
         items
     }
@@ -138,7 +166,7 @@ impl<T> Worker<'_, T> {
                 }
             }
         }
-        item
+        item.map(|waiting| waiting.item)
     }
 }
 
@@ -154,6 +182,14 @@ impl<T> Drop for Worker<'_, T> {
 }
 
 impl<T> Lane<T> {
+    fn allowed(&self, workers_each: usize) -> usize {
+        if self.silence.is_some() { 1 } else { workers_each }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= LANE
+    }
+
     fn is_busy(&self) -> bool {
         self.workers > 0 || !self.waiting.is_empty()
     }
@@ -165,6 +201,12 @@ impl<T> Lane<T> {
 
 /// Items that may wait behind a busy worker before a second worker is worth a connection.
 const SPARE: usize = 1;
+
+/// How long an item waits behind busy workers before more of them are started.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Items that wait for one destination at most: enough to keep its workers busy, and few enough that others find room.
+const LANE: usize = 500;
 
 /// How long after a silence ended it is still remembered that there was one.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -228,5 +270,29 @@ mod tests {
         lanes.answered(&destination());
         assert_eq!(lanes.silence(&destination(), UnixMillis(10_001)), None);
         assert!(lanes.push(&destination(), 11));
+    }
+
+    #[test]
+    fn a_lane_that_is_full_is_named() {
+        let lanes = Lanes::new(1);
+        for item in 0..LANE {
+            assert!(!lanes.is_full(&destination()));
+            lanes.push(&destination(), item);
+        }
+        assert!(lanes.is_full(&destination()));
+        assert_eq!(lanes.full(), [destination()]);
+    }
+
+    #[test]
+    fn what_waits_behind_a_worker_that_hangs_gets_another_one() {
+        let lanes = Lanes::new(3);
+        assert!(lanes.push(&destination(), 1));
+        let mut hanging = lanes.worker(destination());
+        assert_eq!(hanging.next(), Some(1));
+        assert!(!lanes.push(&destination(), 2), "one spare item waits");
+        assert_eq!(lanes.reinforce(), []);
+        lanes.lock().values_mut().for_each(|lane| lane.waiting.iter_mut().for_each(|waiting| waiting.since -= PATIENCE));
+        assert_eq!(lanes.reinforce(), [destination()]);
+        assert_eq!(lanes.worker(destination()).next(), Some(2));
     }
 }

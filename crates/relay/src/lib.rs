@@ -43,6 +43,7 @@ mod route;
 mod stats;
 mod submit;
 mod tasks;
+mod unreachable;
 
 use sealpost_discovery::{HickoryResolver, Resolver};
 use sealpost_queue::{EmbeddedSpool, Spool};

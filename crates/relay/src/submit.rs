@@ -2,13 +2,12 @@
 
 use sealpost_policy::DeliverFacts;
 use sealpost_queue::{Deferral, Group, NewMessage, QueueId};
-use sealpost_types::{Envelope, Reception};
+use sealpost_types::{Destination, Envelope, Reception, UnixMillis};
 
 use crate::engine::{Components, Engine};
-use crate::lanes::Silence;
 use crate::route;
 
-/// The message as the queue takes it: a group for each destination, put off where the destination is known not to answer.
+/// The message as the queue takes it: a group for each destination, put off where an attempt now would be in vain.
 ///
 /// How long it is tried is decided anew at each attempt; what is written here is what an operator sees.
 pub(crate) fn message<C: Components>(engine: &Engine<C>, id: QueueId, reception: Reception, mut envelope: Envelope) -> NewMessage {
@@ -23,20 +22,22 @@ pub(crate) fn message<C: Components>(engine: &Engine<C>, id: QueueId, reception:
                 group.expires = group.expires.max(expires);
                 group.recipients.push(recipient);
             }
-            None => {
-                let group = Group::new(destination, vec![recipient], expires);
-                let silence = engine.lanes.silence(&group.destination, reception.at);
-                groups.push(match silence {
-                    Some(silence) => group.deferred(put_off(&silence)),
-                    None => group,
-                });
-            }
+            None => groups.push(Group::new(destination, vec![recipient], expires)),
         }
     }
-    NewMessage::new(id, reception, envelope, groups)
+    let now = reception.at;
+    let groups = groups.into_iter().map(|group| {
+        let full = || engine.lanes.is_full(&group.destination).then(|| Deferral::new(now, "waiting for a free connection"));
+        match put_off(engine, &group.destination, now).or_else(full) {
+            Some(deferral) => group.deferred(deferral),
+            None => group,
+        }
+    });
+    NewMessage::new(id, reception, envelope, groups.collect())
 }
 
-/// What mail for a destination that does not answer waits for.
-pub(crate) fn put_off(silence: &Silence) -> Deferral {
-    Deferral::new(silence.until, format!("waiting for the next try at the destination: {}", silence.reason))
+/// What mail for a destination waits for that is known not to answer.
+pub(crate) fn put_off<C: Components>(engine: &Engine<C>, destination: &Destination, now: UnixMillis) -> Option<Deferral> {
+    let silence = engine.lanes.silence(destination, now)?;
+    Some(Deferral::new(silence.until, format!("waiting for the next try at the destination: {}", silence.reason)))
 }

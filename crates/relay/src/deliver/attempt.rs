@@ -3,16 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use sealpost_discovery::ResolveError;
 use sealpost_policy::{DeliverFacts, HostFacts, Policy};
 use sealpost_queue::{Entry, Lease};
 use sealpost_report::EventKind;
-use sealpost_smtp::{Missing, Reply, Transaction, missing_for};
-use sealpost_transport::{ConnectError, ConnectOptions, ConnectStage, Connection, RecipientOutcome, TransferError};
-use sealpost_types::{HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
+use sealpost_smtp::Reply;
+use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
+use sealpost_types::{Domain, HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
 
-use super::body::LeasedBody;
+use super::failures::Failures;
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
 use super::tell;
+use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
 use crate::hosts::{self, Host};
 use crate::{account, random, route, submit};
@@ -27,27 +29,13 @@ pub(crate) struct Attempt<'a, C: Components> {
     damage: OnceLock<String>,
 }
 
-/// How a host is talked to.
-enum Way {
-    /// As the policy says.
-    AsDecided,
-    /// In clear on a new connection, after TLS failed where it was not mandatory.
-    InClear {
-        /// How it failed.
-        reason: String,
-    },
-    /// Over TLS with any certificate, where a host asked for it and the policy would not have tried.
-    OverTls,
-}
-
-/// What is known of the hosts that failed.
-#[derive(Default)]
-struct Failures {
-    hosts: usize,
-    tls: usize,
-    unreachable: usize,
-    /// The one to tell of: the last that was about TLS, else the last.
-    told: Option<Trouble>,
+/// One address of a host, and which connections to it will do.
+struct Candidate<'a> {
+    host: &'a Host,
+    key: WireKey,
+    insecure_name: Option<Domain>,
+    /// Why it is talked to in clear although TLS was tried.
+    downgrade: Option<&'a str>,
 }
 
 impl<'a, C: Components> Attempt<'a, C> {
@@ -55,6 +43,11 @@ impl<'a, C: Components> Attempt<'a, C> {
         // The number is read first: a policy that changes in between makes the connection older than it is, never newer.
         let generation = engine.generation.load(Ordering::Acquire);
         Self { engine, policy: engine.policy.load_full(), generation, lease, entry: lease.entry(), damage: OnceLock::new() }
+    }
+
+    /// The policy that this attempt obeys, whatever is in force when it ends.
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
     }
 
     /// What is wrong with the stored body, if sending it showed that something is.
@@ -70,7 +63,8 @@ impl<'a, C: Components> Attempt<'a, C> {
             let next_hop = route::next_hop(&self.policy, &self.engine.config, &recipient.path);
             let facts = DeliverFacts::new(&self.entry.envelope.reverse_path, &recipient.path, self.entry.reception.is_secure());
             let decision = self.policy.decide_deliver(&facts);
-            match parties.iter_mut().find(|party| party.next_hop == next_hop && party.decision == decision) {
+            let room = |party: &&mut Party| party.recipients.len() < RECIPIENTS;
+            match parties.iter_mut().filter(room).find(|party| party.next_hop == next_hop && party.decision == decision) {
                 Some(party) => party.recipients.push(index),
                 None => parties.push(Party { next_hop, decision, recipients: vec![index] }),
             }
@@ -80,65 +74,101 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// What becomes of each recipient of a party, in its order.
     pub(crate) async fn deliver(&self, party: &Party) -> Vec<Outcome> {
-        let destination = party.next_hop.destination();
-        if let Some(silence) = self.engine.lanes.silence(&destination, self.engine.now()) {
-            return self.all(party, Outcome::PutOff(submit::put_off(&silence)));
+        if let Some(deferral) = submit::put_off(self.engine, &party.next_hop.destination(), self.engine.now()) {
+            return party.all(Outcome::PutOff(deferral));
         }
-        let hosts = match hosts::resolve(&self.engine.resolver, &party.next_hop, &self.engine.config.hostname, random::number()).await {
+        let hosts = match self.hosts(&party.next_hop).await {
             Ok(hosts) => hosts,
-            Err(error) if error.is_permanent() => return self.all(party, Outcome::Failed(Trouble::new(error.to_string(), error.status()))),
-            Err(error) => {
-                let trouble = Trouble::new(error.to_string(), error.status());
-                self.fell_silent(&party.next_hop, &trouble.reason);
-                return self.all(party, Outcome::Deferred(trouble));
-            }
+            Err(error) => return party.all(self.unresolved(&party.next_hop, &error)),
         };
         let mut failures = Failures::default();
-        let mut answer = self.try_hosts(party, &hosts, &Way::AsDecided, &mut failures).await;
-        if answer.is_none()
-            && let Some(reason) = self.clear_fallback(party, &failures)
-        {
-            answer = self.try_hosts(party, &hosts, &Way::InClear { reason }, &mut failures).await;
+        let mut answer = self.try_each(party, &self.as_decided(party, &hosts), &mut failures).await;
+        if answer.is_none() && self.may_go_in_clear(party) {
+            let failed = failures.without_tls().to_vec();
+            answer = self.try_each(party, &in_clear(&failed), &mut failures).await;
         }
         // `mirror` only follows the first hop: a host that wants TLS gets it. `none` was written by an operator, and stays.
         if party.decision.level == Level::Mirror && answer.as_deref().is_some_and(all_want_tls) {
-            answer = self.try_hosts(party, &hosts, &Way::OverTls, &mut failures).await;
+            answer = self.try_each(party, &over_tls(&hosts), &mut failures).await;
         }
-        answer.unwrap_or_else(|| self.all(party, Outcome::Deferred(self.conclude(party, failures))))
+        if answer.is_none() && failures.is_silent() {
+            self.fell_silent(&party.next_hop, failures.reason());
+        }
+        answer.unwrap_or_else(|| party.all(failures.conclude()))
     }
 
-    /// Host after host, until one gives an answer.
-    async fn try_hosts(&self, party: &Party, hosts: &[Host], way: &Way, failures: &mut Failures) -> Option<Vec<Outcome>> {
-        let options = ConnectOptions::of_generation(self.generation);
-        for host in hosts {
-            let key = self.wire_key(party, host, way);
-            let _permit = self.engine.permits.acquire().await.ok()?;
-            // A connection from the pool may have been closed by the other side: then a new one is made, once.
-            let mut reused = self.engine.pool.take(&key);
-            loop {
-                let fresh = reused.is_none();
-                let connection = match reused.take() {
-                    Some(connection) => connection,
-                    None => match self.engine.connector.connect(&key, &options).await {
-                        Ok(connection) => connection,
-                        Err(error) => {
-                            self.host_failed(party, host, &key, &error, failures);
-                            break;
-                        }
-                    },
-                };
-                self.engine.lanes.answered(&party.next_hop.destination());
-                match self.hand_over(party, host, &key, connection, way).await {
+    /// The hosts of the next hop, those that did not answer a short while ago last.
+    async fn hosts(&self, next_hop: &NextHop) -> Result<Vec<Host>, ResolveError> {
+        let mut hosts = hosts::resolve(&self.engine.resolver, next_hop, &self.engine.config.hostname, random::number()).await?;
+        let now = self.engine.now();
+        hosts.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
+        Ok(hosts)
+    }
+
+    fn unresolved(&self, next_hop: &NextHop, error: &ResolveError) -> Outcome {
+        let mut trouble = Trouble::new(error.to_string(), error.status());
+        match next_hop {
+            // The operator wrote this name: a slip of theirs, or of their DNS, must not return their mail.
+            NextHop::Host { name, .. } if error.is_permanent() => {
+                tracing::error!(route = %name, %error, "a configured route leads nowhere; mail for it waits");
+                trouble.status = outcome::ROUTING_TROUBLE;
+                Outcome::Deferred(trouble)
+            }
+            _ if error.is_permanent() => Outcome::Failed(trouble),
+            _ => {
+                // Where no name server answers, that is nothing about this destination.
+                if matches!(error, ResolveError::Server { .. } | ResolveError::BadAnswer { .. }) {
+                    self.fell_silent(next_hop, &trouble.reason);
+                }
+                Outcome::Deferred(trouble)
+            }
+        }
+    }
+
+    fn as_decided<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
+        let candidate = |host: &'h Host| {
+            let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
+            let decision = self.policy.decide_host(&party.decision, &facts);
+            Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None }
+        };
+        hosts.iter().map(candidate).collect()
+    }
+
+    /// Candidate after candidate, those with an open connection first, until one gives an answer.
+    async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
+        for candidate in candidates {
+            while let Some(connection) = self.engine.pool.take(&candidate.key) {
+                let _permit = self.engine.permits.acquire().await.ok()?;
+                match self.transfer(party, candidate).run(connection).await {
                     Ok(outcomes) => return Some(outcomes),
-                    Err((_, error)) if !fresh && error.retry() == Retry::OtherHost => {}
-                    Err((contact, error)) => {
-                        let trouble = broken(&contact, &error);
-                        self.record_attempt(party, EventKind::Attempt, &trouble);
-                        if error.retry() != Retry::OtherHost {
-                            return Some(self.all(party, Outcome::Deferred(trouble)));
+                    // It was closed by the other side meanwhile: the next one, or a new one.
+                    Err(NoAnswer::Broken(_, error)) if error.retry() == Retry::OtherHost => {}
+                    Err(no_answer) => {
+                        if let Some(outcomes) = self.unanswered(party, candidate, no_answer, failures) {
+                            return Some(outcomes);
                         }
-                        failures.note(trouble, false);
                         break;
+                    }
+                }
+            }
+        }
+        let options = ConnectOptions::of_generation(self.generation);
+        for candidate in candidates {
+            let _permit = self.engine.permits.acquire().await.ok()?;
+            let connection = match self.engine.connector.connect(&candidate.key, &options).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    self.host_failed(party, candidate, &error, failures);
+                    continue;
+                }
+            };
+            self.engine.unreachable.forget(candidate.host.address);
+            self.engine.lanes.answered(&party.next_hop.destination());
+            match self.transfer(party, candidate).run(connection).await {
+                Ok(outcomes) => return Some(outcomes),
+                Err(no_answer) => {
+                    if let Some(outcomes) = self.unanswered(party, candidate, no_answer, failures) {
+                        return Some(outcomes);
                     }
                 }
             }
@@ -146,164 +176,112 @@ impl<'a, C: Components> Attempt<'a, C> {
         None
     }
 
-    /// The transaction with one host. An error means that no recipient has an answer.
-    async fn hand_over(
-        &self,
-        party: &Party,
-        host: &Host,
-        key: &WireKey,
-        mut connection: Connection<C::Tls>,
-        way: &Way,
-    ) -> Result<Vec<Outcome>, (Arc<Contact>, TransferError)> {
-        let contact = Arc::new(Contact::new(host, key, &connection, way.downgrade()));
-        let transaction = self.transaction(party);
-        if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
-            self.engine.pool.put(connection);
-            return Ok(self.all(party, Outcome::Failed(lacking(&contact, missing))));
+    fn transfer<'t>(&'t self, party: &'t Party, candidate: &'t Candidate<'_>) -> Transfer<'t, C> {
+        Transfer {
+            engine: self.engine,
+            lease: self.lease,
+            party,
+            host: candidate.host,
+            key: &candidate.key,
+            insecure_name: candidate.insecure_name.as_ref(),
+            downgrade: candidate.downgrade,
+            damage: &self.damage,
         }
-        let mut body = LeasedBody::new(self.lease.body());
-        let result = match connection.deliver(transaction, &mut body).await {
-            Ok(result) => result,
-            // What the session would refuse was asked above; what is left is a connection that cannot be used.
-            Err(error) => {
-                let trouble = Trouble::new(format!("{}: {error}", contact.host), outcome::BAD_CONNECTION);
-                return Ok(self.all(party, Outcome::Deferred(trouble)));
-            }
-        };
-        if let Some(damage) = body.damage() {
-            // Whoever else shares the entry finds the same; the first word stays.
-            let _ = self.damage.set(damage.to_owned());
-        }
-        let mut outcomes = Vec::with_capacity(party.recipients.len());
-        let mut unanswered = None;
-        for answer in result.outcomes() {
-            outcomes.push(match answer {
-                RecipientOutcome::Delivered(reply) => Outcome::Delivered(Arc::clone(&contact), reply.clone()),
-                RecipientOutcome::Refused(reply) => outcome::refused(&contact, reply),
-                RecipientOutcome::Broken(error) => {
-                    unanswered.get_or_insert_with(|| error.clone());
-                    Outcome::Deferred(broken(&contact, error))
+    }
+
+    /// A host was reached and no recipient has an answer: it is the next one's turn, unless another copy might go out.
+    fn unanswered(&self, party: &Party, candidate: &Candidate<'_>, no_answer: NoAnswer, failures: &mut Failures) -> Option<Vec<Outcome>> {
+        match no_answer {
+            NoAnswer::Lacking(trouble) => failures.lacks(candidate.host, *trouble),
+            NoAnswer::Broken(contact, error) => {
+                let trouble = broken(&contact, &error);
+                self.record(party, EventKind::Attempt, &trouble);
+                if error.retry() != Retry::OtherHost {
+                    return Some(party.all(Outcome::Deferred(trouble)));
                 }
-                // An answer that this relay does not know is none.
-                _ => Outcome::Deferred(Trouble::new("the host's answer is of an unknown kind", outcome::BAD_CONNECTION)),
-            });
-        }
-        self.engine.pool.put(connection);
-        match unanswered {
-            Some(error) if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(trouble) if trouble.reply.is_none())) => {
-                Err((contact, error))
+                failures.note(candidate.host, trouble, true);
             }
-            _ => Ok(outcomes),
         }
+        None
     }
 
-    /// Which connections will do: those that the policy says, or the one way beside it that this attempt has come to.
-    fn wire_key(&self, party: &Party, host: &Host, way: &Way) -> WireKey {
-        let beside = |tls| HostDemand::new(tls, Vec::new(), TlsVersion::default());
-        match way {
-            Way::AsDecided => {
-                let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
-                self.policy.decide_host(&party.decision, &facts).wire_key
-            }
-            Way::InClear { .. } => WireKey::new(host.address, None, beside(TlsRequirement::Never)),
-            Way::OverTls => WireKey::new(host.address, host.name.clone(), beside(TlsRequirement::Mandatory)),
-        }
-    }
-
-    fn transaction(&self, party: &Party) -> Transaction {
-        let envelope = &self.entry.envelope;
-        let recipients = party.recipients.iter().filter_map(|index| envelope.recipients.get(*index).cloned()).collect();
-        let mut transaction = Transaction::new(envelope.reverse_path.clone(), recipients, self.entry.size);
-        transaction.body = envelope.body;
-        transaction.smtputf8 = envelope.smtputf8;
-        // One flight for what fits into a packet or a few; a large body waits for the answers to the envelope.
-        transaction.inline_body = self.lease.body().as_slice().is_some_and(|body| body.len() <= INLINE_OCTETS);
-        transaction
-    }
-
-    /// Whether the party's mail may go in clear now, and why it would.
+    /// Whether mail may go in clear now to hosts where TLS failed.
     ///
-    /// Only where TLS was asked for no more than opportunistically, where TLS is what failed, and not at once: a
-    /// failure of a moment must not cost the mail its protection, so the first attempt ends with a deferral.
-    fn clear_fallback(&self, party: &Party, failures: &Failures) -> Option<String> {
-        let opportunistic = party.decision.demand.tls == TlsRequirement::Opportunistic;
-        let again = party.recipients.iter().all(|index| {
+    /// Only where TLS was asked for no more than opportunistically, and not at once: a failure of a moment must not cost
+    /// the mail its protection, so the first attempt ends with a deferral.
+    fn may_go_in_clear(&self, party: &Party) -> bool {
+        let failed_before = |index: &usize| {
             let deferral = self.entry.deferrals.get(*index).and_then(Option::as_ref);
             deferral.is_some_and(|deferral| deferral.tls_failure)
-        });
-        if opportunistic && again && failures.tls > 0 { failures.told.as_ref().map(|trouble| trouble.reason.clone()) } else { None }
+        };
+        party.decision.demand.tls == TlsRequirement::Opportunistic && party.recipients.iter().all(failed_before)
     }
 
-    fn host_failed(&self, party: &Party, host: &Host, key: &WireKey, error: &ConnectError, failures: &mut Failures) {
+    fn host_failed(&self, party: &Party, candidate: &Candidate<'_>, error: &ConnectError, failures: &mut Failures) {
+        let host = candidate.host;
         let tls = error.is_tls_failure();
-        let trouble = Trouble {
-            reason: format!("{}: {}", host.shown(), error.fault),
-            tls,
-            tls_at_a_host: tls,
-            wants_tls: false,
-            status: if tls { outcome::TLS_TROUBLE } else { error.reply().and_then(Reply::status).unwrap_or(outcome::NO_ANSWER) },
-            reply: error.reply().cloned(),
-            host: Some(host.shown()),
-            address: Some(host.address),
-            proof: account::failed_proof(key, error).map(Arc::new),
-        };
-        let kind = if tls { EventKind::CheckTls } else { EventKind::Attempt };
+        let mut trouble = Trouble::new(
+            format!("{}: {}", host.shown(), error.fault),
+            if tls { outcome::TLS_TROUBLE } else { error.reply().and_then(Reply::status).unwrap_or(outcome::NO_ANSWER) },
+        );
+        trouble.tls = tls;
+        trouble.tls_at_a_host = tls;
+        trouble.reply = error.reply().cloned();
+        trouble.host = Some(host.shown());
+        trouble.address = Some(host.address);
+        trouble.proof = account::failed_proof(&candidate.key, error).map(Arc::new);
         if tls {
             self.engine.counters.tls_failures.add_one();
         }
-        self.record_attempt(party, kind, &trouble);
-        failures.note(trouble, error.stage == ConnectStage::Connect);
-    }
-
-    /// What the party is told when every host failed.
-    fn conclude(&self, party: &Party, failures: Failures) -> Trouble {
-        let mut trouble = failures.told.unwrap_or_else(|| Trouble::new("the destination has no host to try", outcome::NO_ANSWER));
-        // It is a TLS failure when every host failed because of TLS: a host that is down might have had it.
-        trouble.tls = failures.tls > 0 && failures.tls == failures.hosts;
-        trouble.tls_at_a_host = failures.tls > 0;
-        if failures.hosts > 0 && failures.unreachable == failures.hosts {
-            self.fell_silent(&party.next_hop, &trouble.reason);
+        self.record(party, if tls { EventKind::CheckTls } else { EventKind::Attempt }, &trouble);
+        if is_dead(error) {
+            self.engine.unreachable.note(host.address, self.engine.now());
         }
-        trouble
+        failures.note(host, trouble, !is_dead(error));
     }
 
     fn fell_silent(&self, next_hop: &NextHop, reason: &str) {
         let retry = &self.engine.config.queue.retry;
-        self.engine
-            .lanes
-            .fell_silent(&next_hop.destination(), self.engine.now(), reason, |failures| retry.wait_after(failures, random::jitter()));
+        let wait = |failures| retry.wait_after(failures, random::jitter()).min(LONGEST_SILENCE);
+        self.engine.lanes.fell_silent(&next_hop.destination(), self.engine.now(), reason, wait);
     }
 
-    fn record_attempt(&self, party: &Party, kind: EventKind, trouble: &Trouble) {
+    fn record(&self, party: &Party, kind: EventKind, trouble: &Trouble) {
         for index in &party.recipients {
             if let Some(event) = tell::of_recipient(&self.policy, kind, self.engine.now(), self.entry, *index, &party.next_hop) {
                 self.engine.record(tell::with_trouble(event, trouble));
             }
         }
     }
-
-    fn all(&self, party: &Party, outcome: Outcome) -> Vec<Outcome> {
-        vec![outcome; party.recipients.len()]
-    }
 }
 
-impl Way {
-    fn downgrade(&self) -> Option<&str> {
-        match self {
-            Self::InClear { reason } => Some(reason),
-            _ => None,
-        }
-    }
+/// The addresses where TLS failed, on a new connection without it.
+fn in_clear(failed: &[(Host, String)]) -> Vec<Candidate<'_>> {
+    let key = |host: &Host| WireKey::new(host.address, None, beside_policy(TlsRequirement::Never));
+    failed.iter().map(|(host, reason)| Candidate { host, key: key(host), insecure_name: None, downgrade: Some(reason) }).collect()
 }
 
-impl Failures {
-    fn note(&mut self, trouble: Trouble, unreachable: bool) {
-        self.hosts += 1;
-        self.tls += usize::from(trouble.tls);
-        self.unreachable += usize::from(unreachable);
-        if trouble.tls || !self.told.as_ref().is_some_and(|told| told.tls) {
-            self.told = Some(trouble);
-        }
+/// Every host over TLS with any certificate, where hosts asked for it and the policy would not have tried.
+fn over_tls(hosts: &[Host]) -> Vec<Candidate<'_>> {
+    let key = |host: &Host| WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
+    hosts.iter().map(|host| Candidate { host, key: key(host), insecure_name: None, downgrade: None }).collect()
+}
+
+fn beside_policy(tls: TlsRequirement) -> HostDemand {
+    HostDemand::new(tls, Vec::new(), TlsVersion::default())
+}
+
+/// Whether nobody was served because the host takes nothing in clear.
+fn all_want_tls(outcomes: &[Outcome]) -> bool {
+    outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(trouble) if trouble.wants_tls))
+}
+
+/// Whether nobody is there: no connection, or one on which nothing is ever said. A fault of this host says nothing.
+fn is_dead(error: &ConnectError) -> bool {
+    match error.fault {
+        ConnectFault::Local { .. } => false,
+        ConnectFault::TimedOut { .. } => error.stage <= ConnectStage::Ehlo,
+        _ => error.stage == ConnectStage::Connect,
     }
 }
 
@@ -315,24 +293,8 @@ fn broken(contact: &Contact, error: &TransferError) -> Trouble {
     trouble
 }
 
-/// A message that the host cannot take: it would have to be converted, or to shrink.
-fn lacking(contact: &Contact, missing: Missing) -> Trouble {
-    let status = match missing {
-        Missing::SmtpUtf8 => outcome::UTF8_NEEDED,
-        Missing::Size { .. } => outcome::TOO_BIG,
-        _ => outcome::CONVERSION_NEEDED,
-    };
-    let mut trouble = Trouble::new(format!("{}: {missing}", contact.host), status);
-    trouble.host = Some(contact.host.clone());
-    trouble.address = Some(contact.address);
-    trouble.proof = Some(Arc::clone(&contact.proof));
-    trouble
-}
+/// Recipients in one transaction: what every server must take (RFC 5321 section 4.5.3.1.8).
+const RECIPIENTS: usize = 100;
 
-/// Whether nobody was served because the host takes nothing in clear.
-fn all_want_tls(outcomes: &[Outcome]) -> bool {
-    outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(trouble) if trouble.wants_tls))
-}
-
-/// Octets of a body that goes out together with its envelope where the server lets it.
-const INLINE_OCTETS: usize = 16 << 10;
+/// The longest that a destination is left alone between two probes.
+const LONGEST_SILENCE: std::time::Duration = std::time::Duration::from_secs(300);

@@ -8,7 +8,7 @@ use sealpost_queue::Deferral;
 use sealpost_report::Proof;
 use sealpost_smtp::Reply;
 use sealpost_transport::{Connection, TlsBackend};
-use sealpost_types::{EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
+use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
 
 use crate::account;
 use crate::hosts::Host;
@@ -65,15 +65,31 @@ pub(crate) struct Party {
     pub(crate) recipients: Vec<usize>,
 }
 
+impl Party {
+    /// The same outcome for every recipient.
+    pub(crate) fn all(&self, outcome: Outcome) -> Vec<Outcome> {
+        vec![outcome; self.recipients.len()]
+    }
+}
+
 impl Contact {
-    /// The host that a connection leads to; `downgrade` is why it goes in clear although TLS was tried.
-    pub(crate) fn new<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, downgrade: Option<&str>) -> Self {
+    /// The host that a connection leads to; `downgrade` is why it goes in clear although TLS was tried, `insecure_name` the
+    /// name that its identity rests on where that was learnt without DNSSEC.
+    pub(crate) fn new<T: TlsBackend>(
+        host: &Host,
+        key: &WireKey,
+        connection: &Connection<T>,
+        insecure_name: Option<&Domain>,
+        downgrade: Option<&str>,
+    ) -> Self {
         let downgrade = match connection.tls() {
             Some(_) => None,
             None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };
-        Self { host: host.shown(), address: host.address, proof: Arc::new(account::connection_proof(key, connection)), downgrade }
+        let mut proof = account::connection_proof(key, connection);
+        proof.findings.extend(insecure_name.map(|name| format!("the name {name} was learnt from DNS without DNSSEC")));
+        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade }
     }
 }
 
@@ -109,16 +125,20 @@ impl Trouble {
     }
 }
 
-/// What to do with a recipient that a host refused.
-pub(crate) fn refused(contact: &Contact, reply: &Reply) -> Outcome {
+/// What to do with a recipient that a host refused, at RCPT or later; `downgrade` is why it was talked to in clear
+/// although TLS was tried.
+pub(crate) fn refused(contact: &Contact, reply: &Reply, at_rcpt: bool, downgrade: Option<&str>) -> Outcome {
     let mut trouble = Trouble::answered(contact, reply);
     if trouble.wants_tls {
-        // The sender cannot help it: an operator decided that this mail goes in clear.
-        trouble.reason = format!("{} takes mail over TLS only, and the policy has it sent in clear: {reply}", contact.host);
+        // The sender cannot help it: this host decided that the mail goes in clear, or its TLS failed.
+        let why = downgrade.map_or_else(|| "the policy has it sent in clear".to_owned(), |reason| format!("TLS failed before: {reason}"));
+        trouble.reason = format!("{} wants TLS or authentication, and {why}: {reply}", contact.host);
         return Outcome::Deferred(trouble);
     }
+    // RFC 5321 section 4.5.3.1.10: some servers say 552 for too many recipients. Others say it for a full mailbox, 5.2.2.
+    let too_many = at_rcpt && reply.code().value() == 552 && reply.status().is_none_or(|status| status == TOO_MANY_RECIPIENTS);
     match reply.severity() {
-        Severity::Permanent => Outcome::Failed(trouble),
+        Severity::Permanent if !too_many => Outcome::Failed(trouble),
         _ => Outcome::Deferred(trouble),
     }
 }
@@ -139,8 +159,13 @@ fn plain_status(reply: &Reply) -> EnhancedStatus {
 const PERMANENT: EnhancedStatus = status(5, 0, 0);
 const TRANSIENT: EnhancedStatus = status(4, 0, 0);
 
+/// RFC 3463 section 3.6: too many recipients.
+const TOO_MANY_RECIPIENTS: EnhancedStatus = status(5, 5, 3);
+
 /// RFC 3463 section 3.5: no answer from host.
 pub(crate) const NO_ANSWER: EnhancedStatus = status(4, 4, 1);
+/// RFC 3463 section 3.5: unable to route.
+pub(crate) const ROUTING_TROUBLE: EnhancedStatus = status(4, 4, 4);
 /// RFC 3463 section 3.5: bad connection.
 pub(crate) const BAD_CONNECTION: EnhancedStatus = status(4, 4, 2);
 /// RFC 3463 section 3.5: delivery time expired.

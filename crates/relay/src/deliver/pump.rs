@@ -14,6 +14,7 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
     let mut wake = engine.spool.wake();
     loop {
         engine.lanes.prune(engine.now());
+        deliver::reinforce(&engine);
         let pause = match round(&engine).await {
             Ok(pause) => pause,
             Err(error) => {
@@ -21,6 +22,8 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
                 LONGEST_PAUSE
             }
         };
+        // While something waits in the lanes, a worker may hang in front of it.
+        let pause = if engine.lanes.waiting() > 0 { pause.min(LOOK_AGAIN) } else { pause };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = wake.changed() => {}
@@ -36,8 +39,13 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
         if room == 0 {
             return Ok(CROWDED);
         }
+        // A destination with more than it can take must not keep what is due for others waiting.
+        let full = engine.lanes.full();
         let leases = engine.spool.lease_due(engine.now(), room.min(BATCH)).await?;
         if leases.is_empty() {
+            if !full.is_empty() {
+                return Ok(CROWDED);
+            }
             let due = engine.spool.next_due().await?;
             let pause = due.map_or(LONGEST_PAUSE, |due| due.since(engine.now()));
             return Ok(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
@@ -54,6 +62,9 @@ const BATCH: usize = 200;
 
 /// While the lanes are full.
 const CROWDED: Duration = Duration::from_millis(50);
+
+/// How often workers that hang are looked for.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Against a due time that stays in the past because its entry cannot be leased yet.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);

@@ -1,7 +1,10 @@
 //! From what became of each recipient to what the queue records, the history tells and the sender is told.
 
-use sealpost_policy::DeliverDecision;
-use sealpost_queue::{Deferral, Entry, FollowUp, Lease, Settlement, Spool as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_policy::{DeliverDecision, Policy};
+use sealpost_queue::{Deferral, Entry, Lease, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{OnExpiry, UnixMillis};
 
@@ -14,17 +17,26 @@ use crate::random;
 /// What one attempt comes to.
 pub(crate) struct Settling<'a, C: Components> {
     engine: &'a Engine<C>,
+    policy: Arc<Policy>,
     entry: &'a Entry,
     now: UnixMillis,
+    /// Until the next attempt.
+    wait: Duration,
+    /// Whether a host was asked on behalf of anybody.
+    attempted: bool,
     settlement: Settlement,
     given_up: Vec<GivenUp>,
     touched: Vec<bool>,
 }
 
 impl<'a, C: Components> Settling<'a, C> {
-    pub(crate) fn new(engine: &'a Engine<C>, entry: &'a Entry) -> Self {
+    /// Of an attempt at `entry` that obeyed `policy`.
+    pub(crate) fn new(engine: &'a Engine<C>, policy: Arc<Policy>, entry: &'a Entry) -> Self {
+        // One wait for the whole entry: its recipients come back together, and one attempt counts as one.
+        let wait = engine.config.queue.retry.wait_after(entry.attempts.saturating_add(1), random::jitter());
         let touched = vec![false; entry.envelope.recipients.len()];
-        Self { engine, entry, now: engine.now(), settlement: Settlement::finished(), given_up: Vec::new(), touched }
+        let (now, settlement) = (engine.now(), Settlement::finished());
+        Self { engine, policy, entry, now, wait, settlement, attempted: false, given_up: Vec::new(), touched }
     }
 
     /// Whether nothing became of anybody: then there was no attempt.
@@ -38,6 +50,7 @@ impl<'a, C: Components> Settling<'a, C> {
             if let Some(touched) = self.touched.get_mut(index) {
                 *touched = true;
             }
+            self.attempted |= !matches!(outcome, Outcome::PutOff(_));
             match outcome {
                 Outcome::Delivered(contact, reply) => {
                     self.engine.counters.delivered.add_one();
@@ -52,7 +65,7 @@ impl<'a, C: Components> Settling<'a, C> {
                 Outcome::PutOff(deferral) if self.is_expired(&party.decision) => {
                     self.expire(index, party, Trouble::new(deferral.reason, outcome::NO_ANSWER));
                 }
-                Outcome::PutOff(deferral) => self.settlement.remaining.push((index, deferral)),
+                Outcome::PutOff(deferral) => self.put_off(index, party, deferral),
                 Outcome::Deferred(trouble) if self.is_expired(&party.decision) => self.expire(index, party, trouble),
                 Outcome::Deferred(trouble) => self.defer(index, party, trouble),
                 Outcome::Failed(trouble) => self.give_up(index, party, trouble, EventKind::Bounced),
@@ -67,17 +80,12 @@ impl<'a, C: Components> Settling<'a, C> {
             self.settlement.remaining.push((index, waiting.unwrap_or_else(|| Deferral::new(self.now, "not tried yet"))));
         }
         if !self.given_up.is_empty()
-            && let Some((message, bytes)) = notice::about(self.engine, self.entry, lease.body(), &self.given_up, self.now).await
+            && let Some(notice) = notice::about(self.engine, &self.policy, self.entry, lease.body(), &self.given_up, self.now).await
         {
-            let (id, notification) = (self.entry.message, message.id);
-            match FollowUp::new(message, bytes) {
-                Ok(follow_up) => {
-                    tracing::info!(%id, %notification, "the sender is notified");
-                    self.settlement = self.settlement.follow_up(follow_up);
-                }
-                Err(error) => tracing::error!(%id, %error, "the sender cannot be notified"),
-            }
+            self.settlement = self.settlement.follow_up(notice);
         }
+        self.settlement.attempted = self.attempted;
+        let notification = self.settlement.follow_up.as_ref().map(|notice| notice.message().id);
         let id = lease.id();
         let ends = !self.settlement.outbox.is_empty();
         // Where everybody was served nobody needs to wait: if it is lost, so is at most the knowledge of a delivery.
@@ -87,8 +95,10 @@ impl<'a, C: Components> Settling<'a, C> {
         } else {
             self.engine.spool.settle_soon(lease, self.settlement)
         };
-        if let Err(error) = settled {
-            tracing::error!(%id, %error, "what became of an entry is not recorded");
+        match (settled, notification) {
+            (Err(error), _) => tracing::error!(%id, %error, "what became of an entry is not recorded"),
+            (Ok(()), Some(notification)) => tracing::info!(id = %self.entry.message, %notification, "the sender is notified"),
+            (Ok(()), None) => {}
         }
         if ends {
             self.engine.outbox.notify_one();
@@ -105,9 +115,7 @@ impl<'a, C: Components> Settling<'a, C> {
 
     fn defer(&mut self, index: usize, party: &Party, trouble: Trouble) {
         self.engine.counters.deferred.add_one();
-        let wait = self.engine.config.queue.retry.wait_after(self.entry.attempts.saturating_add(1), random::jitter());
-        // The last try comes when the lifetime ends, not up to a whole wait later.
-        let due = self.now.after(wait).min(self.expiry(&party.decision).max(self.now));
+        let due = self.at_the_latest(party, self.now.after(self.wait));
         if let Some(event) = self.event(EventKind::Deferred, index, party) {
             let mut event = tell::with_trouble(event, &trouble);
             event.next_attempt = Some(due);
@@ -116,6 +124,23 @@ impl<'a, C: Components> Settling<'a, C> {
         // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
         let deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
         self.settlement.remaining.push((index, deferral));
+    }
+
+    /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
+    fn put_off(&mut self, index: usize, party: &Party, mut deferral: Deferral) {
+        deferral.due = self.at_the_latest(party, deferral.due);
+        let told = self.entry.deferrals.get(index).is_some_and(Option::is_some);
+        if !told && let Some(mut event) = self.event(EventKind::Deferred, index, party) {
+            event.reason = Some(deferral.reason.clone());
+            event.next_attempt = Some(deferral.due);
+            self.engine.record(event);
+        }
+        self.settlement.remaining.push((index, deferral));
+    }
+
+    /// The last try comes when the lifetime ends, not up to a whole wait later.
+    fn at_the_latest(&self, party: &Party, due: UnixMillis) -> UnixMillis {
+        due.min(self.expiry(&party.decision).max(self.now))
     }
 
     /// The lifetime is over: how it ends depends on whether TLS was the reason.
@@ -147,6 +172,6 @@ impl<'a, C: Components> Settling<'a, C> {
     }
 
     fn event(&self, kind: EventKind, index: usize, party: &Party) -> Option<Event> {
-        tell::of_recipient(&self.engine.policy.load(), kind, self.now, self.entry, index, &party.next_hop)
+        tell::of_recipient(&self.policy, kind, self.now, self.entry, index, &party.next_hop)
     }
 }

@@ -112,7 +112,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let Some(transaction) = self.transaction.take() else { return Refusal::Internal.reply() };
         // The relay's own field is among them.
         if sink.content.received_fields() > self.engine.config.limits.hops {
-            return Refusal::LoopDetected.reply();
+            return self.turned_away(&transaction.command.reverse_path, Refusal::LoopDetected.reply());
         }
         self.accept(transaction, sink).await.unwrap_or_else(|refusal| refusal)
     }
@@ -164,6 +164,15 @@ impl<C: Components> ClientSession<C> {
         Ok(recipient)
     }
 
+    /// A whole message is refused for what is in it.
+    fn turned_away(&self, reverse_path: &ReversePath, reply: Reply) -> Reply {
+        let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
+        event.sender = Some(reverse_path.clone());
+        event.reply = Some(reply.to_string());
+        self.refused(event);
+        reply
+    }
+
     fn refused(&self, mut event: Event) {
         event.host = Some(self.helo.clone()).filter(|helo| !helo.is_empty());
         event.address = Some(self.client);
@@ -187,8 +196,10 @@ impl<C: Components> ClientSession<C> {
         };
         envelope.ret = ret;
         envelope.envelope_id = envelope_id;
-        if let Some(hook) = &engine.accept_hook {
-            hook.ask(&envelope, &reception)?;
+        if let Some(hook) = &engine.accept_hook
+            && let Err(refusal) = hook.ask(&envelope, &reception)
+        {
+            return Err(self.turned_away(&envelope.reverse_path, refusal));
         }
         let received = Received::new(id, &reception, &envelope, self.client, writer.size());
         let message = submit::message(engine, id, reception, envelope);

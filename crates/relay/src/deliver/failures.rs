@@ -1,0 +1,133 @@
+//! What the hosts that failed in one attempt add up to.
+
+use super::outcome::{self, Outcome, Trouble};
+use crate::hosts::Host;
+
+/// The hosts that failed in one attempt, by name: a host of two addresses is one host.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    hosts: Vec<HostFailure>,
+    without_tls: Vec<(Host, String)>,
+    /// The one to tell of: the last that was about TLS, else the last.
+    told: Option<Trouble>,
+    /// A host that answered, and cannot take a message of this kind.
+    lacking: Option<Trouble>,
+}
+
+#[derive(Debug)]
+struct HostFailure {
+    name: String,
+    /// One of its addresses showed that it has no TLS as demanded.
+    tls: bool,
+    /// One of its addresses answered at all.
+    answered: bool,
+}
+
+impl Failures {
+    /// A host failed at one of its addresses.
+    pub(crate) fn note(&mut self, host: &Host, trouble: Trouble, answered: bool) {
+        let known = self.of(host);
+        known.tls |= trouble.tls;
+        known.answered |= answered;
+        if trouble.tls {
+            self.without_tls.push((host.clone(), trouble.reason.clone()));
+        }
+        if trouble.tls || !self.told.as_ref().is_some_and(|told| told.tls) {
+            self.told = Some(trouble);
+        }
+    }
+
+    /// A host answered, and cannot take a message of this kind.
+    pub(crate) fn lacks(&mut self, host: &Host, trouble: Trouble) {
+        self.of(host).answered = true;
+        self.lacking = Some(trouble);
+    }
+
+    /// The addresses where TLS failed, each with why.
+    pub(crate) fn without_tls(&self) -> &[(Host, String)] {
+        &self.without_tls
+    }
+
+    /// Whether there were hosts, and none of them answered.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.hosts.is_empty() && self.hosts.iter().all(|host| !host.answered)
+    }
+
+    /// What happened, in words.
+    pub(crate) fn reason(&self) -> &str {
+        self.told.as_ref().map_or("", |trouble| &trouble.reason)
+    }
+
+    /// What a recipient is told when every host failed.
+    pub(crate) fn conclude(self) -> Outcome {
+        if let (Some(trouble), None) = (&self.lacking, &self.told) {
+            return Outcome::Failed(trouble.clone());
+        }
+        let mut trouble = self.told.unwrap_or_else(|| Trouble::new("the destination has no host to try", outcome::NO_ANSWER));
+        trouble.tls_at_a_host = self.hosts.iter().any(|host| host.tls);
+        // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
+        trouble.tls = trouble.tls_at_a_host && self.hosts.iter().all(|host| host.tls);
+        Outcome::Deferred(trouble)
+    }
+
+    fn of(&mut self, host: &Host) -> &mut HostFailure {
+        let name = host.shown();
+        let index = self.hosts.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            self.hosts.push(HostFailure { name, tls: false, answered: false });
+            self.hosts.len() - 1
+        });
+        &mut self.hosts[index]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sealpost_types::Domain;
+
+    fn host(name: &str, address: &str) -> Host {
+        Host { name: Some(Domain::parse(name).unwrap()), address: address.parse().unwrap(), secure: false }
+    }
+
+    fn trouble(reason: &str, tls: bool) -> Trouble {
+        let mut trouble = Trouble::new(reason, outcome::NO_ANSWER);
+        trouble.tls = tls;
+        trouble
+    }
+
+    fn concluded(failures: Failures) -> (String, bool, bool) {
+        match failures.conclude() {
+            Outcome::Deferred(trouble) => (trouble.reason, trouble.tls, trouble.tls_at_a_host),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_dead_address_of_a_host_without_tls_does_not_hide_that_tls_was_the_reason() {
+        let mut failures = Failures::default();
+        failures.note(&host("mx.a.example", "[2001:db8::1]:25"), trouble("no route", false), false);
+        failures.note(&host("mx.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true);
+        assert!(!failures.is_silent());
+        assert_eq!(concluded(failures), ("no STARTTLS".to_owned(), true, true));
+    }
+
+    #[test]
+    fn a_host_that_is_down_might_have_had_tls() {
+        let mut failures = Failures::default();
+        failures.note(&host("mx1.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true);
+        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false);
+        assert_eq!(failures.without_tls().len(), 1);
+        assert_eq!(concluded(failures), ("no STARTTLS".to_owned(), false, true));
+    }
+
+    #[test]
+    fn what_no_host_can_take_is_returned_unless_another_may_take_it_later() {
+        let mut failures = Failures::default();
+        failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
+        assert!(matches!(failures.conclude(), Outcome::Failed(trouble) if trouble.reason == "too big"));
+        let mut failures = Failures::default();
+        failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
+        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false);
+        assert_eq!(concluded(failures).0, "refused");
+    }
+}

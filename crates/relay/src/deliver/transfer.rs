@@ -1,0 +1,116 @@
+//! One transaction with one host over one connection.
+
+use std::sync::{Arc, OnceLock};
+
+use sealpost_queue::Lease;
+use sealpost_smtp::{Missing, Transaction, missing_for};
+use sealpost_transport::{Connection, RecipientOutcome, TransferError};
+use sealpost_types::{Domain, WireKey};
+
+use super::body::LeasedBody;
+use super::outcome::{self, Contact, Outcome, Party, Trouble};
+use crate::engine::{Components, Engine};
+use crate::hosts::Host;
+
+/// One transaction with one host.
+pub(crate) struct Transfer<'a, C: Components> {
+    pub(crate) engine: &'a Engine<C>,
+    pub(crate) lease: &'a Lease,
+    pub(crate) party: &'a Party,
+    pub(crate) host: &'a Host,
+    pub(crate) key: &'a WireKey,
+    /// The name that the identity of the host rests on, where it was learnt without DNSSEC.
+    pub(crate) insecure_name: Option<&'a Domain>,
+    /// Why it goes in clear although TLS was tried.
+    pub(crate) downgrade: Option<&'a str>,
+    /// What is found wrong with the stored body.
+    pub(crate) damage: &'a OnceLock<String>,
+}
+
+/// Why no recipient has an answer.
+pub(crate) enum NoAnswer {
+    /// The transaction broke off.
+    Broken(Arc<Contact>, TransferError),
+    /// The host cannot take a message of this kind; nothing was sent.
+    Lacking(Box<Trouble>),
+}
+
+impl<C: Components> Transfer<'_, C> {
+    /// What became of each recipient, in order; the connection goes back to the pool.
+    pub(crate) async fn run(&self, mut connection: Connection<C::Tls>) -> Result<Vec<Outcome>, NoAnswer> {
+        let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade));
+        let transaction = self.transaction();
+        if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
+            self.engine.pool.put(connection);
+            return Err(NoAnswer::Lacking(Box::new(lacking(&contact, missing))));
+        }
+        let mut body = LeasedBody::new(self.lease.body());
+        let result = match connection.deliver(transaction, &mut body).await {
+            Ok(result) => result,
+            // What the session would refuse was asked above; what is left is a connection that cannot be used.
+            Err(error) => {
+                let trouble = Trouble::new(format!("{}: {error}", contact.host), outcome::BAD_CONNECTION);
+                return Ok(self.party.all(Outcome::Deferred(trouble)));
+            }
+        };
+        self.engine.pool.put(connection);
+        if let Some(damage) = body.damage() {
+            // Whoever else shares the entry finds the same; the first word stays.
+            let _ = self.damage.set(damage.to_owned());
+        }
+        let mut broken = None;
+        let mut answered = false;
+        let mut outcomes = Vec::with_capacity(self.party.recipients.len());
+        for (index, answer) in result.outcomes().enumerate() {
+            let at_rcpt = result.recipients.get(index).and_then(Option::as_ref).is_some_and(|reply| !reply.is_success());
+            answered |= !matches!(answer, RecipientOutcome::Broken(_));
+            outcomes.push(match answer {
+                RecipientOutcome::Delivered(reply) => Outcome::Delivered(Arc::clone(&contact), reply.clone()),
+                RecipientOutcome::Refused(reply) => outcome::refused(&contact, reply, at_rcpt, self.downgrade),
+                RecipientOutcome::Broken(error) => {
+                    broken.get_or_insert_with(|| error.clone());
+                    Outcome::Deferred(Trouble::new(format!("{}: {error}", contact.host), outcome::BAD_CONNECTION))
+                }
+                // An answer that this relay does not know is none.
+                _ => Outcome::Deferred(Trouble::new("the host's answer is of an unknown kind", outcome::BAD_CONNECTION)),
+            });
+        }
+        match broken {
+            Some(error) if !answered => Err(NoAnswer::Broken(contact, error)),
+            _ => Ok(outcomes),
+        }
+    }
+
+    fn transaction(&self) -> Transaction {
+        let entry = self.lease.entry();
+        let envelope = &entry.envelope;
+        let recipients = self.party.recipients.iter().filter_map(|index| envelope.recipients.get(*index).cloned()).collect();
+        let mut transaction = Transaction::new(envelope.reverse_path.clone(), recipients, entry.size);
+        transaction.body = envelope.body;
+        transaction.smtputf8 = envelope.smtputf8;
+        // One flight for what fits into a packet or a few; a large body waits for the answers to the envelope.
+        transaction.inline_body = self.lease.body().as_slice().is_some_and(|body| body.len() <= INLINE_OCTETS);
+        transaction
+    }
+}
+
+/// A message that the host cannot take: it would have to be converted, or to shrink.
+fn lacking(contact: &Contact, missing: Missing) -> Trouble {
+    let host = &contact.host;
+    let (status, reason) = match missing {
+        Missing::EightBitMime => {
+            (outcome::CONVERSION_NEEDED, format!("{host} does not offer 8BITMIME, and the message has octets beyond ASCII"))
+        }
+        Missing::SmtpUtf8 => (outcome::UTF8_NEEDED, format!("{host} does not offer SMTPUTF8, and an address or the header needs it")),
+        Missing::Size { limit } => (outcome::TOO_BIG, format!("{host} takes messages of up to {limit} octets, and this one is larger")),
+        other => (outcome::CONVERSION_NEEDED, format!("{host} does not offer {other}, which the message needs")),
+    };
+    let mut trouble = Trouble::new(reason, status);
+    trouble.host = Some(host.clone());
+    trouble.address = Some(contact.address);
+    trouble.proof = Some(Arc::clone(&contact.proof));
+    trouble
+}
+
+/// Octets of a body that goes out together with its envelope where the server lets it.
+const INLINE_OCTETS: usize = 16 << 10;
