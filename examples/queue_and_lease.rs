@@ -27,9 +27,9 @@ async fn main() -> Outcome {
     drop(queue);
 
     let queue = EmbeddedSpool::open(directory.path(), Settings::default())?;
-    assert!(queue.lease_due(now, 10).await?.is_empty(), "not due yet");
+    assert!(queue.lease_due(now, 10, &[]).await?.is_empty(), "not due yet");
     assert_eq!(queue.next_due().await?, Some(due));
-    let lease = queue.lease_due(due, 10).await?.pop().ok_or("nothing is due")?;
+    let lease = queue.lease_due(due, 10, &[]).await?.pop().ok_or("nothing is due")?;
     println!("due again: {}, tried {} time", lease.entry().message, lease.entry().attempts);
     assert_eq!(lease.body().to_vec().await?, b"Subject: hello\r\n\r\nHello, Bob.\r\n");
     queue.settle(lease, Settlement::finished()).await?;

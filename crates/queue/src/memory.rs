@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sealpost_types::{Octets, UnixMillis};
+use sealpost_types::{Destination, Octets, UnixMillis};
 
 use crate::body::{Body, BodyWriter, Kept};
 use crate::id::{IdMaker, reservation};
@@ -112,9 +112,10 @@ impl Spool for MemorySpool {
         Ok(leases)
     }
 
-    async fn lease_due(&self, now: UnixMillis, limit: usize) -> Result<Vec<Lease>, SpoolError> {
+    async fn lease_due(&self, now: UnixMillis, limit: usize, skip: &[Destination]) -> Result<Vec<Lease>, SpoolError> {
         let mut queue = self.0.open()?;
-        let mut due: Vec<_> = queue.waiting().filter(|(due, _)| *due <= now).collect();
+        let is_skipped = |id: &QueueId| queue.rows.get(id).is_some_and(|row| skip.contains(&row.entry.destination));
+        let mut due: Vec<_> = queue.waiting().filter(|(due, id)| *due <= now && !is_skipped(id)).collect();
         due.sort_unstable();
         due.truncate(limit);
         let mut leases = Vec::with_capacity(due.len());

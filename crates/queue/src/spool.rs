@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use sealpost_types::{Octets, UnixMillis};
+use sealpost_types::{Destination, Octets, UnixMillis};
 
 use crate::{
     AcceptError, BodyWriter, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement, SpoolError, Stats, Wake,
@@ -37,14 +37,18 @@ pub trait Spool: Send + Sync + 'static {
     /// [`AcceptError::Store`] this one.
     fn accept(&self, message: NewMessage, body: Self::Writer) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send;
 
-    /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first.
+    /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first; none for a destination
+    /// in `skip`, such as one that has as much as it takes, so that it keeps nothing from others.
+    ///
+    /// Where very many entries are skipped it may take several calls until all others have come.
     ///
     /// Entries that turn out damaged are set aside instead.
     ///
     /// # Errors
     /// [`SpoolError::Poisoned`], [`SpoolError::Closed`]: what comes of an attempt could not be recorded, so none may begin;
     /// other [`SpoolError`]s: the queue cannot be read.
-    fn lease_due(&self, now: UnixMillis, limit: usize) -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send;
+    fn lease_due(&self, now: UnixMillis, limit: usize, skip: &[Destination])
+    -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send;
 
     /// When the next deferred entry that nobody holds is due; none if there is none.
     ///

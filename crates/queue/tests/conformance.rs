@@ -36,6 +36,7 @@ conformance!(
     served_recipients_leave_and_others_wait,
     only_attempts_are_counted,
     due_entries_come_in_order_and_once,
+    a_destination_can_be_left_alone,
     a_lease_that_is_dropped_comes_back_later,
     a_lease_that_is_released_comes_back_at_once,
     a_known_dead_destination_is_not_tried,
@@ -66,7 +67,7 @@ async fn accepted_mail_is_handed_out_at_once<S: Spool>(queue: S) {
     assert_eq!((entry.deferrals.as_slice(), entry.reception.at), (&[None][..], at(0)));
     assert_eq!(lease.body().as_slice(), Some(&b"hello"[..]));
     // Nobody else gets it.
-    assert!(queue.lease_due(at(1_000_000), 10).await.unwrap().is_empty());
+    assert!(queue.lease_due(at(1_000_000), 10, &[]).await.unwrap().is_empty());
     assert_eq!(queue.next_due().await, Ok(None));
     let stats = queue.stats().await.unwrap();
     assert_eq!((stats.fresh, stats.deferred, stats.leased, stats.size, stats.oldest), (1, 0, 1, Octets(5), Some(at(0))));
@@ -93,7 +94,7 @@ async fn one_entry_for_each_destination<S: Spool>(queue: S) {
         queue.settle(leases.remove(1), wait).await.unwrap();
         assert_eq!(leases[0].body().to_vec().await.unwrap(), content);
         queue.settle(leases.remove(0), Settlement::finished()).await.unwrap();
-        let mut again = queue.lease_due(at(10), 10).await.unwrap();
+        let mut again = queue.lease_due(at(10), 10, &[]).await.unwrap();
         assert_eq!(again.len(), 1);
         assert_eq!(again[0].entry().message, message);
         assert_eq!(again[0].body().to_vec().await.unwrap(), content);
@@ -111,7 +112,7 @@ async fn served_recipients_leave_and_others_wait<S: Spool>(queue: S) {
     assert_eq!(queue.next_due().await, Ok(Some(at(5_000))));
     let shown = queue.list(Filter::all(), 10).await.unwrap().remove(0);
     assert_eq!((shown.state, shown.due, shown.reason.as_deref()), (State::Deferred, Some(at(5_000)), Some("451 greylisted")));
-    let mut leases = queue.lease_due(at(5_000), 10).await.unwrap();
+    let mut leases = queue.lease_due(at(5_000), 10, &[]).await.unwrap();
     let entry = leases[0].entry().clone();
     assert_eq!(entry.envelope.recipients, [support::recipient("a@one.example"), support::recipient("c@one.example")]);
     assert_eq!(entry.deferrals, [Some(fast), Some(slow)]);
@@ -121,7 +122,7 @@ async fn served_recipients_leave_and_others_wait<S: Spool>(queue: S) {
     assert!(entry.is_expired(entry.expires) && !entry.is_expired(at(5_000)));
     let wait = Settlement::deferred(&entry, &Deferral::new(at(90_000), "again"));
     queue.settle(leases.remove(0), wait).await.unwrap();
-    let mut leases = queue.lease_due(at(90_000), 10).await.unwrap();
+    let mut leases = queue.lease_due(at(90_000), 10, &[]).await.unwrap();
     assert_eq!((leases[0].entry().attempts, leases[0].entry().envelope.recipients.len()), (2, 2));
     queue.settle(leases.remove(0), Settlement::finished()).await.unwrap();
     assert_eq!(queue.next_due().await, Ok(None));
@@ -137,7 +138,7 @@ async fn only_attempts_are_counted<S: Spool>(queue: S) {
             wait = wait.without_attempt();
         }
         queue.settle(lease, wait).await.unwrap();
-        lease = queue.lease_due(due, 1).await.unwrap().remove(0);
+        lease = queue.lease_due(due, 1, &[]).await.unwrap().remove(0);
         assert_eq!((lease.entry().attempts, lease.entry().envelope.recipients.len()), (counted, 2), "step {step}");
     }
 }
@@ -149,22 +150,22 @@ async fn due_entries_come_in_order_and_once<S: Spool>(queue: S) {
     let due = |leases: &[sealpost_queue::Lease]| -> Vec<_> {
         leases.iter().map(|l| l.entry().deferrals[0].as_ref().unwrap().due.0 - at(0).0).collect()
     };
-    assert!(queue.lease_due(at(99), 10).await.unwrap().is_empty());
-    assert!(queue.lease_due(at(999), 0).await.unwrap().is_empty());
-    let first = queue.lease_due(at(400), 3).await.unwrap();
+    assert!(queue.lease_due(at(99), 10, &[]).await.unwrap().is_empty());
+    assert!(queue.lease_due(at(999), 0, &[]).await.unwrap().is_empty());
+    let first = queue.lease_due(at(400), 3, &[]).await.unwrap();
     assert_eq!(due(&first), [100, 200, 300]);
     assert_eq!(queue.next_due().await, Ok(Some(at(400))));
-    let second = queue.lease_due(at(400), 3).await.unwrap();
+    let second = queue.lease_due(at(400), 3, &[]).await.unwrap();
     assert_eq!(due(&second), [400]);
     assert_eq!(queue.next_due().await, Ok(Some(at(500))));
-    assert!(queue.lease_due(at(400), 3).await.unwrap().is_empty());
+    assert!(queue.lease_due(at(400), 3, &[]).await.unwrap().is_empty());
     assert_eq!(queue.stats().await.unwrap().leased, 4);
     // Many at once: no two get the same.
     for lease in first.into_iter().chain(second) {
         lease.release();
     }
     eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
-    let look = || queue.lease_due(at(999), 2);
+    let look = || queue.lease_due(at(999), 2, &[]);
     let looks: [_; 5] = tokio::join!(look(), look(), look(), look(), look()).into();
     let mut seen = BTreeSet::new();
     for lease in looks.into_iter().flat_map(Result::unwrap) {
@@ -172,6 +173,25 @@ async fn due_entries_come_in_order_and_once<S: Spool>(queue: S) {
         std::mem::forget(lease);
     }
     assert_eq!(seen.len(), 5);
+}
+
+async fn a_destination_can_be_left_alone<S: Spool>(queue: S) {
+    for (millis, to) in ["a@slow.example", "a@one.example", "b@slow.example", "a@two.example", "b@one.example"].into_iter().enumerate() {
+        accept_deferred(&queue, at(0), &[to], at(millis as i64)).await;
+    }
+    let to = |leases: &[sealpost_queue::Lease]| -> Vec<_> {
+        leases.iter().map(|lease| lease.entry().envelope.recipients[0].path.to_string()).collect()
+    };
+    let [slow, one, two, other] = ["slow", "one", "two", "other"].map(|name| destination(&format!("{name}.example")));
+    let all = [slow.clone(), one.clone(), two, other.clone()];
+    assert!(queue.lease_due(at(9), 9, &all).await.unwrap().is_empty());
+    let first = queue.lease_due(at(9), 2, &[slow.clone(), other]).await.unwrap();
+    assert_eq!(to(&first), ["a@one.example", "a@two.example"]);
+    assert!(queue.lease_due(at(9), 9, &[slow, one.clone()]).await.unwrap().is_empty());
+    // What was left alone is still there, and due.
+    assert_eq!(queue.next_due().await, Ok(Some(at(0))));
+    assert_eq!(to(&queue.lease_due(at(9), 9, &[one]).await.unwrap()), ["a@slow.example", "b@slow.example"]);
+    assert_eq!(to(&queue.lease_due(at(9), 9, &[]).await.unwrap()), ["b@one.example"]);
 }
 
 async fn a_lease_that_is_dropped_comes_back_later<S: Spool>(queue: S) {
@@ -185,8 +205,8 @@ async fn a_lease_that_is_dropped_comes_back_later<S: Spool>(queue: S) {
     // Not at once: what killed the task may kill the next one too.
     let due = queue.next_due().await.unwrap().unwrap();
     assert_eq!(due, at(0).after(Duration::from_secs(60)));
-    assert!(queue.lease_due(at(0), 10).await.unwrap().is_empty());
-    let leases = queue.lease_due(due, 10).await.unwrap();
+    assert!(queue.lease_due(at(0), 10, &[]).await.unwrap().is_empty());
+    let leases = queue.lease_due(due, 10, &[]).await.unwrap();
     assert_eq!((leases[0].id(), leases[0].body().to_vec().await.unwrap()), (id, b"dropped".to_vec()));
     // And once more, now that it was a deferred one.
     wake = queue.wake();
@@ -194,7 +214,7 @@ async fn a_lease_that_is_dropped_comes_back_later<S: Spool>(queue: S) {
     wake.changed().await;
     assert_eq!(queue.next_due().await, Ok(Some(due.after(Duration::from_secs(60)))));
     // A task that panics drops its lease too.
-    let lease = queue.lease_due(at(1_000_000_000), 10).await.unwrap().remove(0);
+    let lease = queue.lease_due(at(1_000_000_000), 10, &[]).await.unwrap().remove(0);
     wake = queue.wake();
     let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _lease = lease;
@@ -211,7 +231,7 @@ async fn a_lease_that_is_released_comes_back_at_once<S: Spool>(queue: S) {
     let id = lease.id();
     lease.release();
     wake.changed().await;
-    let lease = queue.lease_due(at(5), 10).await.unwrap().remove(0);
+    let lease = queue.lease_due(at(5), 10, &[]).await.unwrap().remove(0);
     assert_eq!((lease.id(), lease.entry().attempts), (id, 0));
     let mut wake = queue.wake();
     lease.release();
@@ -229,7 +249,7 @@ async fn a_known_dead_destination_is_not_tried<S: Spool>(queue: S) {
     assert_eq!(leases[0].entry().destination, destination("live.example"));
     wake.changed().await;
     assert_eq!(queue.next_due().await, Ok(Some(at(300))));
-    let due = queue.lease_due(at(300), 10).await.unwrap();
+    let due = queue.lease_due(at(300), 10, &[]).await.unwrap();
     assert_eq!(due[0].entry().destination, destination("dead.example"));
     assert_eq!(due[0].body().to_vec().await.unwrap(), b"both");
     assert_eq!(due[0].entry().attempts, 0);
@@ -259,7 +279,7 @@ async fn a_follow_up_is_accepted_with_the_outcome<S: Spool>(queue: S) {
     let settlement = Settlement::finished().record(b"bounced".to_vec()).follow_up(FollowUp::new(notice, b"your message".to_vec()).unwrap());
     queue.settle(lease, settlement).await.unwrap();
     wake.changed().await;
-    let leases = queue.lease_due(at(9), 10).await.unwrap();
+    let leases = queue.lease_due(at(9), 10, &[]).await.unwrap();
     assert_eq!((leases.len(), leases[0].id()), (1, notice_id));
     assert_eq!(leases[0].entry().destination, destination("hosted.example"));
     assert_eq!(leases[0].body().to_vec().await.unwrap(), b"your message");
@@ -283,7 +303,7 @@ async fn a_follow_up_that_cannot_be_costs_no_outcome<S: Spool>(queue: S) {
     let id = shorter.message().id;
     assert_eq!(shorter.body().len(), longest);
     queue.settle(lease, settlement.follow_up(shorter)).await.unwrap();
-    let left = queue.lease_due(at(1_000_000_000), 10).await.unwrap();
+    let left = queue.lease_due(at(1_000_000_000), 10, &[]).await.unwrap();
     assert_eq!(left.iter().map(|lease| lease.id()).collect::<Vec<_>>(), [id]);
     assert!(left[0].body().to_vec().await.unwrap() == content(1, longest));
     assert_eq!(queue.outbox(10).await.unwrap().len(), 1);
@@ -317,13 +337,13 @@ async fn waiting_mail_can_be_woken<S: Spool>(queue: S) {
     assert_eq!(queue.retry_now(Selector::Id(ids[0]), at(1)).await, Ok(2)); // both entries of the message
     assert_eq!(queue.retry_now(Selector::Id(ids[0]), at(1)).await, Ok(0));
     assert_eq!(queue.next_due().await, Ok(Some(at(1))));
-    let leases = queue.lease_due(at(1), 10).await.unwrap();
+    let leases = queue.lease_due(at(1), 10, &[]).await.unwrap();
     assert!(leases.len() == 2 && leases.iter().all(|lease| lease.entry().message == ids[0]));
     assert_eq!(queue.retry_now(Selector::Destination(destination("even.example")), at(2)).await, Ok(3));
-    let even = queue.lease_due(at(2), 10).await.unwrap();
+    let even = queue.lease_due(at(2), 10, &[]).await.unwrap();
     assert!(even.len() == 3 && even.iter().all(|lease| lease.entry().destination == destination("even.example")));
     assert_eq!(queue.retry_now(Selector::All, at(3)).await, Ok(4));
-    assert_eq!(queue.lease_due(at(3), 10).await.unwrap().len(), 4);
+    assert_eq!(queue.lease_due(at(3), 10, &[]).await.unwrap().len(), 4);
 }
 
 async fn waiters_are_told<S: Spool>(queue: S) {
@@ -332,7 +352,7 @@ async fn waiters_are_told<S: Spool>(queue: S) {
     wake.changed().await;
     queue.retry_now(Selector::All, at(1)).await.unwrap();
     wake.changed().await;
-    let mut leases = queue.lease_due(at(1), 10).await.unwrap();
+    let mut leases = queue.lease_due(at(1), 10, &[]).await.unwrap();
     let wait = Settlement::deferred(leases[0].entry(), &Deferral::new(at(200), "later"));
     queue.settle(leases.remove(0), wait).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), wake.changed()).await.unwrap();
@@ -370,7 +390,7 @@ async fn damaged_mail_is_set_aside<S: Spool>(queue: S) {
     let stats = queue.stats().await.unwrap();
     assert_eq!((stats.fresh, stats.deferred, stats.damaged, stats.leased), (0, 0, 1, 0));
     assert_eq!(queue.retry_now(Selector::All, at(1)).await, Ok(0));
-    assert!(queue.lease_due(at(1_000_000_000_000), 10).await.unwrap().is_empty());
+    assert!(queue.lease_due(at(1_000_000_000_000), 10, &[]).await.unwrap().is_empty());
     let shown = queue.show(id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.reason.as_deref()), (State::Damaged, Some("its checksum differs")));
 }
@@ -415,7 +435,7 @@ async fn bodies_come_back_as_they_were<S: Spool>(queue: S) {
         assert!(lease.body().to_vec().await.unwrap() == content, "{size}, at once");
         let wait = Settlement::deferred(lease.entry(), &Deferral::new(at(1), "later"));
         queue.settle(lease, wait).await.unwrap();
-        let lease = queue.lease_due(at(1), 1).await.unwrap().remove(0);
+        let lease = queue.lease_due(at(1), 1, &[]).await.unwrap().remove(0);
         let mut reader = lease.body().reader();
         let mut all = Vec::new();
         while let Some(piece) = reader.next_piece().await.unwrap() {
@@ -460,7 +480,7 @@ async fn a_closed_queue_takes_nothing<S: Spool>(queue: S) {
     let error = queue.accept(message(queue.next_id(), at(0), &["a@one.example"]), writer).await.unwrap_err();
     assert_eq!((&error, error.blame(), error.retry()), (&AcceptError::Closed, Blame::Us, Retry::Later));
     assert!(matches!(queue.body_writer(None), Err(SpoolError::Closed)));
-    assert!(matches!(queue.lease_due(at(0), 1).await, Err(SpoolError::Closed)));
+    assert!(matches!(queue.lease_due(at(0), 1, &[]).await, Err(SpoolError::Closed)));
     for lease in leases {
         assert_eq!(queue.settle(lease, Settlement::finished()).await, Err(SpoolError::Closed));
     }

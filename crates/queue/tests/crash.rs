@@ -103,7 +103,7 @@ fn compare(directory: &Path, known: &mut Known) -> usize {
         }
         // All of them, due or not, bit by bit; and in the end the queue is empty.
         loop {
-            let leases = queue.lease_due(at(i64::MAX / 2), 100).await.unwrap();
+            let leases = queue.lease_due(at(i64::MAX / 2), 100, &[]).await.unwrap();
             if leases.is_empty() {
                 break;
             }

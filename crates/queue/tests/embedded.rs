@@ -37,7 +37,7 @@ async fn what_was_under_way_is_due_at_once_after_a_restart() {
     queue.close().await.unwrap(); // with its leases still out
     let queue = open(directory.path());
     drop((small, large)); // and void
-    let leases = queue.lease_due(at(1), 10).await.unwrap();
+    let leases = queue.lease_due(at(1), 10, &[]).await.unwrap();
     assert_eq!(leases.len(), 3);
     for lease in &leases {
         let size = usize::try_from(lease.body().size().0).unwrap();
@@ -45,7 +45,7 @@ async fn what_was_under_way_is_due_at_once_after_a_restart() {
         assert_eq!(lease.entry().attempts, 0);
     }
     assert_eq!(queue.next_due().await, Ok(Some(at(1_000))));
-    assert_eq!(queue.lease_due(at(1_000), 10).await.unwrap()[0].id(), later);
+    assert_eq!(queue.lease_due(at(1_000), 10, &[]).await.unwrap()[0].id(), later);
     for lease in leases {
         queue.settle(lease, Settlement::finished()).await.unwrap();
     }
@@ -59,7 +59,7 @@ async fn what_was_stored_is_there_after_a_drop_without_a_close() {
     let last = queue.next_id();
     drop(queue);
     let queue = open(directory.path());
-    assert_eq!(queue.lease_due(at(5), 10).await.unwrap()[0].id(), id);
+    assert_eq!(queue.lease_due(at(5), 10, &[]).await.unwrap()[0].id(), id);
     assert!(queue.next_id() > last);
 }
 
@@ -107,7 +107,7 @@ async fn after_a_failed_write_nothing_is_accepted() {
     let queue = open(directory.path());
     accept_deferred(&queue, at(0), &["a@one.example"], at(5)).await;
     // Before that it is handed out.
-    queue.lease_due(at(5), 10).await.unwrap().remove(0).release();
+    queue.lease_due(at(5), 10, &[]).await.unwrap().remove(0).release();
     eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
     let lease = accept(&queue, at(0), &["a@one.example"], b"under way").await.unwrap().remove(0);
     let begun = body(&queue, &content(3, 200_000)).await;
@@ -120,10 +120,10 @@ async fn after_a_failed_write_nothing_is_accepted() {
     assert!(matches!(queue.health(), Health::Poisoned { .. }));
     assert!(matches!(queue.settle(lease, Settlement::finished()).await, Err(SpoolError::Poisoned { .. })));
     // No attempt begins whose outcome could not be recorded: neither of that one nor of what was due all the time.
-    assert!(matches!(queue.lease_due(at(5), 10).await, Err(SpoolError::Poisoned { .. })));
+    assert!(matches!(queue.lease_due(at(5), 10, &[]).await, Err(SpoolError::Poisoned { .. })));
     assert!(matches!(queue.close().await, Err(SpoolError::Poisoned { .. })));
     let queue = open(directory.path());
-    assert_eq!(queue.lease_due(at(5), 10).await.unwrap().len(), 2);
+    assert_eq!(queue.lease_due(at(5), 10, &[]).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn below_the_reserve_nothing_is_accepted_but_outcomes_are_recorded() {
     let queue = EmbeddedSpool::open(directory.path(), settings).unwrap();
     assert!(matches!(queue.body_writer(None), Err(SpoolError::Full)));
     assert_eq!(queue.health(), Health::Full);
-    let lease = queue.lease_due(at(5), 1).await.unwrap().remove(0);
+    let lease = queue.lease_due(at(5), 1, &[]).await.unwrap().remove(0);
     queue.settle(lease, Settlement::finished()).await.unwrap();
     assert_eq!(queue.stats().await.unwrap(), sealpost_queue::Stats::default());
 }
@@ -156,7 +156,7 @@ async fn an_accept_that_nobody_waits_for_is_not_forgotten() {
     drop(accept);
     eventually(|| async { queue.stats().await.unwrap().deferred == 1 }).await;
     let due = queue.next_due().await.unwrap().unwrap();
-    let lease = queue.lease_due(due, 1).await.unwrap().remove(0);
+    let lease = queue.lease_due(due, 1, &[]).await.unwrap().remove(0);
     assert_eq!(lease.body().to_vec().await.unwrap(), b"the client has gone");
 }
 
@@ -197,7 +197,7 @@ async fn each_changed_column_is_found() {
         tamper(directory.path(), &format!("UPDATE entry SET {change} WHERE id = {}", id.number()));
     }
     let queue = open(directory.path());
-    let leases = queue.lease_due(at(1), 100).await.unwrap();
+    let leases = queue.lease_due(at(1), 100, &[]).await.unwrap();
     assert_eq!(leases.iter().map(|lease| lease.id()).collect::<Vec<_>>(), ids[changes.len()..]);
     assert_eq!(leases[0].body().to_vec().await.unwrap(), b"good");
     eventually(|| async { queue.stats().await.unwrap().damaged == changes.len() as u64 }).await;
@@ -207,7 +207,7 @@ async fn each_changed_column_is_found() {
     queue.close().await.unwrap();
     let queue = open(directory.path());
     assert_eq!(queue.stats().await.unwrap().damaged, changes.len() as u64);
-    assert_eq!(queue.lease_due(at(1_000_000_000), 100).await.unwrap().len(), 1);
+    assert_eq!(queue.lease_due(at(1_000_000_000), 100, &[]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn a_shared_body_that_changed_or_went_is_found() {
         tamper(directory.path(), change);
         let queue = open(directory.path());
         let before = queue.stats().await.unwrap().damaged;
-        assert!(queue.lease_due(at(0), 10).await.unwrap().is_empty(), "{change}");
+        assert!(queue.lease_due(at(0), 10, &[]).await.unwrap().is_empty(), "{change}");
         eventually(|| async { queue.stats().await.unwrap().damaged == before + 2 }).await;
         queue.close().await.unwrap();
     }
@@ -243,7 +243,7 @@ async fn each_changed_octet_of_a_body_file_is_found() {
     std::fs::File::options().write(true).open(short).unwrap().set_len(size as u64 - 1).unwrap();
     std::fs::remove_file(gone).unwrap();
     let queue = open(directory.path());
-    let lease = queue.lease_due(at(1), 10).await.unwrap().remove(0);
+    let lease = queue.lease_due(at(1), 10, &[]).await.unwrap().remove(0);
     eventually(|| async { queue.stats().await.unwrap().damaged == 2 }).await;
     let good = std::fs::read(changed).unwrap();
     for offset in [0, 1, 65_535, 65_536, 70_000, size - 1] {
@@ -358,12 +358,80 @@ async fn an_old_queue_is_neither_slow_nor_large_to_open() {
     let queue = open(directory.path());
     let opened = begin.elapsed();
     assert_eq!(queue.next_due().await, Ok(Some(at(5))));
-    let due = queue.lease_due(at(5), 1).await.unwrap();
+    let due = queue.lease_due(at(5), 1, &[]).await.unwrap();
     let found = begin.elapsed();
     assert_eq!(due.len(), 1);
     assert!(opened.as_millis() < 500 && found.as_millis() < 600, "open {opened:?}, first due {found:?}");
     assert_eq!(queue.stats().await.unwrap().deferred, 50_001);
     assert_eq!(queue.next_due().await, Ok(Some(UnixMillis(at(5).0 + 1))));
+}
+
+/// Copies the entry of this id so often, with what stands in `columns` instead. The copies' checksums are wrong.
+fn copy(directory: &Path, id: QueueId, times: usize, columns: [(&str, &str); 2]) {
+    let all = "id + n, message, state, destination, created, expires, due, attempts, reason, octets, body_check, envelope_check, \
+               recipients_check, file, envelope, recipients, body";
+    let all = columns.iter().fold(all.to_owned(), |all, (column, value)| all.replace(column, value));
+    let numbers = format!("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {times}) SELECT n FROM c");
+    tamper(directory, &format!("INSERT INTO entry SELECT {all} FROM entry, ({numbers}) WHERE id = {}", id.number()));
+}
+
+#[tokio::test]
+async fn a_destination_with_very_much_mail_keeps_nothing_from_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    let mut others = Vec::new();
+    for n in 0..5 {
+        let domain = format!("a@{}.example", ["aaa", "zzz"][n % 2]);
+        others.push(accept_deferred(&queue, at(0), &[&domain], at(200_000 - n as i64)).await);
+    }
+    others.reverse();
+    let late = accept_deferred(&queue, at(0), &["a@late.example"], at(300_000)).await;
+    let slow = accept_deferred(&queue, at(0), &["a@slow.example"], at(5)).await;
+    queue.close().await.unwrap();
+    copy(directory.path(), slow, 100_000, [(" due,", " due + n,"), (" attempts,", " attempts,")]);
+    let queue = open(directory.path());
+    let skip = [support::destination("slow.example")];
+    let begin = std::time::Instant::now();
+    let found = queue.lease_due(at(250_000), 3, &skip).await.unwrap();
+    let took = begin.elapsed();
+    assert_eq!(found.iter().map(|lease| lease.id()).collect::<Vec<_>>(), others[..3]);
+    let rest = queue.lease_due(at(250_000), 10, &skip).await.unwrap();
+    assert_eq!(rest.iter().map(|lease| lease.id()).collect::<Vec<_>>(), others[3..]);
+    assert!(queue.lease_due(at(250_000), 10, &skip).await.unwrap().is_empty());
+    assert_eq!(queue.lease_due(at(300_000), 1, &skip).await.unwrap()[0].id(), late);
+    assert!(took.as_millis() < 1000, "{took:?}");
+    // If it is not left alone, it comes first.
+    assert_eq!(queue.lease_due(at(250_000), 1, &[]).await.unwrap()[0].id(), slow);
+}
+
+#[tokio::test]
+async fn neither_do_very_many_destinations() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    let mut others = BTreeSet::new();
+    for domain in ["a@aaa.example", "a@n4000.example", "a@zzz.example"] {
+        others.insert(accept_deferred(&queue, at(0), &[domain], at(2_000)).await);
+    }
+    let slow = accept_deferred(&queue, at(0), &["a@slow.example"], at(5)).await;
+    queue.close().await.unwrap();
+    copy(directory.path(), slow, 2_000, [(" due,", " due,"), (" attempts,", " attempts,")]);
+    let last = QueueId::from_number(slow.number() + 2_000).unwrap();
+    copy(directory.path(), last, 30_000, [(" destination,", " 'mx:n' || n,"), (" due,", " due + 10000000,")]);
+    let queue = open(directory.path());
+    let skip = [support::destination("slow.example")];
+    let mut found = BTreeSet::new();
+    let mut looks = 0;
+    while found.len() < others.len() {
+        looks += 1;
+        assert!(looks < 10, "{found:?}");
+        let begin = std::time::Instant::now();
+        for lease in queue.lease_due(at(2_000), 1, &skip).await.unwrap() {
+            assert!(found.insert(lease.id()));
+            std::mem::forget(lease);
+        }
+        assert!(begin.elapsed().as_millis() < 1000, "{:?}", begin.elapsed());
+    }
+    assert_eq!(found, others);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn fifty_mebibytes_pass_in_bounded_memory() {
     assert_eq!(read(&lease).await, 50 << 20);
     let wait = Settlement::deferred(lease.entry(), &Deferral::new(at(1), "later"));
     queue.settle(lease, wait).await.unwrap();
-    let lease = queue.lease_due(at(1), 1).await.unwrap().remove(0);
+    let lease = queue.lease_due(at(1), 1, &[]).await.unwrap().remove(0);
     assert_eq!(read(&lease).await, 50 << 20);
     queue.settle(lease, Settlement::finished()).await.unwrap();
 

@@ -21,6 +21,7 @@ enum Operation {
     },
     LeaseDue {
         limit: usize,
+        skip: Vec<u8>,
     },
     /// Of a lease that is held: which, and which of its recipients remain.
     Settle {
@@ -54,7 +55,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => (prop::collection::vec((0..3_u8, 0..3_u8), 1..4), size, any::<bool>())
             .prop_map(|(to, size, waits)| Operation::Accept { to, size, waits }),
-        3 => (0..4_usize).prop_map(|limit| Operation::LeaseDue { limit }),
+        3 => (0..4_usize, prop::collection::vec(0..3_u8, 0..2)).prop_map(|(limit, skip)| Operation::LeaseDue { limit, skip }),
         4 => (0..8_usize, any::<u8>(), any::<bool>(), prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(lease, remaining, tls, follow_up, attempted)| Operation::Settle { lease, remaining, tls, follow_up, attempted }),
         1 => (0..8_usize).prop_map(|lease| Operation::Drop { lease }),
@@ -93,7 +94,10 @@ impl<S: Spool> Side<S> {
                 let body = body(&self.queue, &content(number, size)).await;
                 self.held.extend(self.queue.accept(message, body).await.unwrap());
             }
-            Operation::LeaseDue { limit } => self.held.extend(self.queue.lease_due(now, limit).await.unwrap()),
+            Operation::LeaseDue { limit, skip } => {
+                let skip: Vec<_> = skip.iter().map(|domain| destination(&format!("d{domain}.example"))).collect();
+                self.held.extend(self.queue.lease_due(now, limit, &skip).await.unwrap());
+            }
             Operation::Settle { lease, remaining, tls, follow_up, attempted } => {
                 let Some(lease) = self.take(lease) else { return };
                 let mut settlement = Settlement::finished().record(vec![remaining]);
@@ -209,7 +213,7 @@ async fn agree(directory: &Path, operations: &[Operation]) -> Result<(), TestCas
     // Whatever there is can be had in the end.
     let now = at(i64::MAX / 2);
     memory.apply(&Operation::Reopen, now).await;
-    let all = memory.queue.lease_due(now, usize::MAX).await.unwrap().len();
+    let all = memory.queue.lease_due(now, usize::MAX, &[]).await.unwrap().len();
     let deferred = memory.queue.stats().await.unwrap();
     prop_assert_eq!(all as u64, deferred.deferred);
     prop_assert!(memory.queue.list(Filter::all().state(State::Fresh), 1).await.unwrap().is_empty());

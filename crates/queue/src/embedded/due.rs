@@ -5,22 +5,27 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, params};
 use sealpost_types::UnixMillis;
 
-use super::schema::{self, Found, FoundBody};
+use super::find::Wanted;
+use super::schema::{self, FoundBody};
 use super::{Engine, SpoolError};
 use crate::body::{Body, Kept};
 use crate::{Entry, Lease, QueueId, Selector};
 
 impl Engine {
-    pub(super) async fn lease_due(self: Arc<Self>, now: UnixMillis, limit: usize) -> Result<Vec<Lease>, SpoolError> {
-        if limit == 0 {
+    pub(super) async fn lease_due(self: Arc<Self>, wanted: Wanted) -> Result<Vec<Lease>, SpoolError> {
+        let now = wanted.now;
+        if wanted.limit == 0 {
             return Ok(Vec::new());
         }
         self.sound()?;
-        let _one = self.looking.lock().await;
+        let mut place = self.looking.lock().await;
         self.record_again();
         let looking = self.leases.look();
         let engine = self.clone();
-        let found = self.store.read(move |db| engine.find(db, now, limit)).await?;
+        let mut from = place.take();
+        let look = move |db: &Connection| engine.find(db, &wanted, &mut from).map(|found| (found, from));
+        let (found, from) = self.store.read(look).await?;
+        *place = from;
         // What failed meanwhile stops this look too.
         self.sound()?;
         let mut leases = Vec::with_capacity(found.len());
@@ -74,28 +79,6 @@ impl Engine {
             self.waker.wake();
         }
         Ok(woken)
-    }
-
-    fn find(&self, db: &Connection, now: UnixMillis, limit: usize) -> rusqlite::Result<Vec<Found>> {
-        let many = i64::try_from(limit.saturating_add(self.leases.count())).unwrap_or(i64::MAX);
-        let ids = self.leases.free(schema::due(db, now, many)?, limit);
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            match schema::load(db, id) {
-                Ok(Some(row)) => found.push(row),
-                Ok(None) => {}
-                // One page that cannot be read must not keep back all that is on the others.
-                Err(error) => found.push(Found {
-                    id,
-                    state: schema::DEFERRED,
-                    destination: String::new(),
-                    due: None,
-                    reason: None,
-                    entry: Err(format!("its row cannot be read: {error}")),
-                }),
-            }
-        }
-        Ok(found)
     }
 
     /// The body of an entry; a file is only looked for here, and checked while it is read.

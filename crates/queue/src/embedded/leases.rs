@@ -51,11 +51,9 @@ impl Leases {
         self.lock().held.len()
     }
 
-    /// Those of `ids` that nobody holds, `limit` at most.
-    pub(super) fn free(&self, ids: Vec<i64>, limit: usize) -> Vec<i64> {
-        let table = self.lock();
-        let is_free = |id: &i64| QueueId::from_number(*id).is_none_or(|id| !table.held.contains(&id));
-        ids.into_iter().filter(is_free).take(limit).collect()
+    /// Whether nobody holds the entry of this number, which may be none of an id.
+    pub(super) fn is_free(&self, number: i64) -> bool {
+        QueueId::from_number(number).is_none_or(|id| !self.is_held(id))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -94,6 +92,6 @@ mod tests {
         assert!(looking.claim(b) && !looking.claim(b));
         drop(looking);
         assert!(leases.look().claim(a));
-        assert_eq!(leases.free(vec![1, 2, 3, 4], 1), [3]);
+        assert_eq!([1, 2, 3].map(|number| leases.is_free(number)), [false, false, true]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod due;
+mod find;
 mod format;
 mod leases;
 mod reserve;
@@ -20,7 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Transaction, params};
 use sealpost_store::Store;
-use sealpost_types::{Octets, UnixMillis};
+use sealpost_types::{Destination, Octets, UnixMillis};
 
 pub use view::QueueView;
 pub use writer::EmbeddedBodyWriter;
@@ -111,7 +112,7 @@ struct Engine {
     reserving: AtomicBool,
     leases: leases::Leases,
     /// One look for due entries at a time.
-    looking: tokio::sync::Mutex<()>,
+    looking: tokio::sync::Mutex<find::Place>,
     waker: Waker,
     budget: Arc<Budget>,
     reserve: reserve::Reserve,
@@ -149,7 +150,7 @@ impl EmbeddedSpool {
             ids: IdMaker::new(start.used_ids, start.reserved),
             reserving: AtomicBool::new(false),
             leases: leases::Leases::default(),
-            looking: tokio::sync::Mutex::new(()),
+            looking: tokio::sync::Mutex::default(),
             waker: Waker::default(),
             budget: Budget::new(settings.memory),
             reserve: reserve::Reserve::new(directory.to_owned(), settings.reserve),
@@ -195,8 +196,8 @@ impl Spool for EmbeddedSpool {
         self.0.clone().accept(message, body)
     }
 
-    fn lease_due(&self, now: UnixMillis, limit: usize) -> impl Future<Output = Result<Vec<Lease>, SpoolError>> + Send {
-        self.0.clone().lease_due(now, limit)
+    async fn lease_due(&self, now: UnixMillis, limit: usize, skip: &[Destination]) -> Result<Vec<Lease>, SpoolError> {
+        self.0.clone().lease_due(find::Wanted { now, limit, skip: skip.to_owned() }).await
     }
 
     async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {

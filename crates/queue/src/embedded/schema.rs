@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sealpost_store::Migrations;
 use sealpost_types::{Destination, UnixMillis};
@@ -136,6 +136,48 @@ pub(super) fn set_aside(tx: &Transaction<'_>, id: i64, reason: &str) -> rusqlite
 pub(super) fn due(db: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT id FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1 ORDER BY due, id LIMIT ?2";
     db.prepare_cached(sql)?.query_map(params![now.0, limit], |row| row.get(0))?.collect()
+}
+
+/// The destination of an entry, as the bytes it consists of.
+pub(super) fn destination(db: &Connection, id: i64) -> rusqlite::Result<Vec<u8>> {
+    let mut select = db.prepare_cached("SELECT destination FROM entry WHERE id = ?1")?;
+    select.query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
+}
+
+/// The destination behind this one, or the first, that entries wait for, and when the first of them is due.
+pub(super) fn first_of_next_destination(db: &Connection, behind: Option<&[u8]>) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
+    let sql = if behind.is_some() {
+        "SELECT destination, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination > ?1 ORDER BY destination, due LIMIT 1"
+    } else {
+        "SELECT destination, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination >= ?1 ORDER BY destination, due LIMIT 1"
+    };
+    let behind = ToSqlOutput::Borrowed(ValueRef::Text(behind.unwrap_or_default()));
+    db.prepare_cached(sql)?.query_row([behind], |row| Ok((row.get_ref(0)?.as_bytes()?.to_vec(), row.get(1)?))).optional()
+}
+
+/// Adds the due time and the id of up to `limit` entries that wait for this destination, are due at `now` and free.
+pub(super) fn due_of(
+    db: &Connection,
+    destination: &[u8],
+    now: i64,
+    limit: usize,
+    is_free: impl Fn(i64) -> bool,
+    found: &mut Vec<(i64, i64)>,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND due <= ?2 ORDER BY due";
+    let mut select = db.prepare_cached(sql)?;
+    let destination = ToSqlOutput::Borrowed(ValueRef::Text(destination));
+    let mut rows = select.query(params![destination, now])?;
+    let mut left = limit;
+    while left > 0 {
+        let Some(row) = rows.next()? else { break };
+        let (due, id) = (row.get(0)?, row.get(1)?);
+        if is_free(id) {
+            found.push((due, id));
+            left -= 1;
+        }
+    }
+    Ok(())
 }
 
 /// The first deferred entries with their due times.

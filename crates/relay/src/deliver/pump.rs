@@ -41,7 +41,7 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
         }
         // A destination with more than it can take must not keep what is due for others waiting.
         let full = engine.lanes.full();
-        let leases = engine.spool.lease_due(engine.now(), room.min(BATCH)).await?;
+        let leases = engine.spool.lease_due(engine.now(), room.min(BATCH), &full).await?;
         if leases.is_empty() {
             if !full.is_empty() {
                 return Ok(CROWDED);

@@ -1,0 +1,96 @@
+//! Which entries are due: in the order of their due times, past the destinations that are to be left alone.
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+use sealpost_types::{Destination, UnixMillis};
+
+use super::Engine;
+use super::schema::{self, Found};
+
+/// Where the next walk over the destinations goes on: behind this one, at the first one if there is none.
+pub(super) type Place = Option<Vec<u8>>;
+
+/// What is looked for.
+pub(super) struct Wanted {
+    pub(super) now: UnixMillis,
+    pub(super) limit: usize,
+    pub(super) skip: Vec<Destination>,
+}
+
+impl Engine {
+    /// Due rows that nobody holds.
+    pub(super) fn find(&self, db: &Connection, wanted: &Wanted, place: &mut Place) -> rusqlite::Result<Vec<Found>> {
+        let ids = self.due(db, wanted, place)?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            match schema::load(db, id) {
+                Ok(Some(row)) => found.push(row),
+                Ok(None) => {}
+                // One page that cannot be read must not keep back all that is on the others.
+                Err(error) => found.push(Found {
+                    id,
+                    state: schema::DEFERRED,
+                    destination: String::new(),
+                    due: None,
+                    reason: None,
+                    entry: Err(format!("its row cannot be read: {error}")),
+                }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Goes through what is due in its order; only where too much of it is to be left alone, destination by destination.
+    fn due(&self, db: &Connection, wanted: &Wanted, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
+        let Wanted { now, limit, skip } = wanted;
+        let spare = if skip.is_empty() { 0 } else { PASSED_OVER };
+        let many = limit.saturating_add(self.leases.count()).saturating_add(spare);
+        let due = schema::due(db, *now, i64::try_from(many).unwrap_or(i64::MAX))?;
+        let is_all = due.len() < many;
+        let free = due.into_iter().filter(|id| self.leases.is_free(*id));
+        if skip.is_empty() {
+            return Ok(free.take(*limit).collect());
+        }
+        let skip: HashSet<_> = skip.iter().map(|destination| destination.as_str().as_bytes()).collect();
+        // Where the destination cannot be read, the entry is damaged, and set aside when it is loaded.
+        let is_wanted = |id: &i64| !schema::destination(db, *id).is_ok_and(|destination| skip.contains(&destination[..]));
+        let ids: Vec<_> = free.filter(is_wanted).take(*limit).collect();
+        if is_all || ids.len() == *limit { Ok(ids) } else { self.walk(db, *now, *limit, &skip, place) }
+    }
+
+    /// The entries longest due of destination after destination: those of one that is left alone cost nothing, however
+    /// many they are. A walk that is too long for one look goes on with the next.
+    fn walk(&self, db: &Connection, now: UnixMillis, limit: usize, skip: &HashSet<&[u8]>, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
+        let mut first: Vec<(i64, i64)> = Vec::new();
+        let start = place.take();
+        let mut behind = start.clone();
+        let mut is_second_half = start.is_none();
+        for _ in 0..DESTINATIONS {
+            let head = schema::first_of_next_destination(db, behind.as_deref())?;
+            let Some((destination, due)) = head.filter(|(next, _)| !is_second_half || start.as_ref().is_none_or(|start| next <= start))
+            else {
+                if is_second_half {
+                    return Ok(first.into_iter().map(|(_, id)| id).collect());
+                }
+                (is_second_half, behind) = (true, None);
+                continue;
+            };
+            if due <= now.0 && !skip.contains(&destination[..]) {
+                let latest = first.get(limit.saturating_sub(1)).map_or(now.0, |(due, _)| *due);
+                schema::due_of(db, &destination, latest, limit, |id| self.leases.is_free(id), &mut first)?;
+                first.sort_unstable();
+                first.truncate(limit);
+            }
+            behind = Some(destination);
+        }
+        *place = behind;
+        Ok(first.into_iter().map(|(_, id)| id).collect())
+    }
+}
+
+/// Due entries of destinations to be left alone that one look passes over one by one.
+const PASSED_OVER: usize = 1000;
+
+/// Destinations that one look walks over at most.
+const DESTINATIONS: usize = 10_000;
