@@ -8,6 +8,7 @@ mod change;
 mod enforcement;
 mod expiry;
 mod extensions;
+mod fairness;
 mod fallback;
 mod notice;
 mod reuse;
