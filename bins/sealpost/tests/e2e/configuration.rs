@@ -89,7 +89,7 @@ fn an_unknown_table() {
 fn a_missing_certificate() {
     let house = house("\"cert.pem\"", "\"gone.pem\"");
     for output in [house.run(&["check"]), run(&house.config())] {
-        says(&output, &["gone.pem"]);
+        says(&output, &["gone.pem", "certificate", "No such file"]);
     }
 }
 
@@ -120,7 +120,7 @@ fn a_missing_file() {
 fn a_missing_policy() {
     let house = house("\"policy.toml\"", "\"gone.toml\"");
     for output in [house.run(&["check"]), run(&house.config())] {
-        says(&output, &["gone.toml"]);
+        says(&output, &["gone.toml", "policy", "No such file"]);
     }
 }
 

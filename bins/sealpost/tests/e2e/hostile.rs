@@ -198,6 +198,38 @@ fn a_command_without_end_takes_no_memory() {
     nothing_smuggled(&relay, &sink);
 }
 
+/// Commands without end and without a message: cut off, and no memory taken for a client that reads none of the replies.
+#[test]
+fn endless_commands_are_cut_off() {
+    let (relay, sink, _house) = relay_and_careless_sink("");
+    let before = relay.memory("VmRSS");
+    let mut client = greeted(&relay);
+    let piece = b"HELP\r\n".repeat(20_000);
+    for _ in 0..400 {
+        if client.wire.send(&piece).is_err() {
+            break;
+        }
+    }
+    let growth = relay.memory("VmHWM").saturating_sub(before);
+    assert!(growth < 16 << 10, "grew by {growth} KiB");
+    while client.wire.fill().is_ok_and(|length| length > 0) {}
+    let replies = String::from_utf8_lossy(client.wire.pending()).into_owned();
+    assert!(replies.lines().count() < 1000 && replies.lines().last().is_none_or(|last| last.starts_with("421 ")), "{replies}");
+    nothing_smuggled(&relay, &sink);
+}
+
+/// Whoever starts TLS and then says nothing is closed.
+#[test]
+fn a_handshake_that_never_comes_is_closed() {
+    let (relay, _sink, _house) = relay_and_careless_sink("[limits]\nidle = \"2s\"\n");
+    let mut client = greeted(&relay);
+    client.expect("STARTTLS", 220).unwrap();
+    let start = Instant::now();
+    let end = client.wire.fill();
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|error| !is_timeout(&error)), "still open");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
 // req: E5
 #[test]
 fn ten_thousand_recipients_are_bounded() {

@@ -25,6 +25,7 @@ mod hostile;
 mod levels;
 mod load;
 mod programs;
+mod servers;
 mod settings;
 mod stop;
 mod support;

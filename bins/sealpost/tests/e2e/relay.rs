@@ -146,7 +146,7 @@ impl House {
 
     /// The history as JSON text.
     pub(crate) fn history(&self) -> String {
-        let output = self.run(&["history", "--json"]);
+        let output = self.run(&["history", "--json", "--limit", "100000"]);
         assert!(output.status.success(), "history failed: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

@@ -143,6 +143,47 @@ fn listeners() {
     assert!(String::from_utf8_lossy(&arrived[0].content).contains("with ESMTPS"));
 }
 
+/// Space on disk that new mail does not fill.
+#[test]
+fn reserve() {
+    for (reserve, code) in [(1_u64 << 60, 452), (0, 250)] {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = House::to(&sink);
+        house.write();
+        fs::write(house.config(), house.config_text().replace("[queue]\n", &format!("[queue]\nreserve = {reserve}\n"))).unwrap();
+        let relay = house.start_again();
+        let mut client = greeted(&relay);
+        let mut replies = [format!("MAIL FROM:<{FROM}>"), format!("RCPT TO:<{TO}>"), "DATA".to_owned()].into_iter();
+        // it may say so at any step, at the latest at the end of the data
+        let refused = replies.find_map(|line| Some(client.command(&line).unwrap()).filter(|reply| reply.code > 399));
+        let last = refused.unwrap_or_else(|| {
+            client.wire.send(b"Subject: x\r\n\r\nx\r\n.\r\n").unwrap();
+            client.reply().unwrap()
+        });
+        assert_eq!(last.code, code, "{}", last.text);
+    }
+}
+
+/// The authority that `verify` trusts is the one that is configured.
+#[test]
+fn trust_anchors() {
+    let house = House::new();
+    let other = crate::authority::Authority::new();
+    let sink = Sink::start(Behaviour::offering(&house.authority.issue(&["127.0.0.1"])));
+    let house = house.route("*", sink.address).policy("[defaults.external]\ndeliver = \"verify\"\n");
+    house.write();
+    fs::write(house.file("ca.pem"), &other.pem).unwrap();
+    let relay = house.start_again();
+    let mut client = greeted(&relay);
+    assert_eq!(client.send(FROM, &[TO], SMALL).unwrap().code, 250);
+    house.wait_for_history(&["Processing: Check TLS", TO], LIMIT);
+    assert_eq!(sink.message_count(), 0);
+    relay.kill();
+    fs::write(house.file("ca.pem"), &house.authority.pem).unwrap();
+    let _relay = house.start_again();
+    sink.wait_for(1, LIMIT);
+}
+
 /// RFC 5321 section 4.5.1.
 #[test]
 fn postmaster() {
