@@ -8,7 +8,7 @@ use clap::Args;
 use sealpost_cert::TrustAnchors;
 use sealpost_relay::{Reach, ReachError, Reached};
 use sealpost_transport::{ConnectStage, system_anchors};
-use sealpost_types::{Domain, NextHop, parse_span};
+use sealpost_types::{Domain, NextHop, WithCauses, parse_span};
 
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
@@ -45,7 +45,7 @@ pub(crate) fn ping(options: &Ping) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
     let start = Instant::now();
     let reached = runtime.block_on(async {
-        let reach = Reach::new(hello, Arc::new(anchors), time).map_err(|error| error.to_string())?;
+        let reach = Reach::new(hello, Arc::new(anchors), time).map_err(|error| WithCauses(&error).to_string())?;
         Ok::<_, String>(match reach.reach(&target, implicit).await {
             Ok(reached) => {
                 let report = Report::new(options, &reached, start.elapsed());
@@ -147,10 +147,10 @@ fn failed(options: &Ping, error: &ReachError, total: Duration) -> ExitCode {
         };
         println!(
             "{}",
-            serde_json::json!({ "target": options.host, "result": result, "stage": stage, "reason": error.to_string(), "total_ms": milliseconds(total) })
+            serde_json::json!({ "target": options.host, "result": result, "stage": stage, "reason": WithCauses(error).to_string(), "total_ms": milliseconds(total) })
         );
     } else {
-        println!("{} {result}: {error}", options.host);
+        println!("{} {result}: {}", options.host, WithCauses(error));
         if let ReachError::Connect(error) = error {
             for stage in ConnectStage::ALL {
                 if let Some(time) = error.times.time(stage) {

@@ -9,8 +9,8 @@ mod run;
 
 use std::process::ExitCode;
 
-use sealpost_relay::StartError;
 use sealpost_relay::config::{Config, ListenerTls};
+use sealpost_types::WithCauses;
 
 use crate::cli::{Arguments, Cert, Command};
 use crate::identity;
@@ -34,8 +34,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
 }
 
-fn in_words(error: StartError) -> Failure {
-    error.to_string()
+/// An error with all its causes: what a failing command says.
+fn in_words(error: impl std::error::Error + 'static) -> Failure {
+    WithCauses(&error).to_string()
 }
 
 /// Fills in the certificate that the relay makes itself, where a listener needs one and none is configured.

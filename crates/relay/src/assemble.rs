@@ -19,7 +19,7 @@ use crate::error::StartError;
 /// # Errors
 /// [`StartError::Unreadable`] and [`StartError::Config`].
 pub fn read_config(path: &Path) -> Result<Config, StartError> {
-    let text = read(path)?;
+    let text = read("the configuration", path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     Ok(Config::parse(&path.display().to_string(), &text, folder)?)
 }
@@ -30,7 +30,7 @@ pub fn read_config(path: &Path) -> Result<Config, StartError> {
 /// [`StartError::Unreadable`] and [`StartError::Policy`].
 pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
     let Some(path) = &config.policy else { return Ok(Policy::builtin()) };
-    Ok(Policy::parse(&path.display().to_string(), &read(path)?)?)
+    Ok(Policy::parse(&path.display().to_string(), &read("the policy", path)?)?)
 }
 
 /// Reads the trust anchors that a configuration names, or the system's.
@@ -39,7 +39,7 @@ pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
 /// [`StartError::Anchors`], or [`StartError::Unreadable`] and [`StartError::TrustAnchors`] for a file of one's own.
 pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
     let Some(path) = &config.tls.trust_anchors else { return Ok(Arc::new(system_anchors()?.anchors)) };
-    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { path: path.clone(), source })?;
+    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what: "[tls] trust_anchors", path: path.clone(), source })?;
     let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { path: path.clone(), source })?;
     for problem in anchors.problems() {
         tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
@@ -87,8 +87,8 @@ pub fn history_directory(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(HISTORY)
 }
 
-fn read(path: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { path: path.to_owned(), source })
+fn read(what: &'static str, path: &Path) -> Result<String, StartError> {
+    std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })
 }
 
 const QUEUE: &str = "queue";

@@ -18,8 +18,10 @@ use crate::config::ConfigError;
 #[non_exhaustive]
 pub enum StartError {
     /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {what} {}", path.display())]
     Unreadable {
+        /// What the file is for, as the configuration calls it.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What the system says.
@@ -32,7 +34,7 @@ pub enum StartError {
     #[error(transparent)]
     Policy(#[from] PolicyErrors),
     /// The relay's own certificate cannot be used.
-    #[error(transparent)]
+    #[error("[tls] certificate and private_key cannot be used")]
     Identity(#[from] IdentityError),
     /// The trust anchors cannot be used.
     #[error(transparent)]
@@ -41,10 +43,10 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] BackendError),
     /// The name servers cannot be used.
-    #[error("[dns]: {0}")]
+    #[error("[dns] servers cannot be used")]
     Resolver(#[from] ResolverSetupError),
     /// The data directory cannot be used.
-    #[error("data_dir {}: {source}; a directory that this user may write is meant", path.display())]
+    #[error("cannot use data_dir {} (a directory that this user may write is meant)", path.display())]
     DataDir {
         /// The directory.
         path: PathBuf,
@@ -52,7 +54,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The file of trust anchors holds none.
-    #[error("{}: {source}; a PEM file of certificates is meant", path.display())]
+    #[error("[tls] trust_anchors {} (a PEM file of certificates is meant)", path.display())]
     TrustAnchors {
         /// The file.
         path: PathBuf,
@@ -66,10 +68,10 @@ pub enum StartError {
         hostname: Domain,
     },
     /// The queue cannot be opened.
-    #[error("the queue cannot be opened: {0}")]
+    #[error("the queue cannot be opened")]
     Queue(#[from] sealpost_queue::OpenError),
     /// The history cannot be opened.
-    #[error("the history cannot be opened: {0}")]
+    #[error(transparent)]
     History(#[from] HistoryError),
     /// A listener offers TLS, and there is no certificate.
     #[error("the listener on {address} offers TLS, but there is no certificate; [tls] certificate and private_key are needed")]
@@ -81,7 +83,7 @@ pub enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// A socket that was opened cannot be used.
-    #[error("cannot serve {address}: {source}")]
+    #[error("cannot serve {address}")]
     Listener {
         /// The listener's address.
         address: SocketAddr,
@@ -107,6 +109,37 @@ impl StartError {
         match self {
             Self::Listen(error) => error.retry(),
             _ => Retry::Never,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use sealpost_types::WithCauses;
+
+    use super::*;
+
+    /// Whoever shows an error walks to its causes: what the text says already would stand there twice.
+    #[test]
+    fn no_text_repeats_its_cause() {
+        let (path, io) = (PathBuf::from("/a"), || io::Error::other("the cause"));
+        let store = || sealpost_queue::OpenError::Io { path: PathBuf::from("/q"), source: io() };
+        let errors = [
+            StartError::Unreadable { what: "the policy", path: path.clone(), source: io() },
+            StartError::Identity(IdentityError::Unreadable { path: path.clone(), source: io() }),
+            StartError::Resolver(ResolverSetupError::NoServers),
+            StartError::DataDir { path: path.clone(), source: io() },
+            StartError::TrustAnchors { path, source: sealpost_cert::TrustAnchors::from_pem(b"").unwrap_err() },
+            StartError::Queue(store()),
+            StartError::Listen(ListenError::Io { address: ([127, 0, 0, 1], 25).into(), source: io() }),
+            StartError::Listener { address: ([127, 0, 0, 1], 25).into(), source: io() },
+        ];
+        for error in errors {
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            assert!(!cause.is_empty() && !error.to_string().contains(&cause), "{error}");
+            assert!(WithCauses(&error).to_string().contains(&cause));
         }
     }
 }

@@ -47,7 +47,7 @@ impl EventBytesError {
 #[non_exhaustive]
 pub enum HistoryError {
     /// It could not be opened.
-    #[error("the history cannot be opened: {0}")]
+    #[error("the history cannot be opened")]
     Open(#[from] OpenError),
     /// The thread that writes it could not be started.
     #[error("the history's thread cannot be started: {kind}")]
@@ -57,10 +57,10 @@ pub enum HistoryError {
     },
     /// It could not be written.
     #[error("the history cannot be written: {0}")]
-    Write(#[from] WriteError),
+    Write(WriteError),
     /// It could not be read.
     #[error("the history cannot be read: {0}")]
-    Read(#[from] ReadError),
+    Read(ReadError),
 }
 
 impl HistoryError {
@@ -84,5 +84,17 @@ impl HistoryError {
             Self::Write(error) => error.retry(),
             Self::Read(error) => error.retry(),
         }
+    }
+}
+
+impl From<WriteError> for HistoryError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<ReadError> for HistoryError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(error)
     }
 }

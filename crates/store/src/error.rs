@@ -22,7 +22,7 @@ pub struct SqliteFailure {
 #[non_exhaustive]
 pub enum OpenError {
     /// The directory or the lock file could not be made, opened or synced.
-    #[error("cannot use {}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     Io {
         /// Which file or directory.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum OpenError {
         known: u32,
     },
     /// SQLite refused.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}", path.display())]
     Sqlite {
         /// The database.
         path: PathBuf,

@@ -19,6 +19,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::as_conversions)]
 
 mod blame;
+mod causes;
 mod demand;
 mod destination;
 mod domain;
@@ -36,6 +37,7 @@ mod tls;
 mod wire_key;
 
 pub use blame::{Blame, Retry};
+pub use causes::WithCauses;
 pub use demand::{Clause, Demand, HostClause, HostDemand, NameMatch, NameRule, ReferenceName, ReferenceNameError, TlsRequirement};
 pub use destination::{Destination, NextHop, NextHopError};
 pub use domain::{DOMAIN_OCTETS, Domain, DomainError, LABEL_OCTETS};

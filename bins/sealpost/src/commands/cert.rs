@@ -10,7 +10,7 @@ use sealpost_relay::{Reach, Reached};
 use sealpost_transport::system_anchors;
 use sealpost_types::{Domain, NextHop, UnixMillis};
 
-use super::{Failure, runtime};
+use super::{Failure, in_words, runtime};
 use crate::cli;
 
 /// Certificates as they were found, the server's or the file's first one first.
@@ -79,7 +79,7 @@ fn from_server(options: &cli::CertShow) -> Result<Found, Failure> {
     let implicit = options.implicit || matches!(&target, NextHop::Host { port: 465, .. } | NextHop::Address { port: 465, .. });
     let anchors = system_anchors().map_or_else(|_| TrustAnchors::from_der(std::iter::empty::<&[u8]>()), |system| system.anchors);
     let reached: Reached = runtime()?.block_on(async {
-        let reach = Reach::new(own_name(), Arc::new(anchors), PATIENCE).map_err(|error| error.to_string())?;
+        let reach = Reach::new(own_name(), Arc::new(anchors), PATIENCE).map_err(in_words)?;
         reach.reach(&target, implicit).await.map_err(|error| format!("{source}: {error}"))
     })?;
     let chain = reached.connection.chain().to_vec();

@@ -20,8 +20,8 @@ pub(crate) fn history(options: &cli::History) -> Result<ExitCode, Failure> {
     filter.limit = options.limit;
     filter.newest_first = true;
     let directory = history_directory(&config);
-    let mut reader = HistoryReader::open(&directory).map_err(|error| format!("no history in {}: {error}", directory.display()))?;
-    let mut rows = reader.query(&filter).map_err(|error| error.to_string())?;
+    let mut reader = HistoryReader::open(&directory).map_err(in_words)?;
+    let mut rows = reader.query(&filter).map_err(in_words)?;
     // The newest are chosen, and told in the order in which they happened.
     rows.reverse();
     let lang = match options.lang {

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use self::sink::Sink;
 use self::story::Story;
-use super::{Failure, runtime};
+use super::{Failure, in_words, runtime};
 use crate::cli;
 use crate::identity::ThrowAwayAuthority;
 
@@ -67,13 +67,12 @@ struct Scene {
 impl Scene {
     async fn set(folder: &Path) -> Result<Self, Failure> {
         let authority = ThrowAwayAuthority::new().map_err(|error| format!("cannot make a throw-away authority: {error}"))?;
-        let anchors = Arc::new(TrustAnchors::from_pem(authority.pem().as_bytes()).map_err(|error| error.to_string())?);
+        let anchors = Arc::new(TrustAnchors::from_pem(authority.pem().as_bytes()).map_err(in_words)?);
         let backend = |name: &str| -> Result<RustlsBackend, Failure> {
             let identity = authority.issue(name, folder)?;
             let mut settings = RustlsSettings::new(Arc::clone(&anchors));
-            settings.identity =
-                Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key).map_err(|error| error.to_string())?);
-            RustlsBackend::new(settings).map_err(|error| error.to_string())
+            settings.identity = Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key).map_err(in_words)?);
+            RustlsBackend::new(settings).map_err(in_words)
         };
         let sink = Sink::start(&domain(SINK)?, Arc::new(backend(SINK)?))?;
 
@@ -81,14 +80,14 @@ impl Scene {
         config.listeners = vec![Listener::new(LOOPBACK.into(), ListenerTls::StartTls)];
         config.rights.trusted_networks = vec!["127.0.0.0/8".parse().map_err(|error| format!("{error}"))?];
         let to_sink = NextHop::Host { name: domain(SINK)?, port: sink.local_addr().port() };
-        config.routes.insert("bank.example", to_sink).map_err(|error| error.to_string())?;
+        config.routes.insert("bank.example", to_sink).map_err(in_words)?;
         let resolver = StaticResolver::new();
         resolver.set_addresses(&domain(SINK)?, vec![LOOPBACK.0.into()]);
-        let queue = EmbeddedSpool::open(&config.data_dir.join("queue"), Settings::default()).map_err(|error| error.to_string())?;
-        let history = History::open(&sealpost_relay::history_directory(&config)).map_err(|error| error.to_string())?;
-        let policy = Policy::parse("policy.toml", POLICY).map_err(|error| error.to_string())?;
+        let queue = EmbeddedSpool::open(&config.data_dir.join("queue"), Settings::default()).map_err(in_words)?;
+        let history = History::open(&sealpost_relay::history_directory(&config)).map_err(in_words)?;
+        let policy = Policy::parse("policy.toml", POLICY).map_err(in_words)?;
         let relay = Relay::builder(config, queue, resolver, backend(RELAY)?).policy(policy).history(history);
-        let relay = relay.start().await.map_err(|error| error.to_string())?;
+        let relay = relay.start().await.map_err(in_words)?;
         Ok(Self { relay, sink, anchors })
     }
 
@@ -96,17 +95,17 @@ impl Scene {
     async fn send(&self) -> Result<String, Failure> {
         let hello = HelloName::new(CLIENT).ok_or("the client has no name")?;
         let settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
-        let backend = RustlsBackend::new(RustlsSettings::new(Arc::clone(&self.anchors))).map_err(|error| error.to_string())?;
+        let backend = RustlsBackend::new(RustlsSettings::new(Arc::clone(&self.anchors))).map_err(in_words)?;
         let connector = Connector::new(Arc::new(backend), settings);
         let clauses = vec![HostClause::Chain, HostClause::Identity(vec![ReferenceName::Exact(domain(RELAY)?)])];
         let demand = HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2);
         let address = *self.relay.addresses().first().ok_or("the relay does not listen")?;
         let key = WireKey::new(address, Some(domain(RELAY)?), demand);
-        let mut connection = connector.connect(&key, &ConnectOptions::default()).await.map_err(|error| error.to_string())?;
-        let mailbox = |text: &str| Mailbox::parse(text).map_err(|error| error.to_string());
+        let mut connection = connector.connect(&key, &ConnectOptions::default()).await.map_err(in_words)?;
+        let mailbox = |text: &str| Mailbox::parse(text).map_err(in_words);
         let length = Octets(u64::try_from(MESSAGE.len()).unwrap_or(u64::MAX));
         let transaction = Transaction::new(mailbox(FROM)?.into(), vec![Recipient::new(mailbox(TO)?.into())], length);
-        let outcome = connection.deliver(transaction, &mut MemoryBody::new(MESSAGE.as_bytes())).await.map_err(|error| error.to_string())?;
+        let outcome = connection.deliver(transaction, &mut MemoryBody::new(MESSAGE.as_bytes())).await.map_err(in_words)?;
         let reply = match outcome.recipient(0) {
             Some(RecipientOutcome::Delivered(reply)) => Ok(reply.to_string()),
             Some(RecipientOutcome::Refused(reply)) => Err(format!("the relay refused the message: {reply}")),

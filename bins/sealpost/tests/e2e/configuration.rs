@@ -30,6 +30,12 @@ fn says(output: &Output, words: &[&str]) {
     }
 }
 
+/// A cause is neither lost nor repeated.
+fn said_once(output: &Output, cause: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(text.matches(cause).count(), 1, "{cause:?} in:\n{text}");
+}
+
 fn run(config: &Path) -> Output {
     finish(sealpost().arg("run").arg("--config").arg(config), LIMIT)
 }
@@ -91,6 +97,42 @@ fn a_missing_certificate() {
     for output in [house.run(&["check"]), run(&house.config())] {
         says(&output, &["gone.pem", "certificate", "No such file"]);
     }
+}
+
+/// Missing, or no file at all: the cause is said, and said once.
+#[test]
+fn the_cause_stands_behind_the_place() {
+    for (from, to, place, cause) in [
+        ("certificate = \"cert.pem\"", "certificate = \"gone.pem\"", "[tls] certificate", "No such file or directory"),
+        ("certificate = \"cert.pem\"", "certificate = \".\"", "[tls] certificate", "Is a directory"),
+        ("private_key = \"key.pem\"", "private_key = \"gone.pem\"", "private_key", "No such file or directory"),
+        ("trust_anchors = \"ca.pem\"", "trust_anchors = \"gone.pem\"", "[tls] trust_anchors", "No such file or directory"),
+        ("trust_anchors = \"ca.pem\"", "trust_anchors = \"key.pem\"", "[tls] trust_anchors", "no certificate found"),
+        ("policy = \"policy.toml\"", "policy = \".\"", "the policy", "Is a directory"),
+    ] {
+        let house = house(from, to);
+        for output in [house.run(&["check"]), run(&house.config())] {
+            says(&output, &[place]);
+            said_once(&output, cause);
+        }
+    }
+    for (from, to, place, cause) in [
+        ("\"data\"", "\"cert.pem\"", "data_dir", "File exists"),
+        ("\"data\"", "\"cert.pem/data\"", "data_dir", "Not a directory"),
+        ("address = \"127.0.0.1:", "address = \"192.0.2.1:", "192.0.2.1:", "no address of this host"),
+        ("address = \"127.0.0.1:", "address = \"[fe80::1]:", "[fe80::1]:", "needs the number of its interface"),
+    ] {
+        let output = run(&house(from, to).config());
+        says(&output, &[place]);
+        said_once(&output, cause);
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_policy_are_told_at_once() {
+    let house = House::new().policy("[[partner]]\nname = \"Bank\"\ndomains = \"bank.example\"\ndeliver = \"requrie\"\nreceiv = \"none\"\n");
+    house.write();
+    says(&run(&house.config()), &["policy.toml:4:11", "requrie", "policy.toml:5:1", "receiv"]);
 }
 
 #[test]

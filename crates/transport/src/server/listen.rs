@@ -41,6 +41,12 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
+    /// A link-local address (RFC 4291 section 2.5.6) says nothing without the interface it is of.
+    #[error("{address} needs the number of its interface, as in [fe80::1%2]:25; `ip link` shows it")]
+    NoInterface {
+        /// The address.
+        address: SocketAddr,
+    },
     /// Anything else that the kernel says.
     #[error("cannot listen on {address}")]
     Io {
@@ -62,7 +68,7 @@ impl ListenError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::NotLocal { .. } | Self::Permission { .. } => Blame::Caller,
+            Self::NotLocal { .. } | Self::NoInterface { .. } | Self::Permission { .. } => Blame::Caller,
             Self::InUse { .. } | Self::Io { .. } => Blame::Us,
         }
     }
@@ -72,7 +78,7 @@ impl ListenError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::InUse { .. } | Self::Io { .. } => Retry::Later,
-            Self::Permission { .. } | Self::NotLocal { .. } => Retry::Never,
+            Self::Permission { .. } | Self::NotLocal { .. } | Self::NoInterface { .. } => Retry::Never,
         }
     }
 }
@@ -82,14 +88,20 @@ impl ListenError {
 /// Must be called within a tokio runtime.
 ///
 /// # Errors
-/// [`ListenError::InUse`], [`ListenError::Permission`], [`ListenError::NotLocal`], or [`ListenError::Io`] for the rest.
+/// [`ListenError::InUse`], [`ListenError::Permission`], [`ListenError::NotLocal`], [`ListenError::NoInterface`], or
+/// [`ListenError::Io`] for the rest.
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<TcpListener, ListenError> {
     open(address, options).map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { address },
         io::ErrorKind::PermissionDenied => ListenError::Permission { address },
         io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { address },
+        _ if lacks_interface(address) => ListenError::NoInterface { address },
         _ => ListenError::Io { address, source },
     })
+}
+
+fn lacks_interface(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V6(address) if address.ip().is_unicast_link_local() && address.scope_id() == 0)
 }
 
 fn open(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
@@ -125,6 +137,13 @@ mod tests {
     async fn an_address_of_another_host_is_named() {
         let error = listen(SocketAddr::from(([192, 0, 2, 1], 0)), &ListenOptions::default()).unwrap_err();
         assert!(matches!(error, ListenError::NotLocal { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_link_local_address_needs_its_interface() {
+        let error = listen("[fe80::1]:0".parse().unwrap(), &ListenOptions::default()).unwrap_err();
+        assert!(matches!(error, ListenError::NoInterface { .. }), "{error:?}");
+        assert!(!lacks_interface("[fe80::1%2]:0".parse().unwrap()) && !lacks_interface("[::1]:0".parse().unwrap()));
     }
 
     #[tokio::test]

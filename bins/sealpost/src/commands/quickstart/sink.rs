@@ -9,7 +9,7 @@ use sealpost_transport::{
 };
 use sealpost_types::Domain;
 
-use crate::commands::Failure;
+use crate::commands::{Failure, in_words};
 
 /// Takes every message and forgets it.
 pub(super) struct Sink;
@@ -20,7 +20,7 @@ pub(super) struct SinkSession;
 impl Sink {
     /// Starts a sink of this name on a free port of loopback.
     pub(super) fn start(name: &Domain, tls: Arc<RustlsBackend>) -> Result<Server, Failure> {
-        let socket = listen(super::LOOPBACK.into(), &ListenOptions::default()).map_err(|error| error.to_string())?;
+        let socket = listen(super::LOOPBACK.into(), &ListenOptions::default()).map_err(in_words)?;
         let settings = ServerSettings::new(Arc::new(ServerConfig::new(name.clone())), ListenerTls::StartTls);
         Server::start(socket, settings, tls, Arc::new(Self)).map_err(|error| format!("the receiving server does not start: {error}"))
     }
