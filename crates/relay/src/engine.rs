@@ -89,7 +89,7 @@ fn log(event: &Event) {
     let to = Shown(event.recipient.as_ref());
     let host = event.host.as_deref().unwrap_or("-");
     let tls = event.proof.as_ref().and_then(|proof| proof.tls).map_or("none", |tls| tls.version.as_str());
-    let reason = event.reason.as_deref().or(event.reply.as_deref()).unwrap_or_default();
+    let reason = event.reason.as_deref().or(event.reply.as_deref());
     match event.result {
         EventResult::Success => tracing::info!(id, %from, %to, host, tls, reason, "{}", event.kind),
         EventResult::Transient | EventResult::Permanent => tracing::warn!(id, %from, %to, host, tls, reason, "{}", event.kind),
