@@ -106,3 +106,26 @@ async fn a_host_that_is_down_does_not_keep_mail_from_falling_back() {
     assert!(first.message().await.tls.is_none());
     relay.shutdown().await;
 }
+
+/// `mirror` only follows the first hop: where the next one wants TLS, it gets it. `none` was written, and stays; the mail
+/// waits, for its sender cannot help it.
+// req: B3
+#[tokio::test]
+async fn a_server_that_wants_tls_gets_it_under_mirror_and_not_under_none() {
+    for (level, goes) in [("\"mirror\"", true), ("\"none\"", false)] {
+        let wants = Behaviour { mail_in_clear: Some("530 5.7.0 STARTTLS first"), ..Behaviour::secure(Kind::SelfSigned, "mx.bank.example") };
+        let bank = Mx::start(wants).await;
+        let relay = House::new().route("bank.example", &[&bank]).partner("bank.example", level).start().await;
+        Client::clear(relay.address).await.send(FROM, &[TO], &letter("in clear")).await;
+        if goes {
+            assert!(bank.message().await.tls.is_some());
+            assert_eq!(relay.first(EventKind::Delivered, TO).await.attempts, Some(1));
+        } else {
+            let deferred = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
+            assert!(deferred.reason.as_deref().is_some_and(|reason| reason.contains("the policy has it sent in clear")), "{deferred:?}");
+            assert!(bank.said("STARTTLS").is_empty() && bank.count() == 0);
+        }
+        assert_eq!(relay.count(EventKind::Bounced), 0);
+        relay.shutdown().await;
+    }
+}

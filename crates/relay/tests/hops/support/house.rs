@@ -146,16 +146,21 @@ impl Running {
         self.events.borrow().iter().filter(|event| event.kind == kind).count()
     }
 
+    /// Waits until what happened so far is so, and gives it.
+    pub(crate) async fn when(&self, what: &str, condition: impl Fn(&[Arc<Event>]) -> bool) -> Vec<Arc<Event>> {
+        let mut events = self.events.clone();
+        match timeout(PATIENCE, events.wait_for(|events| condition(events))).await {
+            Ok(Ok(events)) => events.clone(),
+            Ok(Err(_)) => panic!("the relay ended before there was {what}"),
+            Err(_) => panic!("there was no {what}, but {:#?}", &self.events()[self.events().len().saturating_sub(30)..]),
+        }
+    }
+
     /// Waits until there were so many events of this kind for this recipient, and gives them.
     pub(crate) async fn wait(&self, kind: EventKind, to: &str, count: usize) -> Vec<Arc<Event>> {
         let is = |event: &&Arc<Event>| event.kind == kind && event.recipient.as_ref().is_some_and(|path| path.to_string() == to);
-        let mut events = self.events.clone();
-        let enough = |events: &Vec<Arc<Event>>| events.iter().filter(is).count() >= count;
-        match timeout(PATIENCE, events.wait_for(enough)).await {
-            Ok(Ok(events)) => events.iter().filter(is).cloned().collect(),
-            Ok(Err(_)) => panic!("the relay ended before {count} {kind} for {to}"),
-            Err(_) => panic!("no {count} {kind} for {to}; there were {:#?}", self.events()),
-        }
+        let events = self.when(&format!("{count} {kind} for {to}"), |events| events.iter().filter(is).count() >= count).await;
+        events.into_iter().filter(|event| is(&event)).collect()
     }
 
     /// The first event of this kind for this recipient.

@@ -30,6 +30,8 @@ pub(crate) struct Behaviour {
     pub(crate) extensions: Vec<&'static str>,
     /// What commands that begin so are answered with; the first that fits.
     pub(crate) replies: Vec<(&'static str, &'static str)>,
+    /// What MAIL is answered with as long as there is no TLS.
+    pub(crate) mail_in_clear: Option<&'static str>,
     pub(crate) body: Body,
 }
 
@@ -104,6 +106,7 @@ impl Behaviour {
             start_tls: StartTls::Absent,
             extensions: vec!["PIPELINING", "SIZE 104857600", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "SMTPUTF8"],
             replies: Vec::new(),
+            mail_in_clear: None,
             body: Body::Taken,
         }
     }
@@ -289,11 +292,15 @@ impl Session {
         match verb.as_str() {
             "EHLO" => self.hello().await?,
             "STARTTLS" => return self.start_tls().await,
+            "MAIL" if self.tls.is_none() && self.behaviour.mail_in_clear.is_some() => {
+                self.reply(self.behaviour.mail_in_clear.unwrap_or_default()).await?;
+            }
             "MAIL" => {
                 self.reset();
                 self.from = Some(path(line));
                 self.reply("250 2.1.0 ok").await?;
             }
+            "RCPT" if self.from.is_none() => self.reply("503 5.5.1 MAIL first").await?,
             "RCPT" => {
                 self.to.push(path(line).0);
                 self.reply("250 2.1.5 ok").await?;
