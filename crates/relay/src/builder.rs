@@ -12,7 +12,8 @@ use sealpost_queue::Spool;
 use sealpost_report::History;
 use sealpost_smtp::{ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
-    Connector, ConnectorSettings, ListenOptions, ListenerTls, Pool, PoolSettings, Server, ServerSettings, TlsBackend, WallClock, listen,
+    ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server, ServerSettings,
+    TlsBackend, WallClock, listen,
 };
 use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -117,9 +118,10 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             config,
         });
         let receiver = Arc::new(Receiver::new(Arc::clone(&engine)));
+        let gate = gate(&engine.config.limits);
         let mut servers = Vec::with_capacity(listeners.len());
         for (socket, listener) in listeners {
-            let settings = server_settings(&engine.config, &listener);
+            let settings = server_settings(&engine.config, &listener, &gate);
             let server = Server::start(socket, settings, Arc::clone(&tls), Arc::clone(&receiver))
                 .map_err(|source| StartError::Listener { address: listener.address, source })?;
             tracing::info!(address = %server.local_addr(), tls = ?listener.tls, "listening");
@@ -146,7 +148,15 @@ fn open_listeners(config: &Config, has_certificate: bool) -> Result<Vec<(tokio::
     config.listeners.iter().map(open).collect()
 }
 
-fn server_settings(config: &Config, listener: &config::Listener) -> ServerSettings {
+/// The limits of all listeners together.
+fn gate(limits: &config::Limits) -> Gate {
+    let mut connections = ConnectionLimits::default();
+    connections.total = limits.connections;
+    connections.per_address = limits.connections_per_address;
+    Gate::new(connections)
+}
+
+fn server_settings(config: &Config, listener: &config::Listener, gate: &Gate) -> ServerSettings {
     let limits = &config.limits;
     let mut session = ServerConfig::new(config.hostname.clone());
     session.offer = offer();
@@ -163,8 +173,7 @@ fn server_settings(config: &Config, listener: &config::Listener) -> ServerSettin
         config::ListenerTls::StartTls | config::ListenerTls::Require => ListenerTls::StartTls,
     };
     let mut settings = ServerSettings::new(Arc::new(session), tls);
-    settings.connections.total = limits.connections;
-    settings.connections.per_address = limits.connections_per_address;
+    settings.gate = gate.clone();
     settings.handshake_timeout = settings.handshake_timeout.min(limits.idle);
     settings.write_timeout = settings.write_timeout.min(limits.idle);
     settings

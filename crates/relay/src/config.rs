@@ -124,7 +124,7 @@ pub struct Limits {
     pub message_size: Octets,
     /// Recipients in a transaction.
     pub recipients: usize,
-    /// Connections in all.
+    /// Connections in all, whichever listener they came by.
     pub connections: usize,
     /// Connections from one address outside `trusted_networks`.
     pub connections_per_address: usize,

@@ -75,7 +75,7 @@
 //! # Limits
 //! A connection in clear takes a read buffer of 32 KiB when octets are there and gives it back when they are consumed;
 //! so does TLS below its records. A server holds no more of a body than that, a client 64 KiB.
-//! [`ConnectionLimits`], `sealpost_smtp::Limits` and the time-outs of both sessions hold for the rest.
+//! [`ConnectionLimits`] at one [`Gate`], `sealpost_smtp::Limits` and the time-outs of both sessions hold for the rest.
 
 mod client;
 mod clock;
@@ -91,7 +91,8 @@ pub use client::{
 pub use clock::WallClock;
 pub use pool::{Pool, PoolSettings};
 pub use server::{
-    ConnectionHandler, ConnectionLimits, ListenError, ListenOptions, ListenerTls, Refusal, Server, ServerSettings, SessionHandler, listen,
+    ConnectionHandler, ConnectionLimits, Gate, ListenError, ListenOptions, ListenerTls, Refusal, Server, ServerSettings, SessionHandler,
+    listen,
 };
 pub use tls::{
     AlertName, AnchorsError, BackendError, ClientHandshake, HandshakeError, IdentityError, RustlsBackend, RustlsSettings, RustlsStream,

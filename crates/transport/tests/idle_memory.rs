@@ -13,8 +13,8 @@ use rcgen::{CertificateParams, KeyPair};
 use sealpost_cert::TrustAnchors;
 use sealpost_smtp::{ClientConfig, Credentials, HelloName, MailCommand, RcptCommand, Reply, ServerConfig, Transaction};
 use sealpost_transport::{
-    ConnectOptions, ConnectionHandler, Connector, ConnectorSettings, ListenOptions, ListenerTls, MemoryBody, RustlsBackend, RustlsSettings,
-    Server, ServerIdentity, ServerSettings, SessionHandler, listen,
+    ConnectOptions, ConnectionHandler, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, MemoryBody,
+    RustlsBackend, RustlsSettings, Server, ServerIdentity, ServerSettings, SessionHandler, listen,
 };
 use sealpost_types::{Domain, HostDemand, Mailbox, Octets, Recipient, TlsRequirement, TlsVersion, WireKey};
 
@@ -42,7 +42,9 @@ async fn measure() -> ExitCode {
     let mut tls = RustlsSettings::new(Arc::new(TrustAnchors::default()));
     tls.identity = Some(identity.unwrap());
     let mut settings = ServerSettings::new(Arc::new(ServerConfig::new(Domain::parse("mx.example").unwrap())), ListenerTls::StartTls);
-    settings.connections.per_address = 10_000;
+    let mut limits = ConnectionLimits::default();
+    limits.per_address = 10_000;
+    settings.gate = Gate::new(limits);
     let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
     let server = Server::start(listener, settings, Arc::new(RustlsBackend::new(tls).unwrap()), Arc::new(Sink)).unwrap();
 

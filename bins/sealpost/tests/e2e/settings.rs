@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::relay::{House, Relay};
+use crate::relay::{House, Relay, free_address};
 use crate::sink::{Behaviour, Sink, StartTls};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -70,6 +70,20 @@ fn connections() {
     greeted(&relay).quit();
 }
 
+/// The limits are those of the relay, not of each of its listeners.
+#[test]
+fn connections_of_all_listeners_together() {
+    let other = free_address();
+    let listener = format!("[[listener]]\naddress = \"{other}\"\ntls = \"none\"\n");
+    let (relay, _sink, _house) = with(&format!("[limits]\nconnections = 3\n{listener}"));
+    thread::sleep(Duration::from_millis(300));
+    let _held = [greeted(&relay), greeted(&relay), Client::connect(other).unwrap()];
+    for address in [relay.address, other] {
+        let error = Client::connect(address).err().unwrap();
+        assert!(error.to_string().starts_with("421"), "{error}");
+    }
+}
+
 #[test]
 fn connections_per_address() {
     let sink = Sink::start(Behaviour::new(StartTls::Absent));
@@ -130,7 +144,7 @@ fn listeners() {
     assert!(!hello.text.contains("STARTTLS"), "{}", hello.text);
     drop(relay);
 
-    let implicit = crate::relay::free_address();
+    let implicit = free_address();
     let house = House::to(&sink).also(&format!("[[listener]]\naddress = \"{implicit}\"\ntls = \"implicit\"\n"));
     let relay = house.start();
     let hello = greeted(&relay).command("EHLO client.example").unwrap();

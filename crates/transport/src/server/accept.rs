@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 
 use super::connection;
 use super::gate::Gate;
-use super::{ConnectionHandler, ConnectionLimits, Refusal};
+use super::{ConnectionHandler, Refusal};
 use crate::tls::{HandshakeError, TlsBackend};
 
 /// How TLS comes about on a listener. Whether a message needs it is the policy's to say.
@@ -40,8 +40,8 @@ pub struct ServerSettings {
     pub session: Arc<ServerConfig>,
     /// How TLS comes about.
     pub tls: ListenerTls,
-    /// How many connections are let in.
-    pub connections: ConnectionLimits,
+    /// How many connections are let in. Listeners with clones of one gate share its limits, as do clones of these settings.
+    pub gate: Gate,
     /// Time for a TLS handshake. 30 s.
     pub handshake_timeout: Duration,
     /// Time for the client to take a reply. 60 s.
@@ -54,7 +54,7 @@ pub struct ServerSettings {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    gate: Arc<Gate>,
+    gate: Gate,
     phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
 }
@@ -81,13 +81,7 @@ impl ServerSettings {
     /// The defaults around a session configuration.
     #[must_use]
     pub fn new(session: Arc<ServerConfig>, tls: ListenerTls) -> Self {
-        Self {
-            session,
-            tls,
-            connections: ConnectionLimits::default(),
-            handshake_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(60),
-        }
+        Self { session, tls, gate: Gate::default(), handshake_timeout: Duration::from_secs(30), write_timeout: Duration::from_secs(60) }
     }
 }
 
@@ -109,11 +103,11 @@ impl Server {
         }
         Arc::make_mut(&mut settings.session).offer.starttls = settings.tls == ListenerTls::StartTls;
         let address = listener.local_addr()?;
-        let gate = Gate::new(settings.connections);
+        let gate = settings.gate.clone();
         let (phase, watch) = watch::channel(Phase::Running);
         let shared = Arc::new(Shared { settings, backend, handler });
         let span = debug_span!("listener", %address);
-        let task = tokio::spawn(accept(listener, shared, Arc::clone(&gate), watch).instrument(span));
+        let task = tokio::spawn(accept(listener, shared, gate.clone(), watch).instrument(span));
         Ok(Self { address, gate, phase, task })
     }
 
@@ -123,10 +117,10 @@ impl Server {
         self.address
     }
 
-    /// How many connections are open.
+    /// How many connections are open; those of other listeners that share its gate count, too.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.gate.count()
+        self.gate.connections()
     }
 
     /// Stops: no more connections; idle sessions are told 421 4.3.2 at once, those in a transaction at its end or when
@@ -151,7 +145,7 @@ impl Server {
 async fn accept<B: TlsBackend, H: ConnectionHandler>(
     listener: TcpListener,
     shared: Arc<Shared<B, H>>,
-    gate: Arc<Gate>,
+    gate: Gate,
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut sessions = JoinSet::new();

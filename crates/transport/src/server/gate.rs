@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Refusal;
 
-/// How many connections a listener takes at once.
+/// How many connections are let in at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnectionLimits {
@@ -22,9 +22,14 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Counts who is in.
+/// Lets connections in up to its limits.
+///
+/// Clones are the same gate: listeners that are given clones of one share its limits.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Count>);
+
 #[derive(Debug)]
-pub(super) struct Gate {
+struct Count {
     limits: ConnectionLimits,
     inside: Mutex<Inside>,
 }
@@ -38,25 +43,33 @@ struct Inside {
 /// The right to be inside, given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Pass {
-    gate: Arc<Gate>,
+    gate: Gate,
     counted_as: Option<IpAddr>,
 }
 
 impl Gate {
-    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, inside: Mutex::default() })
+    /// A gate that nobody has passed yet.
+    #[must_use]
+    pub fn new(limits: ConnectionLimits) -> Self {
+        Self(Arc::new(Count { limits, inside: Mutex::default() }))
+    }
+
+    /// How many connections are inside, whichever listener they came by.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.inside().total
     }
 
     /// Lets a client in, or says why not. `exempt` clients are counted in the total only.
-    pub(super) fn enter(self: &Arc<Self>, client: IpAddr, exempt: bool) -> Result<Pass, Refusal> {
+    pub(super) fn enter(&self, client: IpAddr, exempt: bool) -> Result<Pass, Refusal> {
         let counted_as = (!exempt).then(|| network(client));
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.total >= self.limits.total {
+        let mut inside = self.inside();
+        if inside.total >= self.0.limits.total {
             return Err(Refusal::TooManyConnections);
         }
         if let Some(address) = counted_as {
             let count = inside.by_address.entry(address).or_default();
-            if *count >= self.limits.per_address {
+            if *count >= self.0.limits.per_address {
                 // A limit of zero must not leave an entry behind for each address that knocks.
                 if *count == 0 {
                     inside.by_address.remove(&address);
@@ -66,17 +79,24 @@ impl Gate {
             *count += 1;
         }
         inside.total += 1;
-        Ok(Pass { gate: Arc::clone(self), counted_as })
+        drop(inside);
+        Ok(Pass { gate: self.clone(), counted_as })
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner).total
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new(ConnectionLimits::default())
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut inside = self.gate.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.gate.inside();
         inside.total = inside.total.saturating_sub(1);
         if let Some(address) = self.counted_as
             && let Some(count) = inside.by_address.get_mut(&address)
@@ -115,7 +135,7 @@ mod tests {
         let _other = gate.enter(two, false).unwrap();
         drop(first);
         let _again = gate.enter(one, false).unwrap();
-        assert_eq!(gate.enter(two, false).map(|_| gate.count()), Ok(4));
+        assert_eq!(gate.enter(two, false).map(|_| gate.connections()), Ok(4));
         let _fourth = gate.enter(two, true).unwrap();
         assert_eq!(gate.enter(two, true).unwrap_err(), Refusal::TooManyConnections, "nobody is exempt from the total");
     }
@@ -126,9 +146,9 @@ mod tests {
         let one = IpAddr::from([192, 0, 2, 1]);
         assert_eq!(gate.enter(one, false).unwrap_err(), Refusal::TooManyFromAddress);
         let passes: Vec<_> = (0..3).map(|_| gate.enter(one, true).unwrap()).collect();
-        assert_eq!((passes.len(), gate.count()), (3, 3));
+        assert_eq!((passes.len(), gate.connections()), (3, 3));
         drop(passes);
-        let inside = gate.inside.lock().unwrap();
+        let inside = gate.inside();
         assert_eq!((inside.total, inside.by_address.len()), (0, 0), "nothing is left behind");
     }
 

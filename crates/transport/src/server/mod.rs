@@ -8,7 +8,7 @@ mod listen;
 mod refusal;
 
 pub use accept::{ListenerTls, Server, ServerSettings};
-pub use gate::ConnectionLimits;
+pub use gate::{ConnectionLimits, Gate};
 pub use handler::{ConnectionHandler, SessionHandler};
 pub use listen::{ListenError, ListenOptions, listen};
 pub use refusal::Refusal;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealpost_smtp::ServerConfig;
-use sealpost_transport::{ConnectionLimits, ListenOptions, ListenerTls, Server, ServerSettings, listen};
+use sealpost_transport::{ConnectionLimits, Gate, ListenOptions, ListenerTls, Server, ServerSettings, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -22,7 +22,7 @@ fn limits(total: usize, per_address: usize) -> ServerSettings {
     let mut limits = ConnectionLimits::default();
     (limits.total, limits.per_address) = (total, per_address);
     let mut settings = settings(config());
-    settings.connections = limits;
+    settings.gate = Gate::new(limits);
     settings
 }
 
@@ -104,6 +104,29 @@ async fn a_handshake_that_drips_ends_too() {
     let mut rest = Vec::new();
     timeout(Duration::from_secs(5), client.tcp.read_to_end(&mut rest)).await.unwrap().unwrap();
     assert_eq!(rest, b"");
+}
+
+/// A gate of its own for each listener would let in twice as many, and that they would be: the last lines show it.
+#[tokio::test]
+async fn listeners_with_one_gate_share_its_limits() {
+    let backend = Pki::new().server(Kind::Right);
+    let receiver = Receiver::default().into();
+    for (settings, refusal) in
+        [(limits(1, 10), "421 4.7.0 too many connections, "), (limits(10, 1), "421 4.7.0 too many connections from your address")]
+    {
+        let one = serve(settings.clone(), &backend, &receiver);
+        let two = serve(settings.clone(), &backend, &receiver);
+        let first = RawClient::hello(one.local_addr()).await;
+        let turned_away = RawClient::connect(two.local_addr()).await.reply().await;
+        assert!(turned_away.starts_with(refusal), "{turned_away}");
+        drop(first);
+        while settings.gate.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+        RawClient::hello(two.local_addr()).await;
+    }
+    let (one, two) = (serve(limits(1, 10), &backend, &receiver), serve(limits(1, 10), &backend, &receiver));
+    let _both = (RawClient::hello(one.local_addr()).await, RawClient::hello(two.local_addr()).await);
 }
 
 #[tokio::test]
