@@ -54,8 +54,8 @@ pub use limits::{
 pub use line::TextLine;
 pub use reply::{Reply, ReplyError, ReplyReader};
 pub use session::{
-    Aborted, Answer, AnswerError, ClientConfig, ClientError, ClientEvent, ClientSession, ClientTimeouts, Missing, NotReady, Output,
-    ServerConfig, ServerEvent, ServerSession, ServerTimeouts, Stage, Transaction, TransactionError, missing_for,
+    Aborted, Answer, AnswerError, ClientConfig, ClientError, ClientEvent, ClientSession, ClientTimeouts, Greeting, Missing, NotReady,
+    Output, ServerConfig, ServerEvent, ServerSession, ServerTimeouts, Stage, Transaction, TransactionError, missing_for,
 };
 
 #[cfg(doctest)]

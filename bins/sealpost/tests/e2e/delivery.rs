@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::authority::Identity;
 use crate::client::Client;
-use crate::content::message;
+use crate::content::{message, split_received};
 use crate::peers::Peer;
 use crate::relay::House;
+use crate::sink::{Behaviour, Sink, StartTls};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,6 +31,22 @@ fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) {
     }
     let history = house.wait_for_history(&["bob@partner.example", "TLSv1.3"], LIMIT);
     assert!(!history.contains("Check TLS"), "{history}");
+}
+
+/// RFC 5321 section 4.4 and RFC 3848: the word for the protocol follows from the client's last greeting.
+#[test]
+fn the_received_field_says_how_the_client_greeted() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let relay = House::to(&sink).start();
+    let mut client = Client::connect(relay.address).unwrap();
+    for (number, (hello, word)) in
+        [("HELO client.example", " with SMTP id "), ("EHLO client.example", " with ESMTP id ")].into_iter().enumerate()
+    {
+        client.expect(hello, 250).unwrap();
+        assert_eq!(client.send("alice@sender.example", &["bob@partner.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().code, 250);
+        let (received, _) = split_received(&sink.wait_for(number + 1, LIMIT)[number].content);
+        assert!(received.contains(word), "no {word:?} in {received}");
+    }
 }
 
 mod with_postfix {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use sealpost_policy::ReceiveFacts;
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter as _, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
-use sealpost_smtp::{Credentials, HelloName, MailCommand, RcptCommand, Reply};
+use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
 use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
 
 use super::content::ContentWatch;
 use super::received::Received;
-use super::{rights, trace_header};
+use super::rights;
+use super::trace_header::{self, Protocol};
 use crate::engine::{Components, Engine};
 use crate::{account, deliver, submit};
 
@@ -26,6 +27,7 @@ pub(crate) struct ClientSession<C: Components> {
     engine: Arc<Engine<C>>,
     client: SocketAddr,
     helo: String,
+    greeting: Greeting,
     tls: Option<TlsFacts>,
     transaction: Option<Transaction>,
 }
@@ -54,7 +56,14 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
     type Session = ClientSession<C>;
 
     async fn opened(&self, client: SocketAddr) -> Result<Self::Session, Reply> {
-        Ok(ClientSession { engine: Arc::clone(&self.engine), client, helo: String::new(), tls: None, transaction: None })
+        Ok(ClientSession {
+            engine: Arc::clone(&self.engine),
+            client,
+            helo: String::new(),
+            greeting: Greeting::Helo,
+            tls: None,
+            transaction: None,
+        })
     }
 
     fn is_exempt(&self, client: IpAddr) -> bool {
@@ -70,8 +79,9 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         self.helo.clear();
     }
 
-    fn hello(&mut self, name: &HelloName) {
+    fn hello(&mut self, name: &HelloName, greeting: Greeting) {
         name.as_str().clone_into(&mut self.helo);
+        self.greeting = greeting;
     }
 
     async fn mail(&mut self, command: &MailCommand) -> Result<(), Reply> {
@@ -95,8 +105,8 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let id = engine.spool.next_id();
         let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls);
         let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
-        let smtputf8 = transaction.command.smtputf8;
-        let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, smtputf8, &paths);
+        let protocol = Protocol::new(self.greeting, transaction.command.smtputf8, self.tls.is_some());
+        let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, protocol, &paths);
         writer.write(field.as_bytes()).await.map_err(|error| write_reply(&error))?;
         let mut content = ContentWatch::default();
         content.push(field.as_bytes());

@@ -3,15 +3,55 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use sealpost_smtp::Greeting;
 use sealpost_types::{Domain, ForwardPath, Reception, UnixMillis};
+
+/// How a message came in, in the words of the registry "Mail Transmission Types".
+///
+/// # Wire
+/// RFC 5321 section 4.4: SMTP, ESMTP; RFC 3848: ESMTPS; RFC 6531 section 4.3: UTF8SMTP, UTF8SMTPS. There is no word for HELO
+/// under TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Smtp,
+    Esmtp,
+    Esmtps,
+    Utf8Smtp,
+    Utf8Smtps,
+}
+
+impl Protocol {
+    pub(crate) fn new(greeting: Greeting, smtputf8: bool, tls: bool) -> Self {
+        match (greeting, smtputf8, tls) {
+            (Greeting::Helo, ..) => Self::Smtp,
+            (Greeting::Ehlo, false, false) => Self::Esmtp,
+            (Greeting::Ehlo, false, true) => Self::Esmtps,
+            (Greeting::Ehlo, true, false) => Self::Utf8Smtp,
+            (Greeting::Ehlo, true, true) => Self::Utf8Smtps,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Smtp => "SMTP",
+            Self::Esmtp => "ESMTP",
+            Self::Esmtps => "ESMTPS",
+            Self::Utf8Smtp => "UTF8SMTP",
+            Self::Utf8Smtps => "UTF8SMTPS",
+        }
+    }
+
+    fn is_utf8(self) -> bool {
+        matches!(self, Self::Utf8Smtp | Self::Utf8Smtps)
+    }
+}
 
 /// The Received field of one message, with its final CRLF.
 ///
 /// # Wire
-/// RFC 5321 section 4.4 and 4.4.1; RFC 3848 for `ESMTPS`, RFC 6531 section 4.3 for `UTF8SMTPS`. The TLS facts stand in
-/// comments, as every other relay writes them. The recipient is named only when there is one, so that no recipient
-/// learns of another.
-pub(crate) fn received_field(hostname: &Domain, id: &str, reception: &Reception, smtputf8: bool, recipients: &[ForwardPath]) -> String {
+/// RFC 5321 section 4.4 and 4.4.1. The TLS facts stand in comments, as every other relay writes them. The recipient is
+/// named only when there is one, so that no recipient learns of another.
+pub(crate) fn received_field(hostname: &Domain, id: &str, reception: &Reception, protocol: Protocol, recipients: &[ForwardPath]) -> String {
     let mut field = String::with_capacity(320);
     field.push_str("Received: from ");
     push_word(&mut field, &reception.helo);
@@ -28,15 +68,9 @@ pub(crate) fn received_field(hostname: &Domain, id: &str, reception: &Reception,
         }
         field.push(')');
     }
-    let protocol = match (smtputf8, reception.tls.is_some()) {
-        (false, false) => "ESMTP",
-        (false, true) => "ESMTPS",
-        (true, false) => "UTF8SMTP",
-        (true, true) => "UTF8SMTPS",
-    };
-    let _ = write!(field, "\r\n\tby {hostname} (Sealpost) with {protocol} id {id}");
+    let _ = write!(field, "\r\n\tby {hostname} (Sealpost) with {} id {id}", protocol.as_str());
     if let [ForwardPath::Mailbox(only)] = recipients
-        && (smtputf8 || only.is_ascii())
+        && (protocol.is_utf8() || only.is_ascii())
     {
         let _ = write!(field, "\r\n\tfor <{only}>");
     }
@@ -78,7 +112,25 @@ mod tests {
 
     fn field(tls: bool, helo: &str, recipients: &[&str]) -> String {
         let recipients: Vec<_> = recipients.iter().map(|r| ForwardPath::from(Mailbox::parse(r).unwrap())).collect();
-        received_field(&Domain::parse("relay.example").unwrap(), "ID7", &reception(tls, helo), false, &recipients)
+        let protocol = Protocol::new(Greeting::Ehlo, false, tls);
+        received_field(&Domain::parse("relay.example").unwrap(), "ID7", &reception(tls, helo), protocol, &recipients)
+    }
+
+    /// RFC 5321 section 4.4: what began with HELO came by SMTP; RFC 3848 gives the S to EHLO alone.
+    #[test]
+    fn the_protocol_is_that_of_the_session() {
+        for (greeting, smtputf8, tls, word) in [
+            (Greeting::Helo, false, false, " with SMTP id "),
+            (Greeting::Helo, false, true, " with SMTP id "),
+            (Greeting::Ehlo, false, false, " with ESMTP id "),
+            (Greeting::Ehlo, false, true, " with ESMTPS id "),
+            (Greeting::Ehlo, true, false, " with UTF8SMTP id "),
+            (Greeting::Ehlo, true, true, " with UTF8SMTPS id "),
+        ] {
+            let protocol = Protocol::new(greeting, smtputf8, tls);
+            let field = received_field(&Domain::parse("relay.example").unwrap(), "ID7", &reception(tls, "x"), protocol, &[]);
+            assert!(field.contains(word) && field.contains("(using TLS") == tls, "{field}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sealpost_types::{Domain, Ticks, TlsFacts};
 
 use self::content::{Chunk, Content};
-pub use self::event::{Aborted, Answer, AnswerError, ServerEvent};
+pub use self::event::{Aborted, Answer, AnswerError, Greeting, ServerEvent};
 use self::login::Login;
 use super::{Outbox, Output};
 use crate::data::DataScanner;
@@ -100,7 +100,7 @@ pub struct ServerSession {
     config: Arc<ServerConfig>,
     tls: Option<TlsFacts>,
     state: State,
-    hello: Option<Hello>,
+    greeted: Option<Greeting>,
     authenticated: bool,
     transaction: Option<Transaction>,
     cutter: LineCutter,
@@ -151,13 +151,6 @@ enum Wait {
     Auth,
 }
 
-/// How the client greeted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hello {
-    Plain,
-    Extended,
-}
-
 /// A transaction that the owner has accepted.
 #[derive(Debug)]
 struct Transaction {
@@ -180,7 +173,7 @@ impl ServerSession {
         let mut session = Self {
             tls,
             state: State::Command,
-            hello: None,
+            greeted: None,
             authenticated: false,
             transaction: None,
             cutter: LineCutter::new(config.limits.command_line),
@@ -270,7 +263,7 @@ impl ServerSession {
     pub fn tls_ready(&mut self, facts: TlsFacts, now: Ticks) {
         if matches!(self.state, State::StartTls) && self.announced.hand_over {
             self.tls = Some(facts);
-            self.hello = None;
+            self.greeted = None;
             self.authenticated = false;
             self.cutter = LineCutter::new(self.config.limits.command_line);
             self.announced.hand_over = false;

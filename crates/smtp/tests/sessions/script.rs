@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sealpost_smtp::{
-    Answer, BodyTransfer, ClientConfig, ClientEvent, ClientSession, Command, DataEncoder, HelloName, Output, Reply, ServerConfig,
+    Answer, BodyTransfer, ClientConfig, ClientEvent, ClientSession, Command, DataEncoder, Greeting, HelloName, Output, Reply, ServerConfig,
     ServerEvent, ServerSession, Transaction,
 };
 use sealpost_types::{CipherSuite, Domain, ForwardPath, Mailbox, Octets, Recipient, ReversePath, Ticks, TlsFacts, TlsVersion};
@@ -90,7 +90,7 @@ pub(crate) fn describe(event: &ServerEvent, input: &[u8]) -> String {
         String::from_utf8(wire).unwrap().trim_end().to_owned()
     };
     match event {
-        ServerEvent::Hello { name, extended } => format!("hello {name} {}", if *extended { "extended" } else { "plain" }),
+        ServerEvent::Hello { name, greeting } => format!("hello {name} {}", if *greeting == Greeting::Ehlo { "extended" } else { "plain" }),
         ServerEvent::Mail(mail) => line(Command::Mail(mail.clone())),
         ServerEvent::Rcpt(rcpt) => line(Command::Rcpt(rcpt.clone())),
         ServerEvent::BodyStart => "start".to_owned(),

@@ -217,8 +217,8 @@ impl<H: SessionHandler> Talk<H> {
     /// Asks the handler. `input` is what [`ServerEvent::Body`] names ranges of.
     async fn answer(&mut self, event: ServerEvent, input: &[u8]) -> Option<Answer> {
         match event {
-            ServerEvent::Hello { name, .. } => {
-                self.handler.hello(&name);
+            ServerEvent::Hello { name, greeting } => {
+                self.handler.hello(&name, greeting);
                 None
             }
             ServerEvent::Mail(command) => {

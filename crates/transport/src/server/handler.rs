@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
-use sealpost_smtp::{Credentials, HelloName, MailCommand, RcptCommand, Reply};
+use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_types::TlsFacts;
 
 use crate::tls::HandshakeError;
@@ -51,8 +51,8 @@ pub trait SessionHandler: Send + 'static {
     }
 
     /// EHLO or HELO, with the client's name for itself.
-    fn hello(&mut self, name: &HelloName) {
-        let _ = name;
+    fn hello(&mut self, name: &HelloName, greeting: Greeting) {
+        let _ = (name, greeting);
     }
 
     /// MAIL. Nothing is answered until the future is done.

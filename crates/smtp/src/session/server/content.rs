@@ -3,7 +3,7 @@
 use sealpost_types::{Octets, Ticks};
 
 use super::refusal::Refusal;
-use super::{Aborted, Hello, ServerEvent, ServerSession, State, Transaction, Wait};
+use super::{Aborted, Greeting, ServerEvent, ServerSession, State, Transaction, Wait};
 use crate::command::Verb;
 use crate::data::{BodyCheck, BodyFault};
 use crate::reply::Reply;
@@ -105,7 +105,7 @@ impl ServerSession {
         let limit = self.config.limits.message;
         let refusal = match &self.transaction {
             _ if needs_tls => Some(Refusal::TlsFirst),
-            _ if !self.config.offer.chunking || self.hello != Some(Hello::Extended) => Some(Refusal::NotOffered(Verb::Bdat)),
+            _ if !self.config.offer.chunking || self.greeted != Some(Greeting::Ehlo) => Some(Refusal::NotOffered(Verb::Bdat)),
             None => Some(Refusal::MailFirst),
             Some(Transaction { recipients: 0, .. }) => Some(Refusal::NoRecipients),
             Some(_) => None,

@@ -6,7 +6,7 @@ use sealpost_types::Ticks;
 
 use super::content::{Chunk, Content};
 use super::refusal::Refusal;
-use super::{Aborted, Answer, AnswerError, Hello, ServerEvent, ServerSession, State, Transaction, Wait};
+use super::{Aborted, Answer, AnswerError, Greeting, ServerEvent, ServerSession, State, Transaction, Wait};
 use crate::command::{Command, CommandError, HelloName, MailCommand, RcptCommand, Verb};
 use crate::data::DataScanner;
 use crate::params::Accepted;
@@ -122,7 +122,7 @@ impl ServerSession {
     }
 
     fn accepted(&self) -> Accepted {
-        if self.hello != Some(Hello::Extended) {
+        if self.greeted != Some(Greeting::Ehlo) {
             return Accepted::NONE;
         }
         let offer = &self.config.offer;
@@ -147,8 +147,8 @@ impl ServerSession {
         match command {
             Command::Bdat { size, last } => self.bdat(Chunk::new(size, last), needs_tls),
             _ if needs_tls => self.refuse(&Refusal::TlsFirst),
-            Command::Helo(name) => self.greet(name, Hello::Plain),
-            Command::Ehlo(name) => self.greet(name, Hello::Extended),
+            Command::Helo(name) => self.greet(name, Greeting::Helo),
+            Command::Ehlo(name) => self.greet(name, Greeting::Ehlo),
             Command::StartTls => self.start_tls(more),
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => self.rcpt(rcpt),
@@ -169,17 +169,17 @@ impl ServerSession {
         }
     }
 
-    fn greet(&mut self, name: HelloName, hello: Hello) {
+    fn greet(&mut self, name: HelloName, greeting: Greeting) {
         self.abort(Aborted::Hello);
-        self.hello = Some(hello);
+        self.greeted = Some(greeting);
         let config = Arc::clone(&self.config);
-        let reply = match hello {
-            Hello::Extended => config.offer.extensions(self.tls.is_some(), config.limits.message).to_reply(&config.hostname),
-            Hello::Plain => Reply::plain::<250>(config.hostname.to_string()),
+        let reply = match greeting {
+            Greeting::Ehlo => config.offer.extensions(self.tls.is_some(), config.limits.message).to_reply(&config.hostname),
+            Greeting::Helo => Reply::plain::<250>(config.hostname.to_string()),
         };
         self.small_talk(&reply);
         if !self.is_closed() {
-            self.events.push_back(ServerEvent::Hello { name, extended: hello == Hello::Extended });
+            self.events.push_back(ServerEvent::Hello { name, greeting });
         }
     }
 
@@ -201,7 +201,7 @@ impl ServerSession {
     }
 
     fn mail(&mut self, mail: MailCommand) {
-        if self.hello.is_none() {
+        if self.greeted.is_none() {
             return self.refuse(&Refusal::HelloFirst);
         }
         if self.transaction.is_some() {

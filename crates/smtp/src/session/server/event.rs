@@ -17,8 +17,8 @@ pub enum ServerEvent {
     Hello {
         /// What it calls itself.
         name: HelloName,
-        /// Whether it said EHLO, not HELO.
-        extended: bool,
+        /// Whether it said EHLO or HELO.
+        greeting: Greeting,
     },
     /// A transaction begins; awaits an [`Answer`].
     Mail(MailCommand),
@@ -37,6 +37,16 @@ pub enum ServerEvent {
     Aborted(Aborted),
     /// The client wants to prove who it is; awaits an [`Answer`].
     Auth(Credentials),
+}
+
+/// How a client says who it is (RFC 5321 section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "RFC 5321 has two")]
+pub enum Greeting {
+    /// HELO: a session without extensions.
+    Helo,
+    /// EHLO.
+    Ehlo,
 }
 
 /// Why a transaction was given up.

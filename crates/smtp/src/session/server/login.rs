@@ -1,7 +1,7 @@
 //! AUTH.
 
 use super::refusal::Refusal;
-use super::{Hello, ServerEvent, ServerSession, State, Wait};
+use super::{Greeting, ServerEvent, ServerSession, State, Wait};
 use crate::auth::{AuthMechanism, Credentials, Secret};
 use crate::command::{CommandError, Verb};
 use crate::line::LineError;
@@ -26,7 +26,7 @@ impl ServerSession {
             Some(Refusal::NotOffered(Verb::Auth))
         } else if self.tls.is_none() {
             Some(Refusal::AuthInClear)
-        } else if self.hello != Some(Hello::Extended) {
+        } else if self.greeted != Some(Greeting::Ehlo) {
             Some(Refusal::HelloFirst)
         } else if self.authenticated {
             Some(Refusal::AlreadyAuthenticated)
