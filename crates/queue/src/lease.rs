@@ -9,7 +9,8 @@ use crate::{Body, Deferral, Entry, FollowUpError, NewMessage, QueueId, SpoolErro
 /// The right to try one entry, held by nobody else at the same time.
 ///
 /// It ends with [`Spool::settle`](crate::Spool::settle). If it is dropped instead, because the task died, the entry goes
-/// back to the deferred ones and is due a little later; [`Lease::release`] gives it back at once.
+/// back to the deferred ones and is due a little later; [`Lease::release`] gives it back at once. Where that cannot be
+/// recorded the entry stays leased, and each [`Spool::lease_due`](crate::Spool::lease_due) tries again.
 #[derive(Debug)]
 #[must_use = "a lease that is dropped counts as an attempt that died"]
 pub struct Lease {
@@ -241,6 +242,9 @@ impl std::fmt::Debug for Guard {
 
 /// Octets in the body of a follow-up: notifications are short, and this one is held in memory.
 pub const FOLLOW_UP_OCTETS: Octets = Octets(1 << 20);
+
+/// How often the store may refuse an outcome for what it is before the outcome is given up.
+pub const RECORD_TRIES: u32 = 5;
 
 /// What an attempt that died is deferred for.
 pub(crate) const ABANDONED: &str = "the attempt ended without an outcome";

@@ -35,7 +35,7 @@ pub use body::{BODY_PIECE, Body, BodyReader, BodyWriter};
 pub use embedded::{EmbeddedBodyWriter, EmbeddedSpool, QueueView, Settings};
 pub use error::{AcceptError, BodyReadError, BodyWriteError, FollowUpError, OpenError, SpoolError};
 pub use id::{QueueId, QueueIdError};
-pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, Settlement};
+pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, RECORD_TRIES, Settlement};
 pub use look::{Filter, Health, Listed, OutboxRow, Selector, State, Stats};
 pub use memory::{MemoryBodyWriter, MemorySpool};
 pub use message::{Deferral, Entry, Group, NewMessage};

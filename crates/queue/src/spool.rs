@@ -60,19 +60,28 @@ pub trait Spool: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SpoolError::UnknownRecipient`], [`SpoolError::ForeignLease`]: the settlement is wrong, and the lease counts as
-    /// dropped. [`SpoolError::Full`] and [`SpoolError::Store`]: it is not recorded yet;
-    /// the entry stays leased, and the engine tries to record it again with later work. [`SpoolError::Poisoned`],
-    /// [`SpoolError::Closed`]: it is not recorded, and the entry is not handed out again by this process.
+    /// dropped.
+    ///
+    /// [`SpoolError::Full`]: not recorded yet. The entry stays leased, and later calls of [`Spool::lease_due`] try again
+    /// until there is space. [`SpoolError::Store`]: likewise, but what was refused [`RECORD_TRIES`](crate::RECORD_TRIES)
+    /// times for what it is counts as dropped then, and who was served may be served again.
+    ///
+    /// [`SpoolError::Poisoned`], [`SpoolError::Closed`]: not recorded. Only the next process tries the entry again.
     fn settle(&self, lease: Lease, settlement: Settlement) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
     /// Hands over what became of a lease to be recorded with other work, within some 20 ms: for outcomes that nobody
     /// needs to wait for. If the process dies before, the entry is tried again.
     ///
     /// # Errors
-    /// As [`Spool::settle`] for a settlement that is wrong; what fails later is logged.
+    /// As [`Spool::settle`] for a settlement that is wrong. What fails later is logged, and what becomes of it is the same.
     fn settle_soon(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError>;
 
     /// Sets the entry aside as damaged: for a lease whose body turned out so while it was read.
+    ///
+    /// # Errors
+    /// [`SpoolError::ForeignLease`]: the lease counts as dropped. [`SpoolError::Full`], [`SpoolError::Store`]: not recorded
+    /// yet; the entry stays leased, and later calls of [`Spool::lease_due`] try again. [`SpoolError::Poisoned`],
+    /// [`SpoolError::Closed`]: not recorded; only the next process tries the entry again.
     fn set_aside(&self, lease: Lease, reason: &str) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
     /// Makes deferred entries due at `now`; how many.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Faults {
     fail_commit: AtomicBool,
     answer_early: AtomicBool,
+    disk_full: AtomicBool,
 }
 
 #[cfg(feature = "faults")]
@@ -15,6 +16,11 @@ impl Faults {
     /// The next commit fails as if the disk had not taken it.
     pub fn danger_fail_next_commit(&self) {
         self.fail_commit.store(true, Ordering::SeqCst);
+    }
+
+    /// As long as this is so, what is to be written finds the disk full.
+    pub fn danger_fill_disk(&self, full: bool) {
+        self.disk_full.store(full, Ordering::SeqCst);
     }
 
     /// From now on answers are given before the commit: what a store without durability would do.
@@ -26,6 +32,10 @@ impl Faults {
 impl Faults {
     pub(crate) fn takes_commit_failure(&self) -> bool {
         self.fail_commit.swap(false, Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
     }
 
     pub(crate) fn answers_early(&self) -> bool {

@@ -53,13 +53,13 @@ impl Writer {
             return self.write_late(batch);
         }
         // At first without savepoints, which cost; only if a job fails, once more with them, so that it fails alone.
-        match self.transact(|tx| run_all(tx, batch, &self.poison)) {
+        match self.transact(|tx| self.run_all(tx, batch)) {
             Ok(()) => return answer_all(batch, &Ok(())),
             Err(Stop::Job) => {}
             Err(Stop::All(error)) => return answer_all(batch, &Err(error)),
         }
         let mut outcomes = Vec::with_capacity(batch.len());
-        match self.transact(|tx| run_each(tx, batch, &self.poison, &mut outcomes)) {
+        match self.transact(|tx| self.run_each(tx, batch, &mut outcomes)) {
             Ok(()) => batch.drain(..).zip(outcomes).for_each(|(job, outcome)| answer(job, outcome)),
             Err(Stop::All(error)) => answer_all(batch, &Err(error)),
             Err(Stop::Job) => answer_all(batch, &Err(WriteError::Closed)),
@@ -96,10 +96,48 @@ impl Writer {
     /// What a store without durability would do; only a test asks for it.
     fn write_late(&self, batch: &mut Vec<Box<dyn Job>>) {
         let Ok(tx) = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate) else { return };
-        let _ = run_all(&tx, batch, &self.poison);
+        let _ = self.run_all(&tx, batch);
         answer_all(batch, &Ok(()));
         std::thread::sleep(std::time::Duration::from_millis(20));
         let _ = tx.commit();
+    }
+
+    /// Runs the jobs; stops at the first that fails.
+    fn run_all(&self, tx: &Transaction<'_>, batch: &mut [Box<dyn Job>]) -> Result<(), Stop> {
+        batch.iter_mut().try_for_each(|job| self.run_one(tx, job.as_mut()).map_err(|_| Stop::Job))
+    }
+
+    /// Runs each job in a savepoint of its own, so that those that fail leave nothing.
+    fn run_each(&self, tx: &Transaction<'_>, batch: &mut [Box<dyn Job>], outcomes: &mut Vec<Result<(), WriteError>>) -> Result<(), Stop> {
+        let all = |error: &rusqlite::Error| Stop::All(WriteError::of(error));
+        for job in batch {
+            tx.execute_batch("SAVEPOINT job").map_err(|e| all(&e))?;
+            let outcome = self.run_one(tx, job.as_mut());
+            if let (Err(error), true) = (&outcome, tx.is_autocommit()) {
+                // A full disk makes SQLite roll back everything by itself.
+                return Err(Stop::All(error.clone()));
+            }
+            tx.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" }).map_err(|e| all(&e))?;
+            outcomes.push(outcome);
+        }
+        Ok(())
+    }
+
+    /// A job that panics fails; the thread goes on, or nobody would ever be answered again.
+    fn run_one(&self, tx: &Transaction<'_>, job: &mut dyn Job) -> Result<(), WriteError> {
+        if self.faults.is_disk_full() {
+            return Err(WriteError::Full);
+        }
+        match catch_unwind(AssertUnwindSafe(|| job.run(tx))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+                    self.poison.set(&format!("write: {error}"));
+                }
+                Err(WriteError::of(&error))
+            }
+            Err(_) => Err(WriteError::Failed(SqliteFailure { code: -1, message: "the job panicked".into() })),
+        }
     }
 }
 
@@ -109,46 +147,6 @@ enum Stop {
     Job,
     /// Nobody's can be written.
     All(WriteError),
-}
-
-/// Runs the jobs; stops at the first that fails.
-fn run_all(tx: &Transaction<'_>, batch: &mut [Box<dyn Job>], poison: &Poison) -> Result<(), Stop> {
-    batch.iter_mut().try_for_each(|job| run_one(tx, job.as_mut(), poison).map_err(|_| Stop::Job))
-}
-
-/// Runs each job in a savepoint of its own, so that those that fail leave nothing.
-fn run_each(
-    tx: &Transaction<'_>,
-    batch: &mut [Box<dyn Job>],
-    poison: &Poison,
-    outcomes: &mut Vec<Result<(), WriteError>>,
-) -> Result<(), Stop> {
-    let all = |error: &rusqlite::Error| Stop::All(WriteError::of(error));
-    for job in batch {
-        tx.execute_batch("SAVEPOINT job").map_err(|e| all(&e))?;
-        let outcome = run_one(tx, job.as_mut(), poison);
-        if let (Err(error), true) = (&outcome, tx.is_autocommit()) {
-            // A full disk makes SQLite roll back everything by itself.
-            return Err(Stop::All(error.clone()));
-        }
-        tx.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" }).map_err(|e| all(&e))?;
-        outcomes.push(outcome);
-    }
-    Ok(())
-}
-
-/// A job that panics fails; the thread goes on, or nobody would ever be answered again.
-fn run_one(tx: &Transaction<'_>, job: &mut dyn Job, poison: &Poison) -> Result<(), WriteError> {
-    match catch_unwind(AssertUnwindSafe(|| job.run(tx))) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-                poison.set(&format!("write: {error}"));
-            }
-            Err(WriteError::of(&error))
-        }
-        Err(_) => Err(WriteError::Failed(SqliteFailure { code: -1, message: "the job panicked".into() })),
-    }
 }
 
 fn answer(job: Box<dyn Job>, outcome: Result<(), WriteError>) {

@@ -19,7 +19,7 @@ impl Engine {
         }
         self.sound()?;
         let mut place = self.looking.lock().await;
-        self.record_again();
+        self.record_again(now);
         let looking = self.leases.look();
         let engine = self.clone();
         let mut from = place.take();
@@ -96,20 +96,6 @@ impl Engine {
             Some(room) => Body::in_memory(Kept::new(bytes, Some(room)), found.check),
             None => Body::in_row(self.clone(), entry.id, size, found.check),
         })
-    }
-
-    /// The entry is held until it is set aside, and if that fails for ever.
-    fn set_aside_soon(self: &Arc<Self>, id: QueueId, reason: String) {
-        tracing::error!(%id, reason, "a queued message is damaged and was set aside");
-        let engine = self.clone();
-        self.store.write_soon(
-            reason.len(),
-            move |tx| schema::set_aside(tx, id.number(), &reason),
-            move |outcome| match outcome {
-                Ok(()) => engine.leases.end(id),
-                Err(error) => tracing::error!(%id, %error, "cannot set a damaged message aside"),
-            },
-        );
     }
 }
 

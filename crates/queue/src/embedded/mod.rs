@@ -5,6 +5,7 @@ mod due;
 mod find;
 mod format;
 mod leases;
+mod record;
 mod reserve;
 mod schema;
 mod settle;
@@ -118,8 +119,8 @@ struct Engine {
     reserve: reserve::Reserve,
     /// The last place in the outbox; written by the writer's thread alone.
     outbox: AtomicI64,
-    /// Settlements that a full disk kept from being recorded.
-    unrecorded: Mutex<Vec<settle::Record>>,
+    /// Ends of leases that could not be recorded yet.
+    unrecorded: Mutex<Vec<(record::Record, record::Tried)>>,
     settings: Settings,
 }
 
@@ -302,7 +303,7 @@ impl Engine {
     }
 
     async fn close(self: &Arc<Self>) -> Result<(), SpoolError> {
-        self.record_again();
+        self.record_rest();
         self.store.close().await?;
         Ok(())
     }

@@ -1,27 +1,33 @@
-//! What became of a lease is recorded.
+//! How a lease ends is recorded.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Transaction, params};
-use sealpost_store::WriteError;
 use sealpost_types::UnixMillis;
-use tokio::sync::oneshot;
 
 use super::accept::NewRows;
 use super::format::{Waiting, recipients_text};
+use super::record::{Record, Tried};
 use super::schema::{self, Left};
 use super::writer::Finished;
 use super::{Engine, SpoolError};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest};
 use crate::{Deferral, Lease, QueueId, Settlement};
 
-/// A settlement as it is written; cheap to clone, so that it can be written again.
+/// How a lease ends, as it is written; cheap to clone, so that it can be written again.
 #[derive(Clone)]
-pub(super) struct Record(Arc<Settled>);
+pub(super) enum End {
+    /// With an outcome.
+    Settled(Arc<Settled>),
+    /// Without one: the entry waits until it is due.
+    GivenBack { due: UnixMillis, reason: Option<&'static str> },
+    /// Its row or its body is not what was stored.
+    SetAside(Arc<str>),
+}
 
-struct Settled {
-    id: QueueId,
+/// What became of an entry.
+pub(super) struct Settled {
     /// None: the entry leaves the queue.
     waiting: Option<(Deferral, Waiting)>,
     outbox: Vec<Vec<u8>>,
@@ -30,44 +36,29 @@ struct Settled {
 
 impl Engine {
     pub(super) async fn settle(self: Arc<Self>, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
-        let record = self.record(lease, &settlement)?;
-        let (answer, answered) = oneshot::channel();
-        let (write, engine, weight) = (record.clone(), self.clone(), record.0.weight());
-        let job = move |tx: &Transaction<'_>| write.0.write(&engine, tx);
-        let engine = self.clone();
-        self.store.write_then(weight, job, move |outcome| drop(answer.send(engine.settled(record, outcome)))).await;
-        answered.await.unwrap_or(Err(SpoolError::Closed))
+        let record = self.settlement(lease, &settlement)?;
+        self.record(record).await
     }
 
     pub(super) fn settle_soon(self: &Arc<Self>, lease: Lease, settlement: &Settlement) -> Result<(), SpoolError> {
-        let record = self.record(lease, settlement)?;
-        self.write_soon(record);
+        let record = self.settlement(lease, settlement)?;
+        self.record_soon(record, Tried::default());
         Ok(())
-    }
-
-    /// Writes once more what could not be written.
-    pub(super) fn record_again(self: &Arc<Self>) {
-        let records = std::mem::take(&mut *self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner));
-        records.into_iter().for_each(|record| self.write_soon(record));
     }
 
     pub(super) async fn set_aside(self: Arc<Self>, lease: Lease, reason: String) -> Result<(), SpoolError> {
         lease.check_home(&self)?;
-        let id = lease.into_entry().id;
-        tracing::error!(%id, reason, "a queued message is damaged and was set aside");
-        let engine = self.clone();
-        let (answer, answered) = oneshot::channel();
-        let then = move |outcome: Result<(), WriteError>| {
-            if outcome.is_ok() {
-                engine.leases.end(id);
-            }
-            let _ = answer.send(outcome);
-        };
-        self.store.write_then(reason.len(), move |tx| schema::set_aside(tx, id.number(), &reason), then).await;
-        Ok(answered.await.unwrap_or(Err(WriteError::Closed))?)
+        let record = Record { id: lease.into_entry().id, end: End::SetAside(reason.into()) };
+        self.record(record).await
     }
 
-    fn record(self: &Arc<Self>, lease: Lease, settlement: &Settlement) -> Result<Record, SpoolError> {
+    /// The entry is held until it is set aside.
+    pub(super) fn set_aside_soon(self: &Arc<Self>, id: QueueId, reason: String) {
+        tracing::error!(%id, reason, "a queued message is damaged and is set aside");
+        self.record_soon(Record { id, end: End::SetAside(reason.into()) }, Tried::default());
+    }
+
+    fn settlement(self: &Arc<Self>, lease: Lease, settlement: &Settlement) -> Result<Record, SpoolError> {
         lease.check_home(self)?;
         let kept = settlement.kept(lease.entry())?;
         let entry = lease.into_entry();
@@ -79,50 +70,55 @@ impl Engine {
             let (message, body) = follow_up.into_parts();
             self.rows(message, Finished::of(body))
         });
-        Ok(Record(Arc::new(Settled { id: entry.id, waiting, outbox: settlement.outbox.clone(), follow_up })))
+        let settled = Settled { waiting, outbox: settlement.outbox.clone(), follow_up };
+        Ok(Record { id: entry.id, end: End::Settled(Arc::new(settled)) })
+    }
+}
+
+impl End {
+    pub(super) fn write(&self, id: QueueId, engine: &Engine, tx: &Transaction<'_>) -> rusqlite::Result<Left> {
+        let id = id.number();
+        match self {
+            Self::Settled(settled) => return settled.write(id, engine, tx),
+            Self::GivenBack { due, reason } => schema::give_back(tx, id, *due, *reason)?,
+            Self::SetAside(reason) => schema::set_aside(tx, id, reason)?,
+        }
+        Ok(Left { file: None })
     }
 
-    fn write_soon(self: &Arc<Self>, record: Record) {
-        let (write, engine, then) = (record.clone(), self.clone(), self.clone());
-        let job = move |tx: &Transaction<'_>| write.0.write(&engine, tx);
-        self.store.write_soon(record.0.weight(), job, move |outcome| drop(then.settled(record, outcome)));
+    /// About how much is written.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Settled(settled) => settled.weight(),
+            Self::GivenBack { .. } => 0,
+            Self::SetAside(reason) => reason.len(),
+        }
     }
 
-    fn settled(&self, record: Record, outcome: Result<Left, WriteError>) -> Result<(), SpoolError> {
-        let Settled { id, waiting, follow_up, .. } = &*record.0;
-        let left = match outcome {
-            Ok(left) => left,
-            Err(error) => {
-                tracing::error!(%id, %error, "what became of a message could not be recorded");
-                if let Some(new) = follow_up {
-                    self.refused(new, &error);
-                }
-                if matches!(error, WriteError::Full | WriteError::Busy) {
-                    self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).push(record);
-                }
-                return Err(error.into());
-            }
-        };
-        if let Some(file) = left.file.and_then(|file| u64::try_from(file).ok()) {
-            self.pool.release(file);
+    /// Whether the entry may be due now, or earlier than before.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Settled(settled) => settled.waiting.is_some(),
+            Self::GivenBack { .. } => true,
+            Self::SetAside(_) => false,
         }
-        if let Some(new) = follow_up {
-            self.stored(new);
+    }
+
+    /// The message that is accepted with it.
+    pub(super) fn follow_up(&self) -> Option<&NewRows> {
+        match self {
+            Self::Settled(settled) => settled.follow_up.as_ref(),
+            Self::GivenBack { .. } | Self::SetAside(_) => None,
         }
-        self.leases.end(*id);
-        if waiting.is_some() {
-            self.waker.wake();
-        }
-        Ok(())
     }
 }
 
 impl Settled {
-    fn write(&self, engine: &Engine, tx: &Transaction<'_>) -> rusqlite::Result<Left> {
+    fn write(&self, id: i64, engine: &Engine, tx: &Transaction<'_>) -> rusqlite::Result<Left> {
         let left = match &self.waiting {
-            None => schema::remove(tx, self.id.number())?,
+            None => schema::remove(tx, id)?,
             Some((deferral, waiting)) => {
-                schema::defer(tx, self.id.number(), deferral, waiting)?;
+                schema::defer(tx, id, deferral, waiting)?;
                 Left { file: None }
             }
         };
@@ -142,22 +138,10 @@ impl Settled {
 
 impl Home for Engine {
     fn give_back(self: Arc<Self>, id: QueueId, granted: UnixMillis, how: GiveBack) {
-        let (due, reason) = match how {
-            GiveBack::Released => (granted, None),
-            GiveBack::Abandoned => (granted.after(self.settings.abandoned), Some(ABANDONED)),
+        let end = match how {
+            GiveBack::Released => End::GivenBack { due: granted, reason: None },
+            GiveBack::Abandoned => End::GivenBack { due: granted.after(self.settings.abandoned), reason: Some(ABANDONED) },
         };
-        let engine = self.clone();
-        self.store.write_soon(
-            0,
-            move |tx| schema::give_back(tx, id.number(), due, reason),
-            move |outcome| match outcome {
-                Ok(()) => {
-                    engine.leases.end(id);
-                    engine.waker.wake();
-                }
-                // It is still there, and due when the queue is opened again.
-                Err(error) => tracing::warn!(%id, %error, "a lease came back and could not be recorded"),
-            },
-        );
+        self.record_soon(Record { id, end }, Tried::default());
     }
 }
