@@ -80,6 +80,25 @@ fn an_idle_session_does_not_hold_up_the_end() {
     }
 }
 
+/// SIGHUP used to end the relay at once, in the middle of everything.
+#[test]
+fn a_hangup_ends_nothing() {
+    let (house, sink) = house_before(Duration::ZERO);
+    let relay = house.start();
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    relay.hang_up();
+    let end = Instant::now() + LIMIT;
+    while !relay.log().contains("SIGHUP") {
+        assert!(Instant::now() < end, "nothing is said of it");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(relay.log().contains("restart"));
+    assert_eq!(client.send(FROM, &[TO], message("hangup").as_bytes()).unwrap().code, 250);
+    sink.wait_for(1, LIMIT);
+    relay.terminate();
+    assert!(relay.wait(LIMIT).success());
+}
+
 #[test]
 fn what_waits_is_there_after_the_restart() {
     let address = free_address();
