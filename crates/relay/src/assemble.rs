@@ -35,12 +35,17 @@ pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
 
 /// Reads the trust anchors that a configuration names, or the system's.
 ///
+/// A system without any is no error: no chain is trusted then, and only mail that needs one has to wait. The log says so.
+///
 /// # Errors
-/// [`StartError::Anchors`], or [`StartError::Unreadable`] and [`StartError::TrustAnchors`] for a file of one's own.
+/// For a file of one's own [`StartError::Unreadable`], [`StartError::TrustAnchors`] and [`StartError::NoTrustAnchor`].
 pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
-    let Some(path) = &config.tls.trust_anchors else { return Ok(Arc::new(system_anchors()?.anchors)) };
+    let Some(path) = &config.tls.trust_anchors else { return Ok(Arc::new(of_the_system())) };
     let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what: "[tls] trust_anchors", path: path.clone(), source })?;
     let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { path: path.clone(), source })?;
+    if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {
+        return Err(StartError::NoTrustAnchor { path: path.clone(), source: problem.clone() });
+    }
     for problem in anchors.problems() {
         tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
     }
@@ -50,7 +55,7 @@ pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartErr
 /// The TLS backend with the certificate and the trust anchors that a configuration names.
 ///
 /// # Errors
-/// [`StartError::Identity`], [`StartError::Anchors`] and [`StartError::Tls`].
+/// [`StartError::Identity`], [`StartError::Tls`], and those of [`read_trust_anchors`].
 pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
     let mut settings = RustlsSettings::new(read_trust_anchors(config)?);
     settings.min_version = config.tls.min_version;
@@ -87,9 +92,27 @@ pub fn history_directory(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(HISTORY)
 }
 
+fn of_the_system() -> TrustAnchors {
+    let found = system_anchors();
+    if !found.problems.is_empty() {
+        let first = found.problems.get(..TOLD).unwrap_or(&found.problems).join("; ");
+        tracing::warn!(problems = found.problems.len(), "not all of the system's trust anchors can be read: {first}");
+    }
+    if found.anchors.is_empty() {
+        tracing::warn!(
+            "the system has no trust anchors, so no certificate can be verified: install the package ca-certificates, \
+             or name a file in [tls] trust_anchors"
+        );
+    }
+    found.anchors
+}
+
 fn read(what: &'static str, path: &Path) -> Result<String, StartError> {
     std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })
 }
+
+/// How many problems of the system's trust anchors the log names.
+const TOLD: usize = 3;
 
 const QUEUE: &str = "queue";
 const HISTORY: &str = "history";

@@ -4,11 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sealpost_cert::PemError;
+use sealpost_cert::{AnchorProblem, PemError};
 use sealpost_discovery::ResolverSetupError;
 use sealpost_policy::PolicyErrors;
 use sealpost_report::HistoryError;
-use sealpost_transport::{AnchorsError, BackendError, IdentityError, ListenError};
+use sealpost_transport::{BackendError, IdentityError, ListenError};
 use sealpost_types::{Blame, Domain, Retry};
 
 use crate::config::ConfigError;
@@ -36,9 +36,6 @@ pub enum StartError {
     /// The relay's own certificate cannot be used.
     #[error("[tls] certificate and private_key cannot be used")]
     Identity(#[from] IdentityError),
-    /// The trust anchors cannot be used.
-    #[error(transparent)]
-    Anchors(#[from] AnchorsError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] BackendError),
@@ -53,13 +50,21 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file of trust anchors holds none.
+    /// The file of trust anchors is no list of certificates.
     #[error("[tls] trust_anchors {} (a PEM file of certificates is meant)", path.display())]
     TrustAnchors {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: PemError,
+    },
+    /// No certificate in the file of trust anchors can be one.
+    #[error("[tls] trust_anchors {} has none that can be used", path.display())]
+    NoTrustAnchor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the first.
+        source: AnchorProblem,
     },
     /// The host name cannot be said in EHLO.
     #[error("hostname {hostname} is too long for EHLO")]

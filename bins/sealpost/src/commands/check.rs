@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::{open_tls, read_config, read_policy};
+use sealpost_relay::{open_tls, read_config, read_policy, read_trust_anchors};
 
 use super::{Failure, in_words};
 use crate::cli;
@@ -29,9 +29,14 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         None => println!("  policy       built in: TLS when offered, on both hops"),
     }
     certificate(&config)?;
+    let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {
-        Some(path) => println!("  trusts       {}", path.display()),
-        None => println!("  trusts       the system's certificate authorities"),
+        Some(path) => println!("  trusts       {}: {anchors} certificate authorities", path.display()),
+        None if anchors == 0 => {
+            println!("  trusts       nobody: the system has no certificate authorities");
+            println!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
+        }
+        None => println!("  trusts       the system's {anchors} certificate authorities"),
     }
     println!("  data         {}", config.data_dir.display());
     Ok(ExitCode::SUCCESS)

@@ -116,6 +116,9 @@ fn the_cause_stands_behind_the_place() {
             said_once(&output, cause);
         }
     }
+    let broken = house("trust_anchors = \"ca.pem\"", "trust_anchors = \"broken.pem\"");
+    fs::write(broken.file("broken.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    says(&run(&broken.config()), &["[tls] trust_anchors", "broken.pem", "certificate 1 cannot be a trust anchor"]);
     for (from, to, place, cause) in [
         ("\"data\"", "\"cert.pem\"", "data_dir", "File exists"),
         ("\"data\"", "\"cert.pem/data\"", "data_dir", "Not a directory"),

@@ -25,7 +25,7 @@ pub(crate) struct House {
     routes: Vec<(String, SocketAddr)>,
     policy: String,
     more: String,
-    environment: Option<(&'static str, &'static str)>,
+    environment: Option<(&'static str, String)>,
 }
 
 /// A running relay; it is killed when this is dropped, and its log is shown when the test failed.
@@ -82,8 +82,8 @@ impl House {
     }
 
     /// A variable that the relay is started with.
-    pub(crate) fn environment(mut self, name: &'static str, value: &'static str) -> Self {
-        self.environment = Some((name, value));
+    pub(crate) fn environment(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment = Some((name, value.into()));
         self
     }
 
@@ -126,7 +126,7 @@ impl House {
         let output = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = sealpost();
         command.arg("run").arg("--config").arg(self.config());
-        command.envs(self.environment);
+        command.envs(self.environment.clone());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut relay = Relay { child: Some(command.spawn().unwrap()), address: self.address, log };
         let end = Instant::now() + START;
@@ -141,7 +141,7 @@ impl House {
 
     /// Runs a command of `sealpost` with this configuration to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        finish(sealpost().args(arguments).arg("--config").arg(self.config()), Duration::from_secs(60))
+        finish(sealpost().envs(self.environment.clone()).args(arguments).arg("--config").arg(self.config()), Duration::from_secs(60))
     }
 
     /// The history as JSON text.
@@ -178,6 +178,11 @@ impl Relay {
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(self.child.as_ref().unwrap()), Signal::TERM).unwrap();
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), Signal::HUP).unwrap();
     }
 
     /// Waits for the end of the process.
@@ -225,7 +230,7 @@ impl Drop for Relay {
 /// The program under test.
 pub(crate) fn sealpost() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealpost"));
-    for name in ["SEALPOST_CONFIG", "SEALPOST_LOG", "SEALPOST_LOG_FORMAT", "RUST_LOG"] {
+    for name in ["SEALPOST_CONFIG", "SEALPOST_LOG", "SEALPOST_LOG_FORMAT", "RUST_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());

@@ -198,6 +198,28 @@ fn trust_anchors() {
     sink.wait_for(1, LIMIT);
 }
 
+/// A system without authorities stops nothing but mail that needs one, and the log says what to do.
+#[test]
+fn trust_anchors_of_a_system_that_has_none() {
+    for (store, words) in
+        [("", "name a file in [tls] trust_anchors"), ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "problems=1")]
+    {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = House::to(&sink);
+        let path = house.file("store.pem");
+        fs::write(&path, store).unwrap();
+        let house = house.environment("SSL_CERT_FILE", path.display().to_string());
+        house.write();
+        fs::write(house.config(), house.config_text().replace("trust_anchors = \"ca.pem\"\n", "")).unwrap();
+        let relay = house.start_again();
+        greeted(&relay).send(FROM, &[TO], SMALL).unwrap();
+        sink.wait_for(1, LIMIT);
+        assert!(relay.log().contains(words), "no {words:?} in\n{}", relay.log());
+        let checked = String::from_utf8(house.run(&["check"]).stdout).unwrap();
+        assert!(checked.contains("in order") && checked.contains("the system has no certificate authorities"), "{checked}");
+    }
+}
+
 /// RFC 5321 section 4.5.1.
 #[test]
 fn postmaster() {

@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub use adapter::{BackendError, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME};
-pub use anchors::{AnchorsError, SystemAnchors, system_anchors};
+pub use anchors::{SystemAnchors, system_anchors};
 pub use identity::{IdentityError, ServerIdentity};
 
 /// A TLS library in both roles.
