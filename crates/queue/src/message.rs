@@ -28,7 +28,7 @@ pub struct Group {
     pub destination: Destination,
     /// Who they are.
     pub recipients: Vec<Recipient>,
-    /// When trying ends.
+    /// When trying is to end as things stand; see [`Entry::expires`].
     pub expires: UnixMillis,
     /// Set if no attempt is to be made now, because the destination is known not to answer: no lease is given for it.
     pub deferral: Option<Deferral>,
@@ -42,7 +42,8 @@ pub struct Deferral {
     pub due: UnixMillis,
     /// What went wrong, in words for the sender and the operator.
     pub reason: String,
-    /// Whether TLS was what went wrong: decides how it ends if it expires.
+    /// Whether TLS failed at a host in the last attempt: then a delivery that wants TLS only where it can be had may go in
+    /// clear next time. How it ends does not depend on it.
     pub tls_failure: bool,
 }
 
@@ -62,7 +63,8 @@ pub struct Entry {
     pub deferrals: Vec<Option<Deferral>>,
     /// How it came in.
     pub reception: Reception,
-    /// When trying ends.
+    /// When trying was to end by what held when it was accepted: for an operator to see. The queue does not act on it, and
+    /// whoever tries decides anew, so that a changed policy holds for mail that waits.
     pub expires: UnixMillis,
     /// Attempts that ended in a deferral; see [`Settlement::attempted`](crate::Settlement::attempted).
     pub attempts: u32,
@@ -115,13 +117,13 @@ impl Group {
 }
 
 impl Deferral {
-    /// A deferral for another reason than TLS.
+    /// A deferral of which TLS is no part.
     #[must_use]
     pub fn new(due: UnixMillis, reason: impl Into<String>) -> Self {
         Self { due, reason: reason.into(), tls_failure: false }
     }
 
-    /// A deferral because TLS could not be had as demanded.
+    /// A deferral after an attempt in which TLS failed at a host.
     #[must_use]
     pub fn tls(due: UnixMillis, reason: impl Into<String>) -> Self {
         Self { due, reason: reason.into(), tls_failure: true }
@@ -136,11 +138,5 @@ impl Entry {
         let all = 0..self.envelope.recipients.len();
         let due: Vec<_> = all.clone().filter(is_due).collect();
         if due.is_empty() { all.collect() } else { due }
-    }
-
-    /// Whether trying has ended at `now`.
-    #[must_use]
-    pub fn is_expired(&self, now: UnixMillis) -> bool {
-        self.expires <= now
     }
 }
