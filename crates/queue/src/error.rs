@@ -15,7 +15,7 @@ pub enum OpenError {
     /// Its database could not be opened: in use, of a later version, damaged, or refused by the system.
     #[error(transparent)]
     Store(#[from] sealpost_store::OpenError),
-    /// The directory of the large bodies could not be made or read.
+    /// The directory of the large bodies could not be made or read, or no thread could be started for it.
     #[error("cannot use {}", path.display())]
     Io {
         /// The directory.

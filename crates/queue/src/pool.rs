@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -41,6 +42,8 @@ struct State {
 struct Use {
     handles: usize,
     in_row: bool,
+    /// Octets of the file, once they are known: nobody who gives a file back waits for the disk to tell.
+    length: Option<u64>,
 }
 
 /// A handle on one file: as long as it lives the file is not overwritten.
@@ -49,6 +52,8 @@ pub(crate) struct Slot {
     number: u64,
     pool: Arc<Pool>,
     file: OnceLock<File>,
+    /// Octets of the file, as far as it was written through this handle.
+    length: AtomicU64,
 }
 
 impl Pool {
@@ -80,14 +85,14 @@ impl Pool {
         }
         // A process that died may have made files that no sync covers yet.
         File::open(directory)?.sync_all()?;
-        state.used = used.into_iter().map(|number| (number, Use { handles: 0, in_row: true })).collect();
+        state.used = used.into_iter().map(|number| (number, Use { handles: 0, in_row: true, length: None })).collect();
         *pool.lock() = state;
         Ok(Arc::new(pool))
     }
 
     /// A file to write a body of about `hint` octets into. Blocks.
     pub(crate) fn take(self: &Arc<Self>, hint: u64) -> io::Result<Arc<Slot>> {
-        let (number, known) = {
+        let (number, recycled) = {
             let mut state = self.lock();
             let recycled = state.free.pop();
             if let Some((_, length)) = recycled {
@@ -95,20 +100,25 @@ impl Pool {
             }
             let number = recycled.map_or(state.next, |(number, _)| number);
             state.next = state.next.max(number + 1);
-            state.used.insert(number, Use { handles: 1, in_row: false });
-            (number, recycled.is_some())
+            let length = recycled.map(|(_, length)| length);
+            state.used.insert(number, Use { handles: 1, in_row: false, length });
+            (number, length)
         };
-        let slot = Slot { number, pool: self.clone(), file: OnceLock::new() };
+        let slot = Slot { number, pool: self.clone(), file: OnceLock::new(), length: AtomicU64::new(recycled.unwrap_or(0)) };
         let path = self.path(number);
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let file = match known.then(|| options.open(&path)) {
+        let file = match recycled.map(|_| options.open(&path)) {
             Some(Ok(file)) => file,
             // New, or somebody removed it.
             None | Some(Err(_)) => {
                 let file = options.create(true).truncate(false).open(&path)?;
-                self.lock().unsynced.insert(number);
-                preallocate(&file, hint)?;
+                {
+                    let mut state = self.lock();
+                    state.unsynced.insert(number);
+                    state.used.entry(number).or_default().length = None;
+                }
+                slot.length.store(preallocate(&file, hint)?, Ordering::Relaxed);
                 file
             }
         };
@@ -116,10 +126,10 @@ impl Pool {
         Ok(Arc::new(slot))
     }
 
-    /// A handle on a file that a row names.
-    pub(crate) fn open_slot(self: &Arc<Self>, number: u64) -> Arc<Slot> {
+    /// A handle on a file of this length that a row names.
+    pub(crate) fn open_slot(self: &Arc<Self>, number: u64, length: u64) -> Arc<Slot> {
         self.lock().used.entry(number).or_default().handles += 1;
-        Arc::new(Slot { number, pool: self.clone(), file: OnceLock::new() })
+        Arc::new(Slot { number, pool: self.clone(), file: OnceLock::new(), length: AtomicU64::new(length) })
     }
 
     /// A row names the file, durably.
@@ -141,7 +151,7 @@ impl Pool {
         self.lock().frozen = true;
     }
 
-    /// Octets in the file, none if it is not there.
+    /// Octets in the file, none if it is not there. Blocks.
     pub(crate) fn length(&self, number: u64) -> Option<u64> {
         std::fs::metadata(self.path(number)).ok().map(|metadata| metadata.len())
     }
@@ -164,10 +174,9 @@ impl Pool {
         if state.frozen || state.used.get(&number).is_none_or(|uses| uses.in_row || uses.handles > 0) {
             return;
         }
-        state.used.remove(&number);
-        match self.length(number) {
+        match state.used.remove(&number).and_then(|uses| uses.length) {
             Some(length) => self.keep_or_remove(state, number, length),
-            None => tracing::warn!(number, "a body file is gone"),
+            None => self.remove(state, number),
         }
     }
 
@@ -176,9 +185,13 @@ impl Pool {
             state.free_octets += length;
             state.free.push((number, length));
         } else {
-            state.unsynced.remove(&number);
-            let _ = self.remove.send(self.path(number));
+            self.remove(state, number);
         }
+    }
+
+    fn remove(&self, state: &mut State, number: u64) {
+        state.unsynced.remove(&number);
+        let _ = self.remove.send(self.path(number));
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -197,7 +210,9 @@ impl Slot {
 
     /// Writes. Blocks.
     pub(crate) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file()?.write_all_at(bytes, offset)
+        self.file()?.write_all_at(bytes, offset)?;
+        self.length.fetch_max(offset.saturating_add(bytes.len() as u64), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes durable what was written. Blocks.
@@ -246,19 +261,22 @@ impl Drop for Slot {
         let mut state = self.pool.lock();
         if let Some(uses) = state.used.get_mut(&self.number) {
             uses.handles -= 1;
+            uses.length = uses.length.max(Some(self.length.load(Ordering::Relaxed)));
         }
         self.pool.recycle_if_unused(&mut state, self.number);
     }
 }
 
-/// Gives a new file its length, so that writing does not change it. Some file systems cannot; then it grows.
-fn preallocate(file: &File, hint: u64) -> io::Result<()> {
+/// Gives a new file its length, so that writing does not change it; the length. Some file systems cannot; then it grows.
+fn preallocate(file: &File, hint: u64) -> io::Result<u64> {
     let length = hint.clamp(PREALLOCATED, PREALLOCATED_LIMIT).next_multiple_of(PREALLOCATED);
-    if file.metadata()?.len() >= length {
-        return Ok(());
+    let found = file.metadata()?.len();
+    if found >= length {
+        return Ok(found);
     }
     match fallocate(file, FallocateFlags::empty(), 0, length) {
-        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        Ok(()) => Ok(length),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(found),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -271,3 +289,37 @@ const PREALLOCATED: u64 = 128 << 10;
 
 /// ... and at most this many before anything was received: a client may announce what it likes.
 const PREALLOCATED_LIMIT: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever gives a file back may be an async task: the disk is not asked, so it may even be gone.
+    #[test]
+    fn a_file_is_given_back_without_asking_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let pool = Pool::open(&directory.path().join("bodies"), HashSet::from([5]), Octets(1 << 30)).unwrap();
+        let free = |pool: &Pool| {
+            let state = pool.lock();
+            (state.free.clone(), state.free_octets)
+        };
+        let slot = pool.take(0).unwrap();
+        slot.write(&[1; 300_000], 0).unwrap();
+        let number = slot.number();
+        pool.keep(number);
+        std::fs::remove_file(pool.path(number)).unwrap();
+        drop(slot);
+        assert_eq!(free(&pool), (vec![], 0), "a row names it");
+        pool.release(number);
+        assert_eq!(free(&pool), (vec![(number, 300_000)], 300_000));
+        // The next one makes it anew.
+        let slot = pool.take(0).unwrap();
+        assert_eq!((slot.number(), free(&pool)), (number, (vec![], 0)));
+        drop(slot);
+        assert_eq!(free(&pool), (vec![(number, PREALLOCATED)], PREALLOCATED));
+        // One that a row named from before, through a handle that only reads.
+        drop(pool.open_slot(5, 7_000));
+        pool.release(5);
+        assert_eq!(free(&pool).0, [(number, PREALLOCATED), (5, 7_000)]);
+    }
+}

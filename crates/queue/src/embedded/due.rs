@@ -85,8 +85,8 @@ impl Engine {
     fn body_of(self: &Arc<Self>, entry: &Entry, found: FoundBody) -> Result<Body, String> {
         let size = entry.size.0;
         if let Some(file) = found.file {
-            return match self.pool.length(file) {
-                Some(length) if length >= size => Ok(Body::in_file(self.pool.open_slot(file), size, found.check)),
+            return match found.length {
+                Some(length) if length >= size => Ok(Body::in_file(self.pool.open_slot(file, length), size, found.check)),
                 Some(length) => Err(format!("its body file {file} has {length} octets, {size} were stored")),
                 None => Err(format!("its body file {file} is gone")),
             };

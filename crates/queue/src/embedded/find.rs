@@ -19,13 +19,18 @@ pub(super) struct Wanted {
 }
 
 impl Engine {
-    /// Due rows that nobody holds.
+    /// Due rows that nobody holds, with the lengths of their files. Blocks.
     pub(super) fn find(&self, db: &Connection, wanted: &Wanted, place: &mut Place) -> rusqlite::Result<Vec<Found>> {
         let ids = self.due(db, wanted, place)?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             match schema::load(db, id) {
-                Ok(Some(row)) => found.push(row),
+                Ok(Some(mut row)) => {
+                    if let Ok((_, body)) = &mut row.entry {
+                        body.length = body.file.and_then(|file| self.pool.length(file));
+                    }
+                    found.push(row);
+                }
                 Ok(None) => {}
                 // One page that cannot be read must not keep back all that is on the others.
                 Err(error) => found.push(Found {

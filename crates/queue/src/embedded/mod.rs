@@ -139,11 +139,14 @@ impl EmbeddedSpool {
     ///
     /// # Errors
     /// [`OpenError::Store`]: another process owns it, a later version wrote it, or the database cannot be opened;
-    /// [`OpenError::Io`]: the files of large bodies cannot be read.
+    /// [`OpenError::Io`]: the files of large bodies cannot be read, or the system
+    /// refuses a thread.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = directory.join(DATABASE);
         let (store, start) = Store::open_with(&path, &schema::MIGRATIONS, &settings.store, |tx| start(tx, wall_clock()))?;
         let bodies = directory.join(BODIES);
+        let io = |source| OpenError::Io { path: directory.to_owned(), source };
+        let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve).map_err(io)?;
         let pool = Pool::open(&bodies, start.files, settings.recycle).map_err(|source| OpenError::Io { path: bodies, source })?;
         Ok(Self(Arc::new(Engine {
             store,
@@ -154,7 +157,7 @@ impl EmbeddedSpool {
             looking: tokio::sync::Mutex::default(),
             waker: Waker::default(),
             budget: Budget::new(settings.memory),
-            reserve: reserve::Reserve::new(directory.to_owned(), settings.reserve),
+            reserve,
             outbox: AtomicI64::new(start.outbox),
             unrecorded: Mutex::default(),
             settings,

@@ -54,6 +54,8 @@ pub(super) struct Found {
 pub(super) struct FoundBody {
     pub(super) check: u32,
     pub(super) file: Option<u64>,
+    /// Octets of this file, if they were asked for and it is there.
+    pub(super) length: Option<u64>,
     /// The bytes, if they were asked for and are in a row.
     pub(super) bytes: Option<Vec<u8>>,
 }
@@ -250,7 +252,7 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
             Some(Ok(ValueRef::Blob(bytes))) => Some(bytes.to_vec()),
             _ => None,
         };
-        Ok((entry, FoundBody { check: fixed.body_check, file, bytes }))
+        Ok((entry, FoundBody { check: fixed.body_check, file, length: None, bytes }))
     };
     Found {
         id: integer(0).unwrap_or(-1),
