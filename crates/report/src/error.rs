@@ -1,6 +1,7 @@
 //! What can go wrong with a history.
 
 use std::io;
+use std::path::PathBuf;
 
 use sealpost_store::{OpenError, ReadError, WriteError};
 use sealpost_types::{Blame, Retry};
@@ -46,6 +47,12 @@ impl EventBytesError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
+    /// There is none to look at: no relay has written one there yet.
+    #[error("there is no history in {}", directory.display())]
+    Missing {
+        /// Where it would lie.
+        directory: PathBuf,
+    },
     /// It could not be opened.
     #[error("the history cannot be opened")]
     Open(#[from] OpenError),
@@ -69,6 +76,7 @@ impl HistoryError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Open(error) => error.blame(),
+            Self::Missing { .. } => Blame::Caller,
             Self::Thread { .. } => Blame::Us,
             Self::Write(error) => error.blame(),
             Self::Read(error) => error.blame(),
@@ -80,7 +88,7 @@ impl HistoryError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Open(error) => error.retry(),
-            Self::Thread { .. } => Retry::Later,
+            Self::Missing { .. } | Self::Thread { .. } => Retry::Later,
             Self::Write(error) => error.retry(),
             Self::Read(error) => error.retry(),
         }

@@ -25,7 +25,7 @@ pub enum EventKind {
     Deferred,
     /// TLS could not be had as demanded: "Processing: Check TLS".
     CheckTls,
-    /// It was given up, and the sender was told.
+    /// It was given up. The sender was told, unless there is none (`<>`) or it wants no such notice (`NOTIFY=NEVER`).
     Bounced,
     /// It was given up and deleted, because TLS could not be had.
     DeletedByTlsPolicy,
@@ -324,6 +324,7 @@ pub(crate) mod tests {
         proof.subject = Some("CN=mx.bank.example".into());
         proof.spki_pin = Some("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into());
         proof.validation_path = vec!["CN=mx.bank.example".into(), "CN=Test CA".into()];
+        proof.insecure_name = Some(Domain::parse("mx.bank.example").unwrap());
         proof.findings = vec!["certificate expired 3 days ago".into()];
         let mut event = Event::new(UnixMillis(1_763_784_727_123), EventKind::CheckTls, Hop::Deliver)
             .of_message("01JD8X0000000000000000000A", Mailbox::parse("alice@acme.example").unwrap().into())
@@ -372,6 +373,12 @@ pub(crate) mod tests {
         event.queue_id = Some("Q".into());
         event.sender = Some(ReversePath::Null);
         assert_eq!(Event::from_bytes(bytes), Ok(event));
+    }
+
+    #[test]
+    fn a_proof_of_before_there_were_insecure_names_is_read() {
+        let proof: Proof = serde_json::from_str("{\"demand\":\"verify\",\"satisfied\":true}").unwrap();
+        assert_eq!(proof, Proof::new(None, "verify", true));
     }
 
     #[test]

@@ -107,8 +107,11 @@ impl HistoryReader {
     /// Opens the history in this directory.
     ///
     /// # Errors
-    /// [`HistoryError::Open`] if there is none, or one of another version.
+    /// [`HistoryError::Missing`] if there is none, [`HistoryError::Open`] if it cannot be read or is of another version.
     pub fn open(directory: &Path) -> Result<Self, HistoryError> {
+        if let Ok(false) = directory.join(FILE).try_exists() {
+            return Err(HistoryError::Missing { directory: directory.to_owned() });
+        }
         Ok(Self { reader: Reader::open(&directory.join(FILE), &schema::MIGRATIONS)? })
     }
 

@@ -136,6 +136,7 @@ keys! {
     NoPath = "no-path",
     Satisfied = "satisfied",
     NotSatisfied = "not-satisfied",
+    InsecureName = "insecure-name",
     DsnFrom = "dsn-from",
     DsnSubjectFailed = "dsn-subject-failed",
     DsnSubjectDelayed = "dsn-subject-delayed",

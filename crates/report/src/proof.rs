@@ -1,6 +1,6 @@
 //! What a connection was like, for whoever has to show it later.
 
-use sealpost_types::TlsFacts;
+use sealpost_types::{Domain, TlsFacts};
 use serde::{Deserialize, Serialize};
 
 /// What a connection was like: its TLS, its certificate, and the demand that it met or did not meet.
@@ -25,6 +25,10 @@ pub struct Proof {
     pub demand: String,
     /// Whether it met that demand.
     pub satisfied: bool,
+    /// The host's name, where it was held against the certificate though it was learnt from DNS without DNSSEC: whoever
+    /// forges that answer chooses the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_name: Option<Domain>,
     /// What the check found, demanded or not, the most telling first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -34,7 +38,16 @@ impl Proof {
     /// A proof without a certificate.
     #[must_use]
     pub fn new(tls: Option<TlsFacts>, demand: impl Into<String>, satisfied: bool) -> Self {
-        Self { tls, subject: None, spki_pin: None, validation_path: Vec::new(), demand: demand.into(), satisfied, findings: Vec::new() }
+        Self {
+            tls,
+            subject: None,
+            spki_pin: None,
+            validation_path: Vec::new(),
+            demand: demand.into(),
+            satisfied,
+            insecure_name: None,
+            findings: Vec::new(),
+        }
     }
 
     /// Whether the key exchange is safe from a quantum computer; unknown (none) in clear, and where a resumed TLS 1.2

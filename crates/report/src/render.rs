@@ -152,6 +152,9 @@ impl Block {
         }
         let met = if proof.satisfied { Key::Satisfied } else { Key::NotSatisfied };
         self.line(Key::LabelDemand, &met.fill(self.lang, &[("demand", &proof.demand)]));
+        if let Some(name) = &proof.insecure_name {
+            self.line(Key::LabelFinding, &Key::InsecureName.fill(self.lang, &[("name", name.as_str())]));
+        }
         for finding in &proof.findings {
             self.line(Key::LabelFinding, finding);
         }
@@ -243,6 +246,8 @@ struct JsonProof<'a> {
     validation_path: &'a [String],
     demand: &'a str,
     satisfied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insecure_name: Option<&'a str>,
     findings: &'a [String],
 }
 
@@ -270,6 +275,7 @@ impl<'a> JsonProof<'a> {
             validation_path: &proof.validation_path,
             demand: &proof.demand,
             satisfied: proof.satisfied,
+            insecure_name: proof.insecure_name.as_ref().map(Domain::as_str),
             findings: &proof.findings,
         }
     }
@@ -310,6 +316,7 @@ mod tests {
     key pin            sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
     path               CN=mx.bank.example < CN=Test CA
     demand             verify with mx.bank.example: not met
+    finding            the name mx.bank.example was learnt from DNS without DNSSEC
     finding            certificate expired 3 days ago
 ";
         assert_eq!(full_event().to_text(style), expected);
@@ -319,9 +326,12 @@ mod tests {
     #[test]
     fn the_same_block_reads_in_german() {
         let text = full_event().to_text(TextStyle::new(Lang::De, Clock::Utc));
-        for part in
-            ["Verarbeitung läuft: TLS prüfen (bei der Zustellung)", "    Ergebnis           vorerst nicht, Versuch 2\n", "nicht erfüllt"]
-        {
+        for part in [
+            "Verarbeitung läuft: TLS prüfen (bei der Zustellung)",
+            "    Ergebnis           vorerst nicht, Versuch 2\n",
+            "nicht erfüllt",
+            "mx.bank.example stammt aus dem DNS ohne DNSSEC",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("Herleitung"), "the trace only where it is asked for");
@@ -334,6 +344,7 @@ mod tests {
         let text = event.to_text(TextStyle::default());
         assert!(text.contains("none: the connection was in clear text\n"), "{text}");
         assert!(event.to_json().contains("\"proof\":{\"tls\":null,"), "{}", event.to_json());
+        assert!(!text.contains("DNSSEC") && !event.to_json().contains("insecure_name"), "nothing rests on a name");
     }
 
     #[test]
@@ -365,6 +376,7 @@ mod tests {
             ("/proof/tls/group", "X25519MLKEM768"),
             ("/proof/subject", "CN=mx.bank.example"),
             ("/proof/validation_path/1", "CN=Test CA"),
+            ("/proof/insecure_name", "mx.bank.example"),
             ("/proof/findings/0", "certificate expired 3 days ago"),
         ] {
             assert_eq!(value.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");

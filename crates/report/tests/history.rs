@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealpost_report::{Decided, Event, EventKind, EventResult, Filter, History, HistoryReader, Proof, Row, WAITING_EVENTS};
+use sealpost_report::{Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, Proof, Row, WAITING_EVENTS};
 use sealpost_types::{CipherSuite, Domain, ForwardPath, Hop, KexGroup, Mailbox, TlsFacts, TlsVersion, UnixMillis};
 
 fn mailbox(text: &str) -> Mailbox {
@@ -232,5 +232,8 @@ async fn a_damaged_row_hides_no_other() {
 fn there_is_no_history_to_read_before_there_is_one() {
     let directory = tempfile::tempdir().unwrap();
     let error = HistoryReader::open(&directory.path().join("none")).unwrap_err();
-    assert!(error.to_string().starts_with("the history cannot be opened: "), "{error}");
+    assert!(matches!(&error, HistoryError::Missing { directory } if directory.ends_with("none")), "{error}");
+    std::fs::create_dir(directory.path().join("history.db")).unwrap();
+    let error = HistoryReader::open(directory.path()).unwrap_err();
+    assert!(matches!(error, HistoryError::Open(_)), "what is there and is none is another matter: {error}");
 }

@@ -47,6 +47,7 @@ resumed = wiederaufgenommene Sitzung
 no-path = keiner zu einem Vertrauensanker
 satisfied = { $demand }: erfüllt
 not-satisfied = { $demand }: nicht erfüllt
+insecure-name = der Name { $name } stammt aus dem DNS ohne DNSSEC
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Ihre Nachricht konnte nicht zugestellt werden

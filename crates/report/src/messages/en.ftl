@@ -47,6 +47,7 @@ resumed = resumed session
 no-path = none to a trust anchor
 satisfied = { $demand }: met
 not-satisfied = { $demand }: not met
+insecure-name = the name { $name } was learnt from DNS without DNSSEC
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Your message could not be delivered
