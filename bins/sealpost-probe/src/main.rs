@@ -18,8 +18,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// STARTTLS ping: does a session get as far as EHLO under TLS?
-    ///
-    /// Exit code 0: it does. 1: it does not. 2: that could not be found out (time-out, 421, DNS). 64: usage.
+    #[command(after_help = PING)]
     Ping(ping::Ping),
 }
 
@@ -39,6 +38,13 @@ fn main() -> ExitCode {
         ExitCode::from(USAGE)
     })
 }
+
+const PING: &str = "\
+Examples:
+  sealpost-probe ping mx.bank.example
+  sealpost-probe ping 192.0.2.1:465 --timeout 5s --json
+
+Exit code 0: it does. 1: it does not. 2: nobody knows (time-out, 421, DNS). 64: usage.";
 
 /// The exit code for a command line that is not understood (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;

@@ -14,7 +14,7 @@ pub(crate) struct Ping {
     /// The mail server: a name or an address, port 25 unless another is given.
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
-    /// The connection starts with a handshake, without STARTTLS (the default on port 465).
+    /// TLS from the first octet, without STARTTLS (the default on port 465).
     #[arg(long)]
     implicit: bool,
     /// How long the server may take in all.

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A mail relay that enforces TLS on both hops, and says why.
 #[derive(Debug, Parser)]
-#[command(name = "sealpost", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "sealpost", version, disable_help_subcommand = true, arg_required_else_help = true, after_help = START_HERE)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,24 +16,29 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the relay until SIGTERM or SIGINT.
+    #[command(after_help = RUN)]
     Run(Run),
     /// Read configuration, policy and certificate, and say what is wrong with them.
+    #[command(after_help = CHECK)]
     Check(Config),
     /// Move one message through a throw-away relay on loopback, and tell its story.
+    #[command(after_help = QUICKSTART)]
     Quickstart(Quickstart),
-    /// Say which level holds for a mail on both hops, and why.
+    /// Say which level holds for a mail on both hops, and why. Nothing is sent.
+    #[command(after_help = EXPLAIN)]
     Explain(Explain),
-    /// What became of each message.
+    /// Show what became of each message.
+    #[command(after_help = HISTORY)]
     History(History),
-    /// Certificates.
+    /// Show the certificates of files and of mail servers.
     #[command(subcommand)]
     Cert(Cert),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Config {
-    /// The relay's own file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml", env = "SEALPOST_CONFIG")]
+    /// Settings.
+    #[arg(long, value_name = "FILE", default_value = "/etc/sealpost/sealpost.toml", env = "SEALPOST_CONFIG", hide_env_values = true)]
     pub(crate) config: PathBuf,
 }
 
@@ -41,25 +46,23 @@ pub(crate) struct Config {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) config: Config,
-    /// How the log is written to stderr.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "SEALPOST_LOG_FORMAT")]
+    /// Log on stderr, as text or json.
+    #[arg(long, value_enum, value_name = "KIND", hide_possible_values = true, default_value_t = LogFormat::Text, env = "SEALPOST_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: LogFormat,
-    /// What is logged: a level, or filters such as `info,sealpost_transport=debug`.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "SEALPOST_LOG")]
+    /// What is logged.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "SEALPOST_LOG", hide_env_values = true)]
     pub(crate) log: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// Lines for people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Quickstart {
-    /// Leave the relay and the receiving server running until SIGTERM or SIGINT.
+    /// Leave the relay and the receiving server running until Ctrl-C.
     #[arg(long)]
     pub(crate) keep: bool,
 }
@@ -68,19 +71,19 @@ pub(crate) struct Quickstart {
 pub(crate) struct Explain {
     #[command(flatten)]
     pub(crate) config: Config,
-    /// The sender; `<>` for a notification.
+    /// The sender; '<>' for a notification of failure.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: String,
     /// The recipient.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: String,
-    /// The client's address on the receive hop.
+    /// The address of the client that hands it to the relay.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) client: IpAddr,
-    /// The mail comes in in clear.
+    /// The client hands it over without TLS.
     #[arg(long, conflicts_with = "tls")]
     pub(crate) clear: bool,
-    /// The mail comes in over TLS (the default).
+    /// The client hands it over under TLS (the default).
     #[arg(long)]
     pub(crate) tls: bool,
     /// One JSON object instead of text.
@@ -98,14 +101,14 @@ pub(crate) struct History {
     /// Only this message.
     #[arg(long, value_name = "QUEUE-ID")]
     pub(crate) id: Option<String>,
-    /// Only the last `30m`, `36h`, `7d`, or since a time such as `2026-11-22T04:00:00Z`.
+    /// Not before: a span such as 30m, 36h or 7d, or a time.
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
     /// At most this many entries, the newest ones.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
     pub(crate) limit: usize,
-    /// The language of titles and sentences.
-    #[arg(long, value_enum, default_value_t = Language::En)]
+    /// The language of titles and sentences, en or de.
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Language::En)]
     pub(crate) lang: Language,
     /// One JSON object a line.
     #[arg(long)]
@@ -114,27 +117,111 @@ pub(crate) struct History {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Language {
-    /// English.
     En,
-    /// German.
     De,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cert {
-    /// Every detail of a certificate in a PEM or DER file, or of the one that a mail server shows.
+    /// Show every detail of the certificates in a file, or of those that a mail server shows.
+    #[command(after_help = CERT_SHOW)]
     Show(CertShow),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CertShow {
-    /// A file, or a mail server's name or address with an optional port (25).
+    /// A PEM or DER file, or else a mail server, port 25 unless another is given.
     #[arg(value_name = "FILE|HOST[:PORT]")]
     pub(crate) source: String,
-    /// The connection starts with a handshake, without STARTTLS (the default on port 465).
+    /// TLS from the first octet, without STARTTLS (the default on port 465).
     #[arg(long)]
     pub(crate) implicit: bool,
-    /// One JSON object for each certificate.
+    /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const START_HERE: &str = "\
+Start here:
+  sealpost quickstart          see it work, without any configuration
+  sealpost check               is my configuration in order?
+  sealpost COMMAND --help      options and examples of a command";
+
+const RUN: &str = "\
+Examples:
+  sealpost run
+  sealpost run --config relay.toml --log debug
+  sealpost run --log info,sealpost_transport=debug --log-format json
+
+SIGTERM and SIGINT stop it in order. Changed files are read at a restart; SIGHUP is ignored.
+Exit code 0: stopped in order. 1: could not start, stderr says why.";
+
+const CHECK: &str = "\
+Examples:
+  sealpost check
+  sealpost check --config relay.toml && systemctl restart sealpost
+
+Exit code 0: in order. 1: not so, stderr says what and where.";
+
+const QUICKSTART: &str = "\
+Examples:
+  sealpost quickstart
+  sealpost quickstart --keep      then send mail through it yourself
+
+Needs no configuration, no rights and no network. Nothing of it stays.";
+
+const EXPLAIN: &str = "\
+Examples:
+  sealpost explain --from ann@acme.example --to bob@bank.example
+  sealpost explain --from ann@acme.example --to bob@bank.example --clear
+  sealpost explain --from '<>' --to bob@bank.example --client 192.0.2.1 --json";
+
+const HISTORY: &str = "\
+Examples:
+  sealpost history --domain bank.example --since 36h
+  sealpost history --since 2026-11-22T04:00:00Z --limit 1000 --json
+  sealpost history --id 1M80YCQS80000
+
+The queue id stands in the relay's answer to the client and in the log.";
+
+const CERT_SHOW: &str = "\
+Examples:
+  sealpost cert show /etc/sealpost/mail.pem
+  sealpost cert show mx.bank.example
+  sealpost cert show 192.0.2.1:465 --json
+  sealpost cert show ./mx.bank.example      a file of that name
+
+A server's certificates are shown even if nobody would trust them; the check tells what is wrong.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLES: [&str; 7] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, CERT_SHOW];
+
+    #[test]
+    fn every_example_is_understood() {
+        let mut tried = 0;
+        for line in EXAMPLES.into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("  sealpost ")) {
+            let command = line.split("  ").next().and_then(|line| line.split("&&").next()).unwrap_or_default();
+            if command.starts_with("COMMAND") {
+                continue;
+            }
+            let words = command.split_whitespace().map(|word| word.trim_matches('\''));
+            assert!(Arguments::try_parse_from(["sealpost"].into_iter().chain(words)).is_ok(), "{command}");
+            tried += 1;
+        }
+        assert!(tried > 12, "{tried}");
+    }
+
+    /// 40 lines of 100 columns: what is longer is not read at night.
+    #[test]
+    fn the_help_of_a_command_is_one_screen() {
+        for command in ["", "run", "check", "quickstart", "explain", "history", "cert", "cert show"] {
+            let words = ["sealpost"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
+            let text = Arguments::try_parse_from(words).unwrap_err().to_string();
+            assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            assert!(command.is_empty() || command == "cert" || text.contains("Examples:"), "{text}");
+        }
+    }
 }

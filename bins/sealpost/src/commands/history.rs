@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpost_relay::{history_directory, read_config};
-use sealpost_report::{Clock, Filter, HistoryReader, Lang, TextStyle};
+use sealpost_report::{Clock, Filter, HistoryError, HistoryReader, Lang, TextStyle};
 use sealpost_types::{Domain, UnixMillis, parse_span};
 
 use super::{Failure, in_words};
@@ -20,7 +20,14 @@ pub(crate) fn history(options: &cli::History) -> Result<ExitCode, Failure> {
     filter.limit = options.limit;
     filter.newest_first = true;
     let directory = history_directory(&config);
-    let mut reader = HistoryReader::open(&directory).map_err(in_words)?;
+    let mut reader = match HistoryReader::open(&directory) {
+        // A relay that has not run yet has nothing to tell: an answer, not a failure.
+        Err(error @ HistoryError::Missing { .. }) => {
+            eprintln!("{error}: no relay has run with this data_dir yet");
+            return Ok(ExitCode::SUCCESS);
+        }
+        opened => opened.map_err(in_words)?,
+    };
     let mut rows = reader.query(&filter).map_err(in_words)?;
     // The newest are chosen, and told in the order in which they happened.
     rows.reverse();

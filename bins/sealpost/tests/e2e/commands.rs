@@ -46,6 +46,20 @@ fn cert_show_asks_a_server() {
     assert!(text.contains("relay.test") && text.contains("Test Authority"), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Before the first mail, and before the first start.
+#[test]
+fn a_history_that_is_not_there_yet() {
+    let house = House::new();
+    house.write();
+    let output = house.run(&["history", "--json"]);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no history in") && said.contains("data/history"), "{said}");
+    drop(house.start());
+    let output = house.run(&["history", "--json"]);
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+}
+
 // req: F1
 #[test]
 fn explain_names_the_entry_that_decided() {
