@@ -72,6 +72,8 @@ mod with_port_25 {
             let (house, _relay) = send(house, &partner(deliver), &server, &sender);
             if delivered {
                 assert!(forger.wait_for(1, LIMIT)[0].tls.is_some());
+                // the proof says what the verification rests on
+                house.wait_for_history(&["\"kind\":\"delivered\"", "\"insecure_name\":\"mx.forger.example\""], LIMIT);
             } else {
                 house.wait_for_history(&["Processing: Check TLS", "bank.example"], LIMIT);
                 assert_eq!(forger.message_count(), 0);
@@ -88,8 +90,10 @@ mod with_port_25 {
         let address = own_address();
         let bank = exchanger(address, Behaviour::offering(&house.authority.issue(&["mx.bank.example"])));
         let server = NameServer::start(vec![("bank.example", Record::Mx(10, "mx.bank.example")), ("mx.bank.example", Record::A(address))]);
-        let (_house, _relay) = send(house, &partner("\"verify\""), &server, &sender);
+        let (house, _relay) = send(house, &partner("\"verify\""), &server, &sender);
         assert!(bank.wait_for(1, LIMIT)[0].tls.is_some());
+        let history = house.wait_for_history(&["\"kind\":\"delivered\""], LIMIT);
+        assert!(!history.contains("insecure_name"), "{history}");
     }
 
     /// RFC 5321 section 5.1: without MX records, the domain's own address.

@@ -88,7 +88,7 @@ impl Contact {
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };
         let mut proof = account::connection_proof(key, connection);
-        proof.findings.extend(insecure_name.map(|name| format!("the name {name} was learnt from DNS without DNSSEC")));
+        proof.insecure_name = insecure_name.cloned();
         Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade }
     }
 }
