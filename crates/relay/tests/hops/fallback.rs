@@ -95,9 +95,9 @@ async fn another_host_with_tls_goes_before_clear() {
     relay.shutdown().await;
 }
 
-/// One host has broken TLS, the other is down: opportunistic mail is not held by that for as long as it lives.
+/// One address has broken TLS, the other is dead: opportunistic mail is not held by that for as long as it lives.
 #[tokio::test]
-async fn a_host_that_is_down_does_not_keep_mail_from_falling_back() {
+async fn a_dead_address_does_not_keep_mail_from_falling_back() {
     let first = Mx::start(Behaviour::plain().with_start_tls(StartTls::Broken)).await;
     let down = std::net::SocketAddr::new(free_address().ip(), first.address.port());
     let house = House::new().route_to("bank.example", &[first.address, down]).partner("bank.example", "\"opportunistic\"");

@@ -29,6 +29,7 @@ async fn guarded_mail_comes_back_as_headers_where_the_way_back_is_weaker() {
     for policy in [
         partner("bank.example", "deliver = \"require\""),
         partner("bank.example", "deliver = \"verify\"") + &partner("shop.example", "deliver = \"opportunistic\""),
+        partner("bank.example", "deliver = \"verify\"") + &partner("shop.example", "deliver = \"require\""),
         partner("shop.example", "receive = \"require\""),
     ] {
         let (text, _) = returned(&policy, true).await;
@@ -40,8 +41,9 @@ async fn guarded_mail_comes_back_as_headers_where_the_way_back_is_weaker() {
 /// The negative controls: mail that nobody guarded, and a way back that is guarded as well.
 #[tokio::test]
 async fn other_mail_comes_back_whole() {
-    let guarded_both_ways = partner("bank.example", "deliver = \"require\"") + &partner("shop.example", "deliver = \"require\"");
-    for (policy, to_relay_over_tls) in [(String::new(), true), (String::new(), false), (guarded_both_ways, true)] {
+    let as_well = partner("bank.example", "deliver = \"require\"") + &partner("shop.example", "deliver = \"require\"");
+    let better = partner("bank.example", "deliver = \"require\"") + &partner("shop.example", "deliver = \"verify\"");
+    for (policy, to_relay_over_tls) in [(String::new(), true), (String::new(), false), (as_well, true), (better, true)] {
         let (text, over_tls) = returned(&policy, to_relay_over_tls).await;
         assert!(text.contains("The words of secrets") && text.contains("message/rfc822"), "{policy}\n{text}");
         assert!(over_tls, "mail made here counts as received over TLS");
