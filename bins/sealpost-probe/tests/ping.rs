@@ -138,6 +138,7 @@ fn what_could_not_be_tested_is_neither_a_pass_nor_a_failure() {
     });
     let output = ping(&[&silent.to_string(), "--timeout", "1s"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("at banner: no answer within"), "where it fell silent: {}", said(&output));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Reach {
     /// [`ReachError`]: that of the last address that was tried.
     pub async fn reach(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
         let tried = self.try_addresses(next_hop, implicit_tls);
-        timeout(self.time, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
+        timeout(self.time + MARGIN, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
     }
 
     async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
@@ -107,6 +107,8 @@ impl Reach {
         for host in &hosts {
             let demand = HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default());
             let key = WireKey::new(host.address, host.name.clone(), demand);
+            // A server that says nothing is given up at a stage, which tells more than that the time is over.
+            options.time = Some(self.time.saturating_sub(start.elapsed()));
             match self.connector.connect(&key, &options).await {
                 Ok(connection) => return Ok(Reached { host: host.shown(), address: host.address, resolve_time, connection }),
                 Err(error) => last = Some(error),
@@ -137,3 +139,6 @@ impl ReachError {
         }
     }
 }
+
+/// So that the time-out of the connection, which knows its stage, comes before that of the whole.
+const MARGIN: Duration = Duration::from_millis(100);

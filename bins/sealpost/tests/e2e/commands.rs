@@ -1,8 +1,11 @@
 //! The commands that a new user tries first.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::relay::{House, finish, sealpost};
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::relay::{House, finish, free_address, sealpost};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -44,6 +47,63 @@ fn cert_show_asks_a_server() {
     let output = finish(sealpost().args(["cert", "show", &relay.address.to_string()]), LIMIT);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("relay.test") && text.contains("Test Authority"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The name that the server was asked for counts, and so does how TLS begins there.
+// req: A10
+#[test]
+fn cert_show_checks_a_server_by_its_name() {
+    let other = free_address();
+    let house = House::new().also(&format!("[[listener]]\naddress = \"{other}\"\ntls = \"implicit\"\n"));
+    let show = |house: &House, arguments: &[&str]| {
+        let output = finish(sealpost().env("SSL_CERT_FILE", house.file("ca.pem")).args(["cert", "show"]).args(arguments), LIMIT);
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let relay = house.start();
+    let text = show(&house, &[&format!("localhost:{}", other.port()), "--implicit"]);
+    assert!(text.contains("Check:                passes") && text.contains("TLSv1.3"), "{text}");
+    let text = show(&house, &[&other.to_string(), "--implicit", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json.pointer("/server/address").and_then(|address| address.as_str()), Some(other.to_string().as_str()), "{text}");
+    assert_eq!(json.pointer("/server/tls/version").and_then(|version| version.as_str()), Some("TLSv1.3"), "{text}");
+    let text = show(&house, &[&relay.address.to_string(), "--implicit"]);
+    assert!(text.contains("at handshake") && text.contains("needs no --implicit"), "{text}");
+    relay.kill();
+    // The negative control: trusted, but of another name.
+    house.authority.issue(&["other.test"]).write(house.file("cert.pem").parent().unwrap());
+    let relay = house.start();
+    let text = show(&house, &[&format!("localhost:{}", relay.address.port())]);
+    assert!(text.contains("other.test") && text.contains("localhost") && !text.contains("passes"), "{text}");
+}
+
+#[test]
+fn cert_show_reads_files_of_every_kind() {
+    let house = House::new();
+    let show = |name: &str| finish(sealpost().args(["cert", "show"]).arg(house.file(name)), LIMIT);
+    let shown = |name: &str| String::from_utf8(show(name).stdout).unwrap();
+    let pem = fs::read_to_string(house.file("cert.pem")).unwrap();
+    let der = rustls::pki_types::CertificateDer::pem_slice_iter(pem.as_bytes()).next().unwrap().unwrap();
+    fs::write(house.file("leaf.der"), &der).unwrap();
+    fs::write(house.file("three.pem"), format!("leaf\n{pem}\n{}{pem}", house.authority.pem)).unwrap();
+    assert!(shown("leaf.der").contains("relay.test"));
+    let three = shown("three.pem");
+    assert!(["Certificate 1 of 3", "Certificate 3 of 3", "Test Authority"].iter().all(|words| three.contains(words)), "{three}");
+    fs::write(house.file("empty"), "").unwrap();
+    fs::write(house.file("garbage"), [0xffu8, 0, 7].repeat(100)).unwrap();
+    fs::write(house.file("cut.der"), &der[..100]).unwrap();
+    fs::write(house.file("cut.pem"), &pem[..200]).unwrap();
+    for (name, words) in [
+        ("empty", "no certificate found"),
+        ("garbage", "no certificate found"),
+        ("cut.der", "its DER encoding is broken"),
+        ("cut.pem", "has no -----END CERTIFICATE----- line"),
+        ("gone.pem", "No such file"),
+        (".", "Is a directory"),
+    ] {
+        let output = show(name);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(words) && said.lines().count() == 1, "{name}: {said}");
+    }
 }
 
 /// Before the first mail, and before the first start.

@@ -45,6 +45,8 @@ pub struct ConnectOptions {
     pub implicit_tls: bool,
     /// The policy generation by which the demand was decided: an older one is not reused once it is invalidated.
     pub generation: u64,
+    /// Time for all stages together, beside the limits of each; none by default.
+    pub time: Option<Duration>,
 }
 
 /// Opens connections, each for one [`WireKey`].
@@ -116,7 +118,11 @@ impl<B: TlsBackend> Connector<B> {
     pub async fn connect(&self, key: &WireKey, options: &ConnectOptions) -> Result<Connection<B>, ConnectError> {
         let mut attempt = Attempt::begin(key.address);
         let span = debug_span!("connect", address = %key.address);
-        let result = self.attempt(key, options, &mut attempt).instrument(span.clone()).await;
+        let opening = self.attempt(key, options, &mut attempt).instrument(span.clone());
+        let result = match options.time {
+            None => opening.await,
+            Some(after) => timeout(after, opening).await.unwrap_or(Err(ConnectFault::TimedOut { after })),
+        };
         let times = attempt.times();
         span.in_scope(|| match result {
             Ok(mut connection) => {

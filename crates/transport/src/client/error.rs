@@ -141,7 +141,7 @@ impl fmt::Display for ConnectFault {
         match self {
             Self::Local { kind } => write!(f, "this host cannot open the connection ({kind})"),
             Self::Unreachable { kind } => kind.fmt(f),
-            Self::TimedOut { after } => write!(f, "no answer within {} s", after.as_secs_f32()),
+            Self::TimedOut { after } => write!(f, "no answer within {} s", (after.as_secs_f32() * 100.0).round() / 100.0),
             Self::Lost { kind } => write!(f, "the server closed the connection ({kind})"),
             Self::Refused { reply } => write!(f, "refused: {reply}"),
             Self::StartTlsNotOffered => f.write_str("TLS is required, but the server does not offer STARTTLS"),

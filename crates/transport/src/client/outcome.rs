@@ -169,7 +169,7 @@ impl fmt::Display for TransferPhase {
 impl fmt::Display for TransferFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TimedOut { after } => write!(f, "no answer within {} s", after.as_secs_f32()),
+            Self::TimedOut { after } => write!(f, "no answer within {} s", (after.as_secs_f32() * 100.0).round() / 100.0),
             Self::Lost { kind } => write!(f, "the server closed the connection ({kind})"),
             Self::Closing { reply } => write!(f, "the server ended the session: {reply}"),
             Self::Body { kind } => write!(f, "the body cannot be read ({kind})"),
