@@ -10,6 +10,7 @@ mod expiry;
 mod extensions;
 mod fairness;
 mod fallback;
+mod listeners;
 mod notice;
 mod reuse;
 mod rights;

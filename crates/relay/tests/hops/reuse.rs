@@ -2,7 +2,7 @@
 
 use sealpost_report::EventKind;
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, letter};
+use crate::support::{Behaviour, Body, Client, House, Kind, Mx, letter};
 
 const FROM: &str = "ann@shop.example";
 
@@ -54,6 +54,39 @@ async fn a_connection_never_serves_another_demand() {
         drop(client);
         relay.shutdown().await;
     }
+}
+
+/// A second connection to the same host for the same demand resumes the session of the first, and tells so; one for another
+/// demand shakes hands anew, and its certificate is judged.
+// req: E7 F6
+#[tokio::test]
+async fn a_ticket_serves_its_own_demand_and_no_other() {
+    let held = Behaviour::secure(Kind::Right, "mx.shared.example").with_body(Body::Held);
+    let server = Mx::start(held.clone()).await;
+    let mut house = House::new().partner("a.example", "\"verify\"").partner("b.example", "\"require\"");
+    for domain in ["a.example", "b.example"] {
+        house = house.route_via(domain, "mx.shared.example", &[server.address]);
+    }
+    let relay = house.start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send(FROM, &["x@a.example"], &letter("first")).await;
+    server.when("the first is under way", |record| record.held == 1, |_| ()).await;
+    for subject in ["second", "third"] {
+        client.send(FROM, &["x@a.example"], &letter(subject)).await;
+    }
+    server.when("another is under way", |record| record.held == 2, |_| ()).await;
+    client.send(FROM, &["y@b.example"], &letter("other")).await;
+    drop(client);
+    server.when("the other is under way", |record| record.held == 3, |_| ()).await;
+    server.change(Behaviour { body: Body::Taken, ..held });
+
+    let resumed = |event: &sealpost_report::Event| event.proof.as_ref().and_then(|proof| proof.tls).map(|tls| tls.resumed);
+    let delivered = relay.wait(EventKind::Delivered, "x@a.example", 3).await;
+    assert!(delivered.iter().any(|event| resumed(event) == Some(true)), "{delivered:#?}");
+    assert!(delivered.iter().all(|event| event.proof.as_ref().is_some_and(|proof| proof.satisfied && proof.validation_path.len() == 2)));
+    let other = relay.first(EventKind::Delivered, "y@b.example").await;
+    assert_eq!(resumed(&other), Some(false));
+    relay.shutdown().await;
 }
 
 /// A connection that was good for one policy is not for the next.

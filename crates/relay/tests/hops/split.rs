@@ -103,3 +103,20 @@ async fn recipients_of_one_domain_fare_as_the_server_says() {
     assert_eq!((bank.count(), sender.count()), (2, 1), "nobody got it twice, and one notification tells of both");
     assert!(spool.list(sealpost_queue::Filter::all(), 10).await.is_err(), "closed");
 }
+
+/// More than every server must take in one transaction (RFC 5321 section 4.5.3.1.8): several transactions, and nobody twice.
+#[tokio::test]
+async fn many_recipients_travel_in_several_transactions() {
+    let bank = Mx::start(Behaviour::plain()).await;
+    let relay = House::new().route("bank.example", &[&bank]).start().await;
+    let recipients: Vec<String> = (0..250).map(|number| format!("number{number:03}@bank.example")).collect();
+    let asked: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    Client::secure(relay.address).await.send(FROM, &asked, &letter("to all")).await;
+    let messages = bank.messages(3).await;
+    assert!(messages.iter().all(|message| message.to.len() <= 100));
+    let mut served: Vec<String> = messages.into_iter().flat_map(|message| message.to).collect();
+    served.sort();
+    assert_eq!(served, recipients);
+    relay.shutdown().await;
+    assert_eq!(bank.record().sessions, 1);
+}

@@ -36,8 +36,19 @@ impl Client {
         client
     }
 
+    /// Under TLS from the first octet.
+    pub(crate) async fn implicit(address: SocketAddr) -> Self {
+        let mut wire = Wire::new(TcpStream::connect(address).await.unwrap());
+        let shaken = trusting().connect(wire.take_tcp().unwrap(), &any_certificate(address)).await.unwrap();
+        wire.secure(shaken.stream);
+        Self::greeted(Self { wire, address }).await
+    }
+
     async fn begin(address: SocketAddr, tcp: TcpStream) -> Self {
-        let mut client = Self { wire: Wire::new(tcp), address };
+        Self::greeted(Self { wire: Wire::new(tcp), address }).await
+    }
+
+    async fn greeted(mut client: Self) -> Self {
         assert!(client.reply().await.starts_with("220 "));
         assert!(client.say("EHLO client.example").await.starts_with("250"));
         client
@@ -45,8 +56,7 @@ impl Client {
 
     pub(crate) async fn start_tls(&mut self) {
         assert!(self.say("STARTTLS").await.starts_with("220 "));
-        let key = WireKey::new(self.address, None, HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default()));
-        let shaken = trusting().connect(self.wire.take_tcp().unwrap(), &key).await.unwrap();
+        let shaken = trusting().connect(self.wire.take_tcp().unwrap(), &any_certificate(self.address)).await.unwrap();
         self.wire.secure(shaken.stream);
         assert!(self.say("EHLO client.example").await.starts_with("250"));
     }
@@ -96,4 +106,8 @@ impl Client {
         }
         self.reply().await
     }
+}
+
+fn any_certificate(address: SocketAddr) -> WireKey {
+    WireKey::new(address, None, HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default()))
 }
