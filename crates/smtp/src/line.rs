@@ -79,8 +79,8 @@ enum Part {
     Kept,
     /// `part` holds the line that was handed out last.
     HandedOut,
-    /// It is too long and is being skipped; whether its last octet was a CR.
-    Skipped { cr: bool },
+    /// It is too long and is being skipped; whether its last octet was a CR, and how many octets it has so far.
+    Skipped { cr: bool, octets: u64 },
 }
 
 /// What a step of cutting gave.
@@ -88,6 +88,8 @@ enum Part {
 pub(crate) struct Cut<'a> {
     /// Octets of the input that are used up.
     pub(crate) used: usize,
+    /// Octets so far of a line that is too long and has not ended; 0 if there is none.
+    pub(crate) skipped: u64,
     /// A line without its CRLF, once there is one.
     pub(crate) line: Option<Result<&'a [u8], LineError>>,
 }
@@ -104,19 +106,19 @@ impl LineCutter {
             self.state = Part::Kept;
         }
         let skipping = match self.state {
-            Part::Skipped { cr } => Some(cr),
+            Part::Skipped { cr, .. } => Some(cr),
             _ => None,
         };
         let last_cr = skipping.unwrap_or_else(|| self.part.last() == Some(&b'\r'));
         match end_of_line(input, last_cr) {
             None => {
-                self.keep(input, skipping.is_some());
-                Cut { used: input.len(), line: None }
+                self.keep(input);
+                Cut { used: input.len(), skipped: self.skipped(), line: None }
             }
             Some(end) if skipping.is_some() || self.part.len().saturating_add(end) > self.limit => {
                 self.part = Vec::new();
                 self.state = Part::Kept;
-                Cut { used: end, line: Some(Err(LineError::TooLong { limit: self.limit })) }
+                Cut { used: end, skipped: 0, line: Some(Err(LineError::TooLong { limit: self.limit })) }
             }
             Some(end) => {
                 let (line, _) = input.split_at_checked(end).unwrap_or((input, &[]));
@@ -127,8 +129,15 @@ impl LineCutter {
                     self.state = Part::HandedOut;
                     &self.part
                 };
-                Cut { used: end, line: Some(check(line.strip_suffix(b"\r\n").unwrap_or(line))) }
+                Cut { used: end, skipped: 0, line: Some(check(line.strip_suffix(b"\r\n").unwrap_or(line))) }
             }
+        }
+    }
+
+    fn skipped(&self) -> u64 {
+        match self.state {
+            Part::Skipped { octets, .. } => octets,
+            Part::Kept | Part::HandedOut => 0,
         }
     }
 
@@ -151,12 +160,15 @@ impl LineCutter {
         }
     }
 
-    fn keep(&mut self, input: &[u8], skipping: bool) {
+    fn keep(&mut self, input: &[u8]) {
         let Some(last) = input.last() else { return };
+        let octets = self.part.len().saturating_add(input.len());
+        let before = self.skipped();
         // One octet less than the limit: the LF that would end it has to fit too.
-        if skipping || self.part.len().saturating_add(input.len()) >= self.limit {
+        if before > 0 || octets >= self.limit {
+            let octets = before.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
             self.part = Vec::new();
-            self.state = Part::Skipped { cr: *last == b'\r' };
+            self.state = Part::Skipped { cr: *last == b'\r', octets };
         } else {
             self.part.extend_from_slice(input);
         }
@@ -200,7 +212,7 @@ mod tests {
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                let Cut { used, line } = cutter.cut(rest);
+                let Cut { used, line, .. } = cutter.cut(rest);
                 found.extend(line.map(|line| line.map(<[u8]>::to_vec)));
                 assert!(used > 0);
                 rest = &rest[used..];

@@ -54,6 +54,8 @@ const ENDING: &[(&str, Treatment)] = &[
     ("greets-without-a-code", |stream| script(stream, &[b"hello\r\n"])),
     ("greets-with-code-999", |stream| script(stream, &[b"999 hello\r\n"])),
     ("greets-without-end", |stream| forever(stream, b"", b"220-more\r\n")),
+    ("greets-in-one-endless-line", |stream| forever(stream, b"220 ", &[b'x'; 1000])),
+    ("ends-lines-with-lf", |stream| forever(stream, b"220 hi\n", b"250 a\n")),
     ("changes-the-code-within-a-reply", |stream| script(stream, &[b"220 hi\r\n", b"250-a\r\n550 b\r\n"])),
     ("offers-without-end", |stream| forever(stream, b"220 hi\r\n", b"250-X-THING\r\n")),
     ("closes-after-ehlo", |mut stream| stream.write_all(b"220 hi\r\n").and_then(|()| stream.read(&mut [0; 100]).map(drop))),

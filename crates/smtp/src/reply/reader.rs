@@ -36,6 +36,7 @@ use crate::line::{LineCutter, LineError};
 pub struct ReplyReader {
     cutter: LineCutter,
     part: Part,
+    line_limit: usize,
     lines_limit: usize,
     finished: VecDeque<Reply>,
     failed: Option<ReplyError>,
@@ -141,6 +142,7 @@ impl ReplyReader {
         Self {
             cutter: LineCutter::new(limits.reply_line),
             part: Part::default(),
+            line_limit: limits.reply_line,
             lines_limit: limits.reply_lines,
             finished: VecDeque::new(),
             failed: None,
@@ -190,7 +192,12 @@ impl ReplyReader {
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
             let cut = self.cutter.cut(rest);
             used = used.saturating_add(cut.used);
-            let Some(line) = cut.line else { break };
+            // A line that is too long is an error before it ends: it may never end.
+            let line = match cut.line {
+                Some(line) => line,
+                None if cut.skipped > 0 => Err(LineError::TooLong { limit: self.line_limit }),
+                None => break,
+            };
             match self.part.add(line, self.lines_limit) {
                 Ok(None) => {}
                 Ok(Some(reply)) => {
@@ -278,6 +285,13 @@ mod tests {
             }
         }
         (replies, None)
+    }
+
+    /// It may never end, and a server must not keep a client busy with it.
+    #[test]
+    fn rfc5321_4_5_3_1_5_a_line_too_long_is_an_error_before_it_ends() {
+        let endless = [b'x'; 64];
+        assert_eq!(read([&b"220 "[..], &endless]), (Vec::new(), Some(ReplyError::LineTooLong { line: 1, limit: 40 })));
     }
 
     #[test]

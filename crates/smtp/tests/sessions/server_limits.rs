@@ -364,3 +364,23 @@ fn a_session_that_is_refused_gives_the_answer_that_is_awaited_first() {
     assert_eq!(session.poll(), Some(Output::Send(b"250 2.0.0 message accepted\r\n421 4.3.2 shutting down\r\n")));
     assert_eq!(session.poll(), Some(Output::Close));
 }
+
+/// A line of a hundred kilobytes is an error that the session outlives; one that never ends is not waited for.
+#[test]
+fn rfc5321_4_5_3_1_4_a_line_without_end_ends_the_session() {
+    let mut session = session(|_| {});
+    while session.poll().is_some() {}
+    let piece = [b'x'; 64 << 10];
+    let mut taken = 0;
+    while !session.is_closed() && taken < 4 << 20 {
+        taken += session.receive(&piece, Ticks(0));
+        let mut said = Vec::new();
+        while let Some(output) = session.poll() {
+            if let Output::Send(octets) = output {
+                said.extend_from_slice(octets);
+            }
+        }
+        assert!(said.is_empty() || said.starts_with(b"421 4.7.0 "), "{}", said.escape_ascii());
+    }
+    assert!(session.is_closed() && taken <= 2 << 20, "{taken}");
+}

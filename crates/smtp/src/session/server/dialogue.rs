@@ -18,8 +18,14 @@ impl ServerSession {
         let accepted = self.accepted();
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8);
         let cut = self.cutter.cut(input);
-        let used = cut.used;
-        let Some(line) = cut.line else { return used };
+        let (used, skipped) = (cut.used, cut.skipped);
+        let Some(line) = cut.line else {
+            if skipped > ENDLESS_LINE {
+                self.say(&Refusal::EndlessLine.reply());
+                self.close(Aborted::Violation);
+            }
+            return used;
+        };
         self.since = now;
         if let State::Auth(_) = self.state {
             let line = line.map(<[u8]>::to_vec);
@@ -283,3 +289,6 @@ impl ServerSession {
 
 /// The code that ends a session, RFC 5321 section 4.2.3.
 const CLOSING: u16 = 421;
+
+/// Octets of a command line after which nobody waits for its end.
+const ENDLESS_LINE: u64 = 1 << 20;

@@ -29,6 +29,7 @@ pub(super) enum Refusal {
     Credentials,
     TooManyErrors,
     TooManyIdleCommands,
+    EndlessLine,
 }
 
 impl Refusal {
@@ -55,6 +56,7 @@ impl Refusal {
             Self::Credentials => Reply::fixed::<501, 5, 2>("malformed credentials"),
             Self::TooManyErrors => Reply::fixed::<421, 7, 0>("too many errors"),
             Self::TooManyIdleCommands => Reply::fixed::<421, 7, 0>("too many commands without a message"),
+            Self::EndlessLine => Reply::fixed::<421, 7, 0>("a line without end"),
         }
     }
 }
@@ -187,6 +189,7 @@ mod tests {
             (Refusal::Credentials, "501 5.5.2"),
             (Refusal::TooManyErrors, "421 4.7.0"),
             (Refusal::TooManyIdleCommands, "421 4.7.0"),
+            (Refusal::EndlessLine, "421 4.7.0"),
         ];
         for (refusal, code) in refusals {
             assert_eq!(shown(&refusal.reply()), code, "{refusal:?}");
