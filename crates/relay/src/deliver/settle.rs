@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_policy::{DeliverDecision, Policy};
-use sealpost_queue::{Deferral, Entry, Lease, Settlement, Spool as _};
+use sealpost_queue::{Deferral, Entry, Lease, Selector, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{OnExpiry, UnixMillis};
 
@@ -46,6 +46,8 @@ impl<'a, C: Components> Settling<'a, C> {
 
     /// Takes in what became of a party, in the order of its recipients.
     pub(crate) fn add(&mut self, party: &Party, outcomes: Vec<Outcome>) {
+        // What became of it comes after what was tried for it.
+        self.now = self.engine.now();
         for (index, outcome) in party.recipients.iter().copied().zip(outcomes) {
             if let Some(touched) = self.touched.get_mut(index) {
                 *touched = true;
@@ -88,8 +90,9 @@ impl<'a, C: Components> Settling<'a, C> {
         let notification = self.settlement.follow_up.as_ref().map(|notice| notice.message().id);
         let id = lease.id();
         let ends = !self.settlement.outbox.is_empty();
+        let waits = !self.settlement.remaining.is_empty();
         // Where everybody was served nobody needs to wait: if it is lost, so is at most the knowledge of a delivery.
-        let urgent = ends || !self.settlement.remaining.is_empty() || self.settlement.follow_up.is_some();
+        let urgent = ends || waits || self.settlement.follow_up.is_some();
         let settled = if urgent {
             self.engine.spool.settle(lease, self.settlement).await
         } else {
@@ -102,6 +105,13 @@ impl<'a, C: Components> Settling<'a, C> {
         }
         if ends {
             self.engine.outbox.notify_one();
+        }
+        // A policy that came during the attempt woke what waited, and this did not wait yet.
+        if waits
+            && !Arc::ptr_eq(&self.engine.policy.load(), &self.policy)
+            && let Err(error) = self.engine.spool.retry_now(Selector::Id(id), self.engine.now()).await
+        {
+            tracing::error!(%id, %error, "the entry is not woken by the new policy");
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealpost_report::EventKind;
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, Running, letter};
+use crate::support::{Behaviour, Body, Client, House, Kind, Mx, Running, letter};
 
 const FROM: &str = "ann@shop.example";
 const TO: &str = "bob@bank.example";
@@ -77,5 +77,25 @@ async fn a_new_route_reaches_mail_that_waits() {
     relay.first(EventKind::Deferred, TO).await;
     relay.set_policy(&routed(bank.address));
     assert!(bank.message().await.text().contains("moved"));
+    relay.shutdown().await;
+}
+
+/// An attempt that was under way when the policy changed, and fails: its mail is tried by the new one at once, not after the
+/// whole wait.
+// req: E8
+#[tokio::test]
+async fn a_new_policy_reaches_mail_that_is_under_way() {
+    let bank = Mx::start(Behaviour::plain().with_body(Body::Held)).await;
+    let house = House::new().retry(Duration::from_secs(3600)).route("bank.example", &[&bank]);
+    let relay = house.start().await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("under way")).await;
+    bank.when("it is under way", |record| record.held == 1, |_| ()).await;
+    relay.set_policy(&bank_at("require"));
+    bank.change(Behaviour::plain().with_body(Body::Refused("451 4.3.0 later")));
+    let deferred = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
+    assert_eq!(deferred.decided.as_ref().map(|decided| decided.level.as_str()), Some("require"));
+    bank.change(Behaviour::secure(Kind::Right, HOST));
+    relay.set_policy(&bank_at("require"));
+    assert!(bank.message().await.tls.is_some());
     relay.shutdown().await;
 }
