@@ -12,7 +12,8 @@ use crate::cli;
 pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
     // Policy and certificates are read both, so that one run shows what is wrong with either.
-    let problems: Vec<_> = [read_policy(&config).err(), open_tls(&config).err()].into_iter().flatten().map(in_words).collect();
+    let mut problems: Vec<_> = [read_policy(&config).err(), open_tls(&config).err()].into_iter().flatten().map(in_words).collect();
+    problems.extend(data_dir_problem(&config));
     if !problems.is_empty() {
         return Err(problems.join("\n"));
     }
@@ -40,6 +41,17 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     }
     println!("  data         {}", config.data_dir.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What keeps a start from using the data directory, as far as a look can tell: one that is not there yet is made.
+fn data_dir_problem(config: &Config) -> Option<Failure> {
+    let nearest = config.data_dir.ancestors().find_map(|path| Some((path, std::fs::metadata(path).ok()?)));
+    let (path, _) = nearest.filter(|(_, metadata)| !metadata.is_dir())?;
+    Some(format!(
+        "data_dir {}: {} is no directory; a directory that the relay may write is meant",
+        config.data_dir.display(),
+        path.display()
+    ))
 }
 
 fn certificate(config: &Config) -> Result<(), Failure> {

@@ -201,6 +201,7 @@ fn a_port_in_use() {
 fn a_data_dir_that_cannot_be_made() {
     let house = house("\"data\"", "\"cert.pem/data\"");
     says(&run(&house.config()), &["cert.pem/data"]);
+    says(&house.run(&["check"]), &["cert.pem/data", "is no directory"]);
 }
 
 /// `/proc` takes no files from anybody.

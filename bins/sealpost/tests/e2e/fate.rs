@@ -60,6 +60,9 @@ fn what_expires_for_want_of_tls_is_deleted_where_the_policy_says_so() {
         "{}",
         String::from_utf8_lossy(&shown.stdout)
     );
+    // The end stands last: the newest entry is the deletion.
+    let last = house.run(&["history", "--json", "--limit", "1"]);
+    assert!(String::from_utf8_lossy(&last.stdout).contains("deleted-by-tls-policy"), "{}", String::from_utf8_lossy(&last.stdout));
     let german = house.run(&["history", "--lang", "de"]);
     assert!(String::from_utf8_lossy(&german.stdout).contains("TLS prüfen"), "{}", String::from_utf8_lossy(&german.stdout));
     thread::sleep(Duration::from_secs(2));

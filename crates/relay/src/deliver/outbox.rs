@@ -44,6 +44,8 @@ async fn drain_some<C: Components>(engine: &Engine<C>) -> Result<usize, String> 
     };
     let events: Vec<Event> = rows.iter().filter_map(read).collect();
     if let Some(history) = &engine.history {
+        // What led to the end stands before it.
+        history.flush().await.map_err(|error| error.to_string())?;
         history.record_durably(events.clone()).await.map_err(|error| error.to_string())?;
     }
     events.iter().for_each(|event| engine.final_event(event));
