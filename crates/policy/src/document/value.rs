@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_types::{Hop, Level, NameMatch, OnExpiry, ReferenceName, TlsVersion};
+use sealpost_types::{Hop, Level, NameMatch, OnExpiry, ReferenceName, TlsVersion, parse_span};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -95,7 +95,7 @@ impl Text<'_> {
 
     pub(crate) fn duration_at(&mut self, table: &DeTable<'_>, key: &'static str) -> Option<Duration> {
         let (offset, found) = self.string_at(table, key, "a text such as \"7d\"")?;
-        let duration = parse_duration(found);
+        let duration = parse_span(found).ok().filter(|span| !span.is_zero());
         if duration.is_none() {
             self.problem(offset, Problem::Duration { key, found: found.to_owned() });
         }
@@ -256,24 +256,6 @@ pub(crate) fn has_meaning(key: &str, level: Level) -> bool {
         "min_version" => level != Level::None,
         _ => level == Level::Verify,
     }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86400,
-        _ => return None,
-    };
-    let number = text.strip_suffix(unit)?;
-    // A sign is no digit, though u64 would read it.
-    if !number.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = number.parse().ok()?;
-    (number > 0).then_some(Duration::from_secs(number.checked_mul(seconds)?))
 }
 
 fn type_words(value: &DeValue<'_>) -> &'static str {
