@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::{Domain, DomainError, TlsVersion};
+use crate::{CipherSet, Domain, DomainError, KexFloor, Pin, TlsFacts, TlsVersion, TlsaRecord};
 
 /// Whether TLS is used at all. Ordered: a later one is stricter, and the strictest of all sources holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +73,12 @@ pub enum Clause {
     Chain,
     /// The certificate carries a right name.
     Identity(NameRule),
+    /// The certificate's key is one of these, sorted.
+    Pinned(Vec<Pin>),
+    /// The host has secure TLSA records, and the certificate is what they say (RFC 7672).
+    Dane,
+    /// [`Dane`](Self::Dane) for a host with secure TLSA records, with TLS mandatory there; for others these clauses, sorted.
+    DaneElse(Vec<Clause>),
 }
 
 /// What a source asks of a hop, or the join of several sources.
@@ -88,6 +94,10 @@ pub struct Demand {
     pub clauses: Vec<Clause>,
     /// The lowest protocol version.
     pub min_version: TlsVersion,
+    /// The weakest key exchange.
+    pub min_group: KexFloor,
+    /// The cipher suites that will do; all of them where none are named.
+    pub ciphers: Option<CipherSet>,
 }
 
 /// One thing that the certificate of one host must prove: a [`Clause`] with its names filled in.
@@ -98,6 +108,10 @@ pub enum HostClause {
     Chain,
     /// The certificate carries at least one of these names. None at all can match an empty list.
     Identity(Vec<ReferenceName>),
+    /// The certificate's key is one of these. No key can match an empty list.
+    Pinned(Vec<Pin>),
+    /// The chain is what at least one of these records says (RFC 7672). No chain can match an empty list.
+    Dane(Vec<TlsaRecord>),
 }
 
 /// A [`Demand`] on one host, with every name filled in: what a verdict on a certificate chain is given against.
@@ -110,6 +124,37 @@ pub struct HostDemand {
     pub clauses: Vec<HostClause>,
     /// The lowest protocol version.
     pub min_version: TlsVersion,
+    /// The weakest key exchange.
+    pub min_group: KexFloor,
+    /// The cipher suites that will do; all of them where none are named.
+    pub ciphers: Option<CipherSet>,
+}
+
+/// What a session lacks of the floors of a demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FloorMissed {
+    /// Its protocol version is too old.
+    Version {
+        /// What it has.
+        found: TlsVersion,
+        /// What is asked.
+        floor: TlsVersion,
+    },
+    /// Its key exchange is too weak, or it was resumed without one.
+    Group {
+        /// What it has.
+        found: Option<crate::KexGroup>,
+        /// What is asked.
+        floor: KexFloor,
+    },
+    /// Its cipher suite is not one of those that will do.
+    Cipher {
+        /// What it has.
+        found: crate::CipherSuite,
+        /// What is asked.
+        allowed: CipherSet,
+    },
 }
 
 impl NameRule {
@@ -126,7 +171,21 @@ impl Demand {
     pub fn new(tls: TlsRequirement, mut clauses: Vec<Clause>, min_version: TlsVersion) -> Self {
         clauses.sort();
         clauses.dedup();
-        Self { tls, clauses, min_version }
+        Self { tls, clauses, min_version, min_group: KexFloor::Any, ciphers: None }
+    }
+
+    /// The same with these floors beside the version.
+    #[must_use]
+    pub fn with_floors(mut self, min_group: KexFloor, ciphers: Option<CipherSet>) -> Self {
+        self.min_group = min_group;
+        self.ciphers = ciphers;
+        self
+    }
+
+    /// The first floor that a session does not have: its version, its key exchange, its cipher suite.
+    #[must_use]
+    pub fn floor_missed(&self, facts: &TlsFacts) -> Option<FloorMissed> {
+        floor_missed(facts, self.min_version, self.min_group, self.ciphers.as_ref())
     }
 
     /// Whether nothing may travel without TLS.
@@ -142,7 +201,21 @@ impl HostDemand {
     pub fn new(tls: TlsRequirement, mut clauses: Vec<HostClause>, min_version: TlsVersion) -> Self {
         clauses.sort();
         clauses.dedup();
-        Self { tls, clauses, min_version }
+        Self { tls, clauses, min_version, min_group: KexFloor::Any, ciphers: None }
+    }
+
+    /// The same with these floors beside the version.
+    #[must_use]
+    pub fn with_floors(mut self, min_group: KexFloor, ciphers: Option<CipherSet>) -> Self {
+        self.min_group = min_group;
+        self.ciphers = ciphers;
+        self
+    }
+
+    /// The first floor that a session does not have: its version, its key exchange, its cipher suite.
+    #[must_use]
+    pub fn floor_missed(&self, facts: &TlsFacts) -> Option<FloorMissed> {
+        floor_missed(facts, self.min_version, self.min_group, self.ciphers.as_ref())
     }
 
     /// Whether nothing may travel without TLS.
@@ -155,6 +228,32 @@ impl HostDemand {
     #[must_use]
     pub fn is_authenticated(&self) -> bool {
         !self.clauses.is_empty()
+    }
+}
+
+fn floor_missed(facts: &TlsFacts, version: TlsVersion, group: KexFloor, ciphers: Option<&CipherSet>) -> Option<FloorMissed> {
+    if facts.version < version {
+        return Some(FloorMissed::Version { found: facts.version, floor: version });
+    }
+    if facts.group.map(crate::KexGroup::strength).unwrap_or_default() < group {
+        return Some(FloorMissed::Group { found: facts.group, floor: group });
+    }
+    let allowed = ciphers.filter(|allowed| !allowed.contains(facts.suite))?;
+    Some(FloorMissed::Cipher { found: facts.suite, allowed: allowed.clone() })
+}
+
+impl fmt::Display for FloorMissed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version { found, floor } => write!(f, "{floor} or later is asked for, this session has {found}"),
+            Self::Group { found: Some(found), floor } => {
+                write!(f, "a key exchange of {floor} or stronger is asked for, this session has {found}")
+            }
+            Self::Group { found: None, floor } => {
+                write!(f, "a key exchange of {floor} or stronger is asked for, this session has none of its own")
+            }
+            Self::Cipher { found, allowed } => write!(f, "one of the cipher suites {allowed} is asked for, this session has {found}"),
+        }
     }
 }
 

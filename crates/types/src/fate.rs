@@ -14,6 +14,34 @@ pub enum OnExpiry {
     Delete,
 }
 
+/// What happens when TLS cannot be had and that is certain to last (F5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// It is tried until it expires.
+    #[default]
+    Retry,
+    /// It is bounced after so many identical conclusive verdicts in a row.
+    Bounce {
+        /// How many: at least 1.
+        after: u32,
+    },
+}
+
+/// When mail whose TLS failed may go in clear, where a policy asks no more than opportunistic TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ClearFallback {
+    /// In the same attempt, on a new connection, after every host was tried with TLS.
+    Immediate,
+    /// Not before the next attempt.
+    #[default]
+    SecondAttempt,
+    /// Never: where TLS is offered, it must work.
+    Never,
+}
+
 /// How long mail is tried, and how it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -23,13 +51,23 @@ pub struct Fate {
     pub lifetime: Duration,
     /// How it ends when TLS was the reason.
     pub on_expiry: OnExpiry,
+    /// Whether it ends before that.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub on_failure: OnFailure,
 }
 
 impl Fate {
-    /// A fate of its two parts.
+    /// A fate of these two parts, tried until it expires.
     #[must_use]
     pub fn new(lifetime: Duration, on_expiry: OnExpiry) -> Self {
-        Self { lifetime, on_expiry }
+        Self { lifetime, on_expiry, on_failure: OnFailure::Retry }
+    }
+
+    /// The same that may end early.
+    #[must_use]
+    pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Hop {
 }
 
 /// What a source asks of a hop, in one word. What each means on which hop stands in the policy documentation.
+///
+/// Ordered roughly by strictness, to name the strictest of several for people; what holds is the join of their demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Level {
@@ -24,15 +26,23 @@ pub enum Level {
     Mirror,
     /// TLS if offered, with any certificate; else clear.
     Opportunistic,
+    /// What the host's TLSA records say, where there are secure ones; elsewhere another level.
+    Dane,
     /// TLS or nothing, with any certificate.
     Require,
+    /// TLS with a certificate that chains to a trust anchor, whatever its name, or nothing.
+    Chain,
     /// TLS with a certificate that chains to a trust anchor and has the right name, or nothing.
     Verify,
+    /// TLS with a certificate whose key is one of those written down, or nothing.
+    Pinned,
+    /// What the host's secure TLSA records say, or nothing.
+    DaneOnly,
 }
 
 /// A word that is no level.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown level {found:?}; one of none, mirror, opportunistic, require, verify is meant")]
+#[error("unknown level {found:?}; one of none, mirror, opportunistic, require, chain, verify, dane, dane-only, pinned is meant")]
 #[non_exhaustive]
 pub struct UnknownLevel {
     /// The word.
@@ -47,8 +57,12 @@ impl Level {
             Self::None => "none",
             Self::Mirror => "mirror",
             Self::Opportunistic => "opportunistic",
+            Self::Dane => "dane",
             Self::Require => "require",
+            Self::Chain => "chain",
             Self::Verify => "verify",
+            Self::Pinned => "pinned",
+            Self::DaneOnly => "dane-only",
         }
     }
 }
@@ -63,7 +77,11 @@ impl FromStr for Level {
             "mirror" => Self::Mirror,
             "opportunistic" | "may" | "try" => Self::Opportunistic,
             "require" | "encrypt" | "relaxed" => Self::Require,
+            "chain" | "trust" => Self::Chain,
             "verify" | "strong" | "secure" => Self::Verify,
+            "dane" => Self::Dane,
+            "dane-only" => Self::DaneOnly,
+            "pinned" | "fingerprint" => Self::Pinned,
             _ => return Err(UnknownLevel { found: text.to_owned() }),
         })
     }

@@ -29,27 +29,33 @@ mod fate;
 mod level;
 mod mailbox;
 mod path;
+mod pin;
 mod reception;
 mod reply;
 mod schedule;
 mod time;
 mod tls;
+mod tlsa;
 mod wire_key;
 
 pub use blame::{Blame, Retry};
 pub use causes::WithCauses;
-pub use demand::{Clause, Demand, HostClause, HostDemand, NameMatch, NameRule, ReferenceName, ReferenceNameError, TlsRequirement};
+pub use demand::{
+    Clause, Demand, FloorMissed, HostClause, HostDemand, NameMatch, NameRule, ReferenceName, ReferenceNameError, TlsRequirement,
+};
 pub use destination::{Destination, NextHop, NextHopError};
 pub use domain::{DOMAIN_OCTETS, Domain, DomainError, LABEL_OCTETS};
 pub use dsn::{EnvelopeId, Notify, OriginalRecipient, Ret, XtextError};
 pub use envelope::{BodyKind, Envelope, Recipient};
-pub use fate::{Fate, OnExpiry};
+pub use fate::{ClearFallback, Fate, OnExpiry, OnFailure};
 pub use level::{Hop, Level, UnknownLevel};
 pub use mailbox::{AddressLiteral, LOCAL_PART_OCTETS, LocalPart, MailHost, Mailbox, MailboxError};
 pub use path::{ForwardPath, PATH_OCTETS, ReversePath};
+pub use pin::{PIN_OCTETS, Pin, PinError};
 pub use reception::Reception;
 pub use reply::{EnhancedStatus, ReplyCode, Severity};
 pub use schedule::RetrySchedule;
 pub use time::{Octets, SpanError, Ticks, UnixMillis, parse_span};
-pub use tls::{CipherSuite, KexGroup, TlsFacts, TlsVersion};
+pub use tls::{CipherSet, CipherSuite, KexFloor, KexGroup, TlsFacts, TlsVersion, UnknownCipherSuite, UnknownKexFloor};
+pub use tlsa::TlsaRecord;
 pub use wire_key::WireKey;

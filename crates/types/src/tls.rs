@@ -1,6 +1,8 @@
 //! Facts about one TLS connection.
 
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 /// A protocol version that Sealpost speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +29,47 @@ pub struct CipherSuite(pub u16);
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(clippy::exhaustive_structs, reason = "a registry number")]
 pub struct KexGroup(pub u16);
+
+/// The least that a key exchange must be, by what it takes to break it.
+///
+/// Written as the weakest group that has it: `x25519`, `secp384r1`, `secp521r1`, or `post-quantum`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum KexFloor {
+    /// Anything, a resumed session without a key exchange of its own too.
+    #[default]
+    Any,
+    /// 128 bits against a classical computer: secp256r1, x25519.
+    Bits128,
+    /// 192 bits: secp384r1.
+    Bits192,
+    /// 256 bits: secp521r1.
+    Bits256,
+    /// A hybrid or pure ML-KEM group (F7).
+    PostQuantum,
+}
+
+/// A word that names no [`KexFloor`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown key exchange group {found:?}; one of x25519, secp256r1, secp384r1, secp521r1, X25519MLKEM768, post-quantum is meant")]
+#[non_exhaustive]
+pub struct UnknownKexFloor {
+    /// The word.
+    pub found: String,
+}
+
+/// A word that names no cipher suite that Sealpost can negotiate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown cipher suite {found:?}; an IANA name such as TLS_AES_256_GCM_SHA384 is meant")]
+#[non_exhaustive]
+pub struct UnknownCipherSuite {
+    /// The word.
+    pub found: String,
+}
+
+/// A set of cipher suites, sorted. The join of two demands is their intersection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CipherSet(Arc<[CipherSuite]>);
 
 /// What was negotiated on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +105,109 @@ impl CipherSuite {
     }
 }
 
+impl FromStr for CipherSuite {
+    type Err = UnknownCipherSuite;
+
+    /// The suite of this IANA name.
+    fn from_str(text: &str) -> Result<Self, UnknownCipherSuite> {
+        let found = SUITES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
+        found.map(|(number, _)| Self(*number)).ok_or_else(|| UnknownCipherSuite { found: text.to_owned() })
+    }
+}
+
+impl CipherSet {
+    /// The set of these suites.
+    #[must_use]
+    pub fn new(mut suites: Vec<CipherSuite>) -> Self {
+        suites.sort();
+        suites.dedup();
+        Self(suites.into())
+    }
+
+    /// Its suites, by number.
+    #[must_use]
+    pub fn as_slice(&self) -> &[CipherSuite] {
+        &self.0
+    }
+
+    /// Whether the suite is in it.
+    #[must_use]
+    pub fn contains(&self, suite: CipherSuite) -> bool {
+        self.0.binary_search(&suite).is_ok()
+    }
+
+    /// Whether every suite of it is in `other` too.
+    #[must_use]
+    pub fn is_subset(&self, other: &Self) -> bool {
+        self.0.iter().all(|suite| other.contains(*suite))
+    }
+
+    /// The suites that are in both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.iter().copied().filter(|suite| other.contains(*suite)).collect())
+    }
+}
+
+impl fmt::Display for CipherSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, suite) in self.0.iter().enumerate() {
+            write!(f, "{}{suite}", if index > 0 { ":" } else { "" })?;
+        }
+        if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
+    }
+}
+
+impl KexFloor {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Bits128 => "x25519",
+            Self::Bits192 => "secp384r1",
+            Self::Bits256 => "secp521r1",
+            Self::PostQuantum => "post-quantum",
+        }
+    }
+}
+
+impl fmt::Display for KexFloor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Reads a group's IANA name in any case, or `post-quantum`.
+impl FromStr for KexFloor {
+    type Err = UnknownKexFloor;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKexFloor> {
+        if matches!(text, "post-quantum" | "pq") {
+            return Ok(Self::PostQuantum);
+        }
+        let group = GROUPS.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(number, _)| KexGroup(*number));
+        group.map(KexGroup::strength).ok_or_else(|| UnknownKexFloor { found: text.to_owned() })
+    }
+}
+
 impl KexGroup {
     /// The IANA name, for the groups that Sealpost can negotiate.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         named(GROUPS, self.0)
+    }
+
+    /// What it takes to break it.
+    #[must_use]
+    pub fn strength(self) -> KexFloor {
+        match self.0 {
+            0x0017 | 0x001d => KexFloor::Bits128,
+            0x0018 => KexFloor::Bits192,
+            0x0019 => KexFloor::Bits256,
+            _ if self.is_post_quantum() => KexFloor::PostQuantum,
+            _ => KexFloor::Any,
+        }
     }
 
     /// Whether recorded traffic stays secret from a quantum computer: the group has an ML-KEM part.
