@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealpost_types::UnixMillis;
+use sealpost_types::{Pin, UnixMillis};
 
 use crate::algorithm::signature_name;
 use crate::certificate::Certificate;
@@ -12,7 +12,7 @@ use crate::distinguished::{self, COUNTRY, LOCALITY, ORGANIZATION, STATE, UNIT};
 use crate::finding::{Malformed, Position};
 use crate::key::PublicKey;
 use crate::name::PresentedName;
-use crate::pin::{Fingerprint, Pin};
+use crate::pin::{Fingerprint, pin_of_key};
 
 /// Everything an administrator wants to know about one certificate. `Display` writes it as a block of aligned lines.
 ///
@@ -106,7 +106,7 @@ impl CertificateDetails {
             not_after: certificate.not_after(),
             public_key: PublicKey::of(&certificate),
             fingerprint: Fingerprint::of_certificate(der),
-            pin: Pin::of_key(certificate.spki()),
+            pin: pin_of_key(certificate.spki()),
             is_ca: certificate.is_ca()?,
             key_usage: key_usage(certificate.key_usage()?.map_or(0, |usage| usage.flags)),
             extended_key_usage: certificate.purposes()?.map(|purposes| purposes.names).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sealpost_types::{ReferenceName, UnixMillis};
+use sealpost_types::{Pin, ReferenceName, UnixMillis};
 
 use crate::date::{Span, Utc};
 use crate::name::PresentedName;
@@ -189,6 +189,13 @@ pub enum Finding {
         /// Which one.
         certificate: Place,
     },
+    /// The peer's key is none of those written down.
+    PinMismatch {
+        /// The keys that would do.
+        wanted: Vec<Pin>,
+        /// The key of the certificate.
+        found: Pin,
+    },
     /// The demand has a clause that this version cannot judge; it counts as not met.
     UnsupportedDemand,
 }
@@ -265,6 +272,7 @@ impl Finding {
             Self::UnsupportedVersion { .. } => "unsupported-version",
             Self::UnsupportedCriticalExtension { .. } => "unsupported-critical-extension",
             Self::UnsupportedFeature { .. } => "unsupported-feature",
+            Self::PinMismatch { .. } => "pin-mismatch",
             Self::UnsupportedDemand => "unsupported-demand",
         }
     }
@@ -278,7 +286,7 @@ impl Finding {
             Self::Distrusted { .. } => 3,
             Self::SelfSigned { .. } => 4,
             Self::Expired { certificate, .. } | Self::NotYetValid { certificate, .. } if certificate.position == Position::Leaf => 5,
-            Self::NameMismatch { .. } => 6,
+            Self::NameMismatch { .. } | Self::PinMismatch { .. } => 6,
             Self::Expired { .. } | Self::NotYetValid { .. } | Self::InvalidValidity { .. } => 7,
             Self::BadSignature { .. }
             | Self::UnsupportedSignatureAlgorithm { .. }
@@ -373,6 +381,16 @@ impl fmt::Display for Finding {
                 oid.iter().try_for_each(|oid| write!(f, ": {oid}"))
             }
             Self::UnsupportedFeature { certificate } => write!(f, "{certificate} uses something that is not supported"),
+            Self::PinMismatch { wanted, found } => {
+                write!(f, "the certificate's key is {found}, and ")?;
+                match wanted.len() {
+                    0 => f.write_str("no key is acceptable"),
+                    _ => {
+                        list(f, wanted.iter().map(ToString::to_string), 0, " or ")?;
+                        f.write_str(" is asked for")
+                    }
+                }
+            }
             Self::UnsupportedDemand => f.write_str("the policy demands something that certificates are not checked for"),
         }
     }

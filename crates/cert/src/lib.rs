@@ -58,7 +58,7 @@ pub use finding::{Finding, Malformed, Place, Position};
 pub use key::PublicKey;
 pub use name::{MatchedName, PresentedName};
 pub use pem::{PemError, certificates_from_pem};
-pub use pin::{DIGEST_OCTETS, Fingerprint, Pin};
+pub use pin::{DIGEST_OCTETS, Fingerprint, pin_of_key};
 pub use verify::{LeafSummary, PRESENTED_NAMES, Verdict, verify_client, verify_server};
 
 #[cfg(doctest)]

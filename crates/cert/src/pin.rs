@@ -3,27 +3,17 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-/// SHA-256 of a public key (its `SubjectPublicKeyInfo`), written `sha256//base64` as curl and Sealpost's policy write it.
-///
-/// It stays the same when a certificate is renewed with the same key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_structs, reason = "a digest")]
-pub struct Pin(pub [u8; DIGEST_OCTETS]);
+use sealpost_types::Pin;
 
 /// SHA-256 of a whole certificate, written as OpenSSL writes it: `AB:CD:...`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(clippy::exhaustive_structs, reason = "a digest")]
 pub struct Fingerprint(pub [u8; DIGEST_OCTETS]);
 
-impl Pin {
-    /// The pin of a DER `SubjectPublicKeyInfo`.
-    #[must_use]
-    pub fn of_key(spki: &[u8]) -> Self {
-        Self(sha256(spki))
-    }
+/// The pin of a DER `SubjectPublicKeyInfo`.
+#[must_use]
+pub fn pin_of_key(spki: &[u8]) -> Pin {
+    Pin(sha256(spki))
 }
 
 impl Fingerprint {
@@ -31,18 +21,6 @@ impl Fingerprint {
     #[must_use]
     pub fn of_certificate(der: &[u8]) -> Self {
         Self(sha256(der))
-    }
-}
-
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256//{}", STANDARD.encode(self.0))
-    }
-}
-
-impl fmt::Debug for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

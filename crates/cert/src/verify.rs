@@ -1,7 +1,7 @@
 //! Verdicts: a presented chain against what was demanded of it.
 
 use rustls_pki_types::CertificateDer;
-use sealpost_types::{HostClause, HostDemand, ReferenceName, UnixMillis};
+use sealpost_types::{HostClause, HostDemand, Pin, ReferenceName, UnixMillis};
 use webpki::EndEntityCert;
 
 use crate::anchor::TrustAnchors;
@@ -10,7 +10,7 @@ use crate::chain::{CERTIFICATE_OCTETS, Chain};
 use crate::finding::{Finding, Malformed, Place, Position};
 use crate::name::{MatchedName, PresentedName};
 use crate::path::{self, Purpose, Validity, validity};
-use crate::pin::{Fingerprint, Pin};
+use crate::pin::{Fingerprint, pin_of_key};
 
 /// What was found out about a presented chain, and whether it is what was demanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,14 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
                 matched_name = matched_name.or(found);
                 holds
             }
+            HostClause::Pinned(pins) => match &summary {
+                Some(leaf) if pins.contains(&leaf.pin) => true,
+                Some(leaf) => {
+                    findings.push(Finding::PinMismatch { wanted: pins.clone(), found: leaf.pin });
+                    false
+                }
+                None => false,
+            },
             _ => {
                 findings.push(Finding::UnsupportedDemand);
                 false
@@ -143,7 +151,8 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
     }
 
     let chain_demanded = demand.clauses.contains(&HostClause::Chain) || demand.clauses.is_empty();
-    findings.sort_by_key(|finding| (!chain_demanded && !matches!(finding, Finding::NameMismatch { .. }), finding.rank()));
+    let breaks_another = |finding: &Finding| matches!(finding, Finding::NameMismatch { .. } | Finding::PinMismatch { .. });
+    findings.sort_by_key(|finding| (!chain_demanded && !breaks_another(finding), finding.rank()));
     let trusted = path.is_some();
     let valid_until = path.as_ref().map(|path| path.not_after);
     let path = path.map(|path| path.subjects).unwrap_or_default();
@@ -168,7 +177,7 @@ fn summarise(leaf: &Certificate<'_>) -> LeafSummary {
     LeafSummary {
         subject: leaf.subject(),
         issuer: leaf.issuer(),
-        pin: Pin::of_key(leaf.spki()),
+        pin: pin_of_key(leaf.spki()),
         fingerprint: Fingerprint::of_certificate(leaf.der),
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),

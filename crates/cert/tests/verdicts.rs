@@ -4,7 +4,7 @@ mod fixtures;
 
 use fixtures::{NOW, anchors, chain, chain_only, require, verify};
 use sealpost_cert::{Finding, Position, PresentedName, TrustAnchors, Verdict, verify_client, verify_server};
-use sealpost_types::{HostClause, HostDemand, TlsRequirement, TlsVersion, UnixMillis};
+use sealpost_types::{HostClause, HostDemand, Pin, TlsRequirement, TlsVersion, UnixMillis};
 
 fn server(names: &[&str], demand: &HostDemand, anchors: &TrustAnchors) -> Verdict {
     server_at(names, demand, anchors, NOW)
@@ -95,6 +95,24 @@ fn the_right_name_fails_because_of_the_chain_clause() {
     assert!(server(&["self-signed"], &names_only, &anchors(&["root"])).satisfied);
     assert!(!server(&["self-signed"], &verify(&["mx1.bank.example"]), &anchors(&["root"])).satisfied);
     assert!(!server(&["ec256", "intermediate"], &verify(&["mx1.bank.example"]), &TrustAnchors::default()).satisfied);
+}
+
+/// A pin needs no chain and no name; another key is refused whatever its chain.
+// req: E6
+#[test]
+fn a_pin_names_the_key_and_nothing_else() {
+    let pinned = |pins: Vec<Pin>| HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Pinned(pins)], TlsVersion::Tls1_2);
+    let root = anchors(&["root"]);
+    let own = server(&["self-signed"], &require(), &root).leaf.unwrap().pin;
+    let other = server(&["ec256", "intermediate"], &require(), &root).leaf.unwrap().pin;
+    assert_ne!(own, other);
+    assert!(server(&["self-signed"], &pinned(vec![other, own]), &root).satisfied);
+    let verdict = server(&["ec256", "intermediate"], &pinned(vec![own]), &root);
+    assert!(!verdict.satisfied && verdict.trusted);
+    assert_eq!(texts(&verdict), [format!("the certificate's key is {other}, and {own} is asked for")]);
+    assert_eq!(verdict.findings[0].code(), "pin-mismatch");
+    assert!(!server(&["ec256", "intermediate"], &pinned(vec![]), &root).satisfied, "an empty list matches nothing");
+    assert!(!verify_server(&[], &pinned(vec![own]), &root, NOW).satisfied);
 }
 
 /// Levels without authentication take any certificate, and say all the same what is wrong with it.
