@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use sealpost_cert::Verdict;
-use sealpost_types::{Blame, Retry, TlsFacts, UnixMillis, WireKey};
+use sealpost_types::{Blame, FloorMissed, Retry, TlsFacts, UnixMillis, WireKey};
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -104,6 +104,11 @@ pub enum HandshakeError {
         /// What was found, boxed because it is large.
         verdict: Arc<Verdict>,
     },
+    /// The session came about, and is below a floor of the demand.
+    BelowFloor {
+        /// What it lacks.
+        missed: FloorMissed,
+    },
     /// The other side broke it off with an alert.
     Alert {
         /// The alert's name in the IANA registry "TLS Alerts", such as `handshake_failure`, or its number.
@@ -158,7 +163,9 @@ impl HandshakeError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Unverified { .. } | Self::Alert { .. } | Self::Protocol { .. } | Self::Certificate { .. } => Blame::Peer,
+            Self::Unverified { .. } | Self::BelowFloor { .. } | Self::Alert { .. } | Self::Protocol { .. } | Self::Certificate { .. } => {
+                Blame::Peer
+            }
             Self::Closed { .. } => Blame::Network,
             Self::NoIdentity => Blame::Us,
         }
@@ -190,6 +197,7 @@ impl fmt::Display for HandshakeError {
                     finding.fmt(f)
                 })
             }
+            Self::BelowFloor { missed } => missed.fmt(f),
             Self::Alert { alert } => write!(f, "the other side refused with the TLS alert {alert}"),
             Self::Closed { kind } => write!(f, "the connection was lost during the handshake ({kind})"),
             Self::Protocol { detail } => write!(f, "no agreement on TLS: {detail}"),

@@ -20,7 +20,7 @@ use rustls::{
     ClientConfig, CommonState, ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion, WantsVerifier,
 };
 use sealpost_cert::TrustAnchors;
-use sealpost_types::{Blame, CipherSuite, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
+use sealpost_types::{Blame, CipherSuite, KexFloor, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -183,7 +183,9 @@ impl RustlsBackend {
             // "Dangerous" because a verifier of one's own may check nothing. This one checks all there is.
             let dangerous = builder.clone().dangerous();
             let mut config = dangerous.with_custom_certificate_verifier(Arc::clone(&verifier) as _).with_no_client_auth();
-            config.resumption = Resumption::store(tickets);
+            // A resumed TLS 1.2 session has no key exchange of its own, which no floor but the lowest puts up with.
+            let resumes = key.demand.min_group == KexFloor::Any;
+            config.resumption = if resumes { Resumption::store(tickets) } else { Resumption::disabled() };
             Arc::new(WireTls { connector: TlsConnector::from(Arc::new(config)), verifier })
         })
     }
@@ -205,6 +207,9 @@ impl TlsBackend for RustlsBackend {
             return Err(HandshakeError::Unverified { verdict: unsatisfied.0 });
         }
         let facts = facts(connection)?;
+        if let Some(missed) = key.demand.floor_missed(&facts) {
+            return Err(HandshakeError::BelowFloor { missed });
+        }
         Ok(ClientHandshake { facts, chain: judged.chain, verdict: judged.verdict, stream: RustlsStream::new(stream.into()) })
     }
 

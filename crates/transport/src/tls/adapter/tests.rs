@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use sealpost_types::{Domain, HostClause, HostDemand, TlsRequirement, UnixMillis};
+use sealpost_types::{CipherSet, CipherSuite, Domain, FloorMissed, HostClause, HostDemand, KexFloor, TlsRequirement, UnixMillis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -130,6 +130,14 @@ async fn tls12_sessions_are_resumed_too() {
     assert_eq!((again.facts.resumed, again.facts.group), (true, None));
     assert!(Arc::ptr_eq(&first.verdict, &again.verdict));
 
+    // A floor on the key exchange: a resumed session would have none of its own, so none is resumed.
+    let mut floored = right.clone();
+    floored.demand.min_group = KexFloor::Bits128;
+    for _ in 0..2 {
+        let full = shake(&client, &floored).await.unwrap();
+        assert!(!full.facts.resumed && full.facts.group.is_some());
+    }
+
     let mut newer = right.clone();
     newer.demand.min_version = TlsVersion::Tls1_3;
     let refused = shake(&client, &newer).await.unwrap_err();
@@ -151,6 +159,30 @@ async fn the_server_holds_to_its_lowest_version() {
         ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_protocol_versions(&[&TLS12]).unwrap();
     let error = shake(&client, &right).await.unwrap_err();
     assert!(matches!(&error, HandshakeError::Alert { alert } if alert.as_str() == "protocol_version"), "{error:?}");
+}
+
+// req: F7
+#[tokio::test]
+async fn a_session_below_a_floor_of_the_demand_is_refused() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    let right = key(address, "mx.example", verify("mx.example"));
+    let suite = shake(&client, &right).await.unwrap().facts.suite;
+    for (group, ciphers, missed) in [
+        (KexFloor::PostQuantum, None, false),
+        (KexFloor::Any, Some(vec![suite]), false),
+        (KexFloor::Any, Some(vec![CipherSuite(0xc02f)]), true),
+        (KexFloor::Any, Some(vec![]), true),
+    ] {
+        let mut floored = right.clone();
+        floored.demand = floored.demand.with_floors(group, ciphers.map(CipherSet::new));
+        match shake(&client, &floored).await {
+            Ok(_) => assert!(!missed),
+            Err(HandshakeError::BelowFloor { missed: FloorMissed::Cipher { found, .. } }) => assert!(missed && found == suite),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 #[tokio::test]
