@@ -1,0 +1,5 @@
+//! Patterns over domain names and over addresses.
+
+mod domain;
+
+pub use domain::{Pattern, PatternError};
