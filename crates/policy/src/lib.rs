@@ -52,7 +52,9 @@ pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use facts::{DeliverFacts, HostFacts, ReceiveFacts};
 pub use host::HostDecision;
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{
+    AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,
+};
 pub use trace::{Axes, Axis, Party, Place, Question, Source, SourceKind, Step, Trace};
 
 #[cfg(doctest)]
