@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use sealpost_policy::{DeliverFacts, Policy, ReceiveFacts};
+use sealpost_policy::{AddressSet, DeliverFacts, Policy, ReceiveFacts, TAG_DELIMITERS, faces};
 use sealpost_types::{CipherSuite, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsVersion};
 
 struct Counting;
@@ -96,6 +96,31 @@ fn deciding_allocates_nothing() {
         assert!(decision.refusal().is_none());
         assert_eq!((decision.level, allocations), (Level::Require, 0), "{facts:?}");
     }
+}
+
+/// A set of address patterns finds what covers an ordinary sender, and that nothing does, without allocating.
+#[test]
+fn a_set_of_addresses_allocates_nothing() {
+    let patterns = ["*", "ann@bank.example", "ann*@bank.example", "*@*.example", "bob@m*.example", "zoe@*"];
+    let set = AddressSet::new(patterns.map(|text| text.parse().expect("a pattern")), TAG_DELIMITERS);
+    for (sender, expected) in [
+        ("ann@bank.example", "ann@bank.example"),
+        ("\"ann\"@bank.example", "ann@bank.example"),
+        ("anna@bank.example", "ann*@bank.example"),
+        ("bob@mix.example", "*@*.example"),
+        ("zoe@[192.0.2.1]", "zoe@*"),
+        ("ann+news@bank.example", "ann@bank.example"),
+        ("bob@very.deep.down.test", "*"),
+    ] {
+        let sender = ReversePath::from(Mailbox::parse(sender).expect("a mailbox"));
+        let (found, allocations) = count(|| faces(&sender).find_map(|face| set.matches(&face)));
+        assert_eq!(allocations, 0, "{sender}");
+        assert_eq!(found.map(ToString::to_string).as_deref(), Some(expected), "{sender}");
+    }
+    // The negative control: what is folded is written anew.
+    let upper = ReversePath::from(Mailbox::parse("Ann@bank.example").expect("a mailbox"));
+    let (_, allocations) = count(|| faces(&upper).find_map(|face| set.matches(&face)));
+    assert!(allocations > 0);
 }
 
 /// The count does see allocations: a trace makes some, and so does a join of two sources that ask different things.
