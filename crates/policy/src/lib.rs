@@ -39,6 +39,7 @@ mod decide;
 mod demand;
 mod document;
 mod facts;
+mod header;
 mod host;
 mod pattern;
 mod scope;
@@ -51,6 +52,7 @@ pub use decide::{DeliverDecision, REFUSAL_TEXT_OCTETS, ReceiveDecision, ReceiveV
 pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use facts::{DeliverFacts, HostFacts, ReceiveFacts};
+pub use header::{FIELD_NAME_OCTETS, FieldName, FieldNameError, HEADER_OCTETS, HeaderBlock};
 pub use host::HostDecision;
 pub use pattern::{
     AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,
