@@ -2,7 +2,38 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use sealpost_types::{Domain, ForwardPath, NextHop, ReversePath, TlsFacts};
+use sealpost_types::{Domain, ForwardPath, NextHop, Pin, ReversePath, TlsFacts, UnixMillis};
+
+use crate::header::HeaderBlock;
+
+/// Who a client is, as far as it has shown it.
+///
+/// Nothing of this is a claim: the address is the connection's (or a listed proxy's word), the login was checked with a
+/// password, the names stand in a certificate whose chain was verified, the host name leads back to the address.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ClientFacts<'a> {
+    /// Its address.
+    pub address: IpAddr,
+    /// The name that it authenticated as.
+    pub login: Option<&'a str>,
+    /// Its certificate.
+    pub certificate: Option<&'a ClientCertificate>,
+    /// Its name by reverse DNS, if that name leads back to the address.
+    pub host_name: Option<&'a Domain>,
+}
+
+/// A certificate that a client showed in the handshake, with the proof that it holds the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientCertificate {
+    /// Whether its chain ends in a trust anchor and is in date.
+    pub is_trusted: bool,
+    /// Its DNS names.
+    pub names: Vec<Domain>,
+    /// The pin of its key.
+    pub pin: Option<Pin>,
+}
 
 /// What is known of a session when a client names the sender, and then each recipient.
 ///
@@ -20,13 +51,15 @@ use sealpost_types::{Domain, ForwardPath, NextHop, ReversePath, TlsFacts};
 #[non_exhaustive]
 pub struct ReceiveFacts<'a> {
     /// Who connected.
-    pub client: IpAddr,
+    pub client: ClientFacts<'a>,
     /// The TLS of the session; none in clear.
     pub tls: Option<&'a TlsFacts>,
     /// What MAIL said.
     pub reverse_path: &'a ReversePath,
     /// What RCPT said; none at MAIL, where only the sender's sources are asked.
     pub forward_path: Option<&'a ForwardPath>,
+    /// The time; without it every `until` counts as past, which never makes a decision weaker.
+    pub now: UnixMillis,
 }
 
 /// What is known of one recipient when its mail is to be sent on.
@@ -39,6 +72,22 @@ pub struct DeliverFacts<'a> {
     pub forward_path: &'a ForwardPath,
     /// Whether the message came in over TLS; mail that the relay made itself counts as such (`Reception::is_secure`).
     pub received_secure: bool,
+    /// What the first X-TLSLevel field of a client in `header_trust` said.
+    pub header_level: Option<HeaderLevel>,
+    /// The header section, for rules that look at it; without it no such rule holds.
+    pub header: Option<&'a HeaderBlock>,
+    /// The time; without it every `until` counts as past, which never makes a decision weaker.
+    pub now: UnixMillis,
+}
+
+/// What an X-TLSLevel field says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum HeaderLevel {
+    /// Opportunistic TLS, where less would have been used.
+    Try,
+    /// TLS or nothing.
+    Require,
 }
 
 /// What is known of one host of the next hop.
@@ -53,13 +102,72 @@ pub struct HostFacts<'a> {
     pub securely_known: bool,
     /// Where the connection goes.
     pub address: SocketAddr,
+    /// What DNS says of its certificate.
+    pub tlsa: Tlsa<'a>,
+    /// What the recipient's domain says of it by MTA-STS.
+    pub sts: Sts,
+}
+
+/// What DNS says of a host's certificate (RFC 7672).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tlsa<'a> {
+    /// It was not looked up, or the answer cannot be trusted: a demand for DANE does not hold.
+    #[default]
+    Unknown,
+    /// There are no records, or the zone is not signed.
+    Absent,
+    /// There are secure records; `usable` are those that a certificate can be held against, perhaps none.
+    Secure {
+        /// The usable records.
+        usable: &'a [sealpost_types::TlsaRecord],
+    },
+}
+
+/// What a recipient's domain says of a host by MTA-STS (RFC 8461).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sts {
+    /// Nothing, or a policy of mode `none`.
+    #[default]
+    Absent,
+    /// A policy of mode `testing`: reported, and nothing else.
+    Testing,
+    /// A policy of mode `enforce`.
+    Enforce {
+        /// Whether the host matches one of the policy's `mx` patterns.
+        host_matches: bool,
+    },
+}
+
+impl<'a> ClientFacts<'a> {
+    /// A client of which nothing but the address is known.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        Self { address, login: None, certificate: None, host_name: None }
+    }
+}
+
+impl ClientCertificate {
+    /// A certificate of its parts.
+    #[must_use]
+    pub fn new(is_trusted: bool, names: Vec<Domain>, pin: Option<Pin>) -> Self {
+        Self { is_trusted, names, pin }
+    }
 }
 
 impl<'a> ReceiveFacts<'a> {
     /// A session in clear, at MAIL.
     #[must_use]
     pub fn new(client: IpAddr, reverse_path: &'a ReversePath) -> Self {
-        Self { client, tls: None, reverse_path, forward_path: None }
+        Self { client: ClientFacts::new(client), tls: None, reverse_path, forward_path: None, now: UnixMillis::MAX }
+    }
+
+    /// The same with all that the client has shown of itself.
+    #[must_use]
+    pub fn with_client(mut self, client: ClientFacts<'a>) -> Self {
+        self.client = client;
+        self
     }
 
     /// The same with the TLS of the session.
@@ -75,13 +183,66 @@ impl<'a> ReceiveFacts<'a> {
         self.forward_path = Some(forward_path);
         self
     }
+
+    /// The same at this time.
+    #[must_use]
+    pub fn at(mut self, now: UnixMillis) -> Self {
+        self.now = now;
+        self
+    }
 }
 
 impl<'a> DeliverFacts<'a> {
     /// The facts of their parts.
     #[must_use]
     pub fn new(reverse_path: &'a ReversePath, forward_path: &'a ForwardPath, received_secure: bool) -> Self {
-        Self { reverse_path, forward_path, received_secure }
+        Self { reverse_path, forward_path, received_secure, header_level: None, header: None, now: UnixMillis::MAX }
+    }
+
+    /// The same with what a trusted client's X-TLSLevel field said.
+    #[must_use]
+    pub fn with_header_level(mut self, level: Option<HeaderLevel>) -> Self {
+        self.header_level = level;
+        self
+    }
+
+    /// The same with the header section.
+    #[must_use]
+    pub fn with_header(mut self, header: Option<&'a HeaderBlock>) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// The same at this time.
+    #[must_use]
+    pub fn at(mut self, now: UnixMillis) -> Self {
+        self.now = now;
+        self
+    }
+}
+
+impl HeaderLevel {
+    /// What a trusted client's field means: `Try` in any case is [`Try`](Self::Try), and everything else is
+    /// [`Require`](Self::Require), so that a slip never sends mail unprotected.
+    #[must_use]
+    pub fn of_client(value: &str) -> Self {
+        Self::of_rule(value).unwrap_or(Self::Require)
+    }
+
+    /// What a rule's value means; nothing for a word that is neither `Require` nor `Try`, in any case.
+    #[must_use]
+    pub fn of_rule(value: &str) -> Option<Self> {
+        let is = |word: &str| value.trim().eq_ignore_ascii_case(word);
+        if is("require") { Some(Self::Require) } else { is("try").then_some(Self::Try) }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Try => "Try",
+            Self::Require => "Require",
+        }
     }
 }
 
@@ -89,6 +250,20 @@ impl<'a> HostFacts<'a> {
     /// The facts of their parts. `host` of an MX is `securely_known` by DNSSEC only; a route's always is.
     #[must_use]
     pub fn new(next_hop: &'a NextHop, host: Option<&'a Domain>, securely_known: bool, address: SocketAddr) -> Self {
-        Self { next_hop, host, securely_known, address }
+        Self { next_hop, host, securely_known, address, tlsa: Tlsa::Unknown, sts: Sts::Absent }
+    }
+
+    /// The same with what was found of TLSA records.
+    #[must_use]
+    pub fn with_tlsa(mut self, tlsa: Tlsa<'a>) -> Self {
+        self.tlsa = tlsa;
+        self
+    }
+
+    /// The same with what the recipient's domain says by MTA-STS.
+    #[must_use]
+    pub fn with_sts(mut self, sts: Sts) -> Self {
+        self.sts = sts;
+        self
     }
 }

@@ -1,12 +1,12 @@
 //! From the demand on a delivery to the demand on one host.
 
 use sealpost_types::{
-    Clause, Domain, HostClause, HostDemand, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, WireKey,
+    Clause, Demand, Domain, HostClause, HostDemand, Level, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, WireKey,
 };
 
-use crate::compile::Policy;
-use crate::decide::DeliverDecision;
-use crate::facts::HostFacts;
+use crate::decide::{DeliverDecision, DeliverShadow};
+use crate::facts::{HostFacts, Sts, Tlsa};
+use crate::policy::Policy;
 
 /// What is asked of one host, and which connections to it will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,24 @@ pub struct HostDecision {
     /// A name that is a right one only because `match = "mx"` trusts a name learnt from DNS without DNSSEC: a proof
     /// that rests on it must say so.
     pub insecure_name: Option<Domain>,
+    /// Whether the host may not be used at all, whatever it presents.
+    pub barred: Option<Barred>,
+}
+
+/// Why a host may not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Barred {
+    /// The recipient domain's MTA-STS policy does not name it (RFC 8461 section 4.1).
+    NotInStsPolicy,
+}
+
+/// What is asked of a host, with what comes of it.
+struct Filled<'f> {
+    facts: &'f HostFacts<'f>,
+    tls: TlsRequirement,
+    clauses: Vec<HostClause>,
+    insecure: bool,
 }
 
 impl HostDecision {
@@ -33,28 +51,93 @@ impl Policy {
     /// Right names are: the domain whose mail exchangers the next hop is, and every name below it; the host's own name,
     /// or its bare address, where it is securely known; with `match = "mx"` the host's name however it was learnt; and the
     /// `names` of the policy.
+    ///
+    /// What the recipient's domain publishes counts only for a next hop that came from its MX, raises and never lowers:
+    /// a host with secure TLSA records is under DANE (RFC 7672) and not under MTA-STS.
     #[must_use]
     pub fn decide_host(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> HostDecision {
-        let demand = &decision.demand;
-        if demand.tls == TlsRequirement::Never {
-            // Nothing of the name or the floor reaches the wire in clear.
-            let clear = HostDemand::new(TlsRequirement::Never, Vec::new(), TlsVersion::default());
-            return HostDecision { wire_key: WireKey::new(facts.address, None, clear), insecure_name: None };
-        }
-        let mut insecure = false;
-        let clauses = demand.clauses.iter().map(|clause| match clause {
+        let takes_published = takes_published(decision.level, decision.ignores_published);
+        host_decision(&decision.demand, takes_published, facts)
+    }
+
+    /// What would be asked of it if entries in testing counted; nothing where that is the same.
+    #[must_use]
+    pub fn decide_host_shadow(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> Option<HostDecision> {
+        let DeliverShadow { demand, level, ignores_published } = decision.shadow.as_deref()?;
+        Some(host_decision(demand, takes_published(*level, *ignores_published), facts))
+    }
+}
+
+/// Whether what a domain publishes counts: not where it is ignored on purpose, nor where `none` is written.
+fn takes_published(level: Level, ignores_published: bool) -> bool {
+    !ignores_published && level != Level::None
+}
+
+fn host_decision(demand: &Demand, takes_published: bool, facts: &HostFacts<'_>) -> HostDecision {
+    let mut filled = Filled { facts, tls: demand.tls, clauses: Vec::new(), insecure: false };
+    demand.clauses.iter().for_each(|clause| filled.fill(clause));
+    let mut barred = None;
+    if takes_published && matches!(facts.next_hop, NextHop::Mx(_)) {
+        barred = filled.add_published();
+    }
+    if filled.tls == TlsRequirement::Never {
+        // Nothing of the name or the floors reaches the wire in clear.
+        let clear = HostDemand::new(TlsRequirement::Never, Vec::new(), TlsVersion::default());
+        return HostDecision { wire_key: WireKey::new(facts.address, None, clear), insecure_name: None, barred };
+    }
+    let insecure_name = if filled.insecure { facts.host.cloned() } else { None };
+    let host = HostDemand::new(filled.tls, filled.clauses, demand.min_version).with_floors(demand.min_group, demand.ciphers.clone());
+    HostDecision { wire_key: WireKey::new(facts.address, facts.host.cloned(), host), insecure_name, barred }
+}
+
+impl Filled<'_> {
+    fn fill(&mut self, clause: &Clause) {
+        match clause {
+            Clause::Chain => self.clauses.push(HostClause::Chain),
+            Clause::Pinned(pins) => self.clauses.push(HostClause::Pinned(pins.clone())),
             Clause::Identity(rule) => {
-                let (names, trusted) = right_names(rule, facts);
-                insecure |= trusted;
-                HostClause::Identity(names)
+                let (names, trusted) = right_names(rule, self.facts);
+                self.insecure |= trusted;
+                self.clauses.push(HostClause::Identity(names));
             }
+            Clause::Dane => self.add_dane(true),
+            Clause::DaneElse(otherwise) => match self.facts.tlsa {
+                Tlsa::Absent => otherwise.iter().for_each(|clause| self.fill(clause)),
+                // Whether there are records is not known: nothing weaker may be taken for granted.
+                Tlsa::Unknown => self.add_dane(true),
+                Tlsa::Secure { .. } => self.add_dane(false),
+            },
             // A clause that this release does not know must not be waived: with no name to match it cannot hold.
-            Clause::Chain => HostClause::Chain,
-            _ => HostClause::Identity(Vec::new()),
-        });
-        let demand = HostDemand::new(demand.tls, clauses.collect(), demand.min_version);
-        let insecure_name = if insecure { facts.host.cloned() } else { None };
-        HostDecision { wire_key: WireKey::new(facts.address, facts.host.cloned(), demand), insecure_name }
+            _ => self.clauses.push(HostClause::Identity(Vec::new())),
+        }
+    }
+
+    /// TLS, and what the records say. Records of which none is usable ask for TLS alone (RFC 7672 section 2.2), unless DANE
+    /// itself is asked for.
+    fn add_dane(&mut self, must_match: bool) {
+        self.tls = TlsRequirement::Mandatory;
+        match self.facts.tlsa {
+            Tlsa::Secure { usable: [] } if !must_match => {}
+            Tlsa::Secure { usable } => self.clauses.push(HostClause::Dane(usable.to_vec())),
+            _ => self.clauses.push(HostClause::Dane(Vec::new())),
+        }
+    }
+
+    /// What the recipient's domain publishes of this host.
+    fn add_published(&mut self) -> Option<Barred> {
+        if matches!(self.facts.tlsa, Tlsa::Secure { .. }) {
+            self.add_dane(false);
+            return None;
+        }
+        let Sts::Enforce { host_matches } = self.facts.sts else { return None };
+        if !host_matches {
+            return Some(Barred::NotInStsPolicy);
+        }
+        self.tls = TlsRequirement::Mandatory;
+        self.clauses.push(HostClause::Chain);
+        // The policy is what makes the host's name a right one (RFC 8461 section 4.2).
+        self.clauses.push(HostClause::Identity(self.facts.host.cloned().map(ReferenceName::Exact).into_iter().collect()));
+        None
     }
 }
 
@@ -69,7 +152,7 @@ fn right_names(rule: &NameRule, facts: &HostFacts<'_>) -> (Vec<ReferenceName>, b
     match facts.host {
         Some(host) if facts.securely_known => names.push(ReferenceName::Exact(host.clone())),
         Some(host) if rule.matching == NameMatch::Mx => {
-            insecure = !names.iter().any(|name| covers(name, host));
+            insecure = !names.iter().any(|name| name.covers(host));
             names.push(ReferenceName::Exact(host.clone()));
         }
         None if facts.securely_known => names.push(ReferenceName::Address(facts.address.ip())),
@@ -78,12 +161,4 @@ fn right_names(rule: &NameRule, facts: &HostFacts<'_>) -> (Vec<ReferenceName>, b
     names.sort();
     names.dedup();
     (names, insecure)
-}
-
-fn covers(name: &ReferenceName, host: &Domain) -> bool {
-    match name {
-        ReferenceName::Exact(exact) => exact == host,
-        ReferenceName::Below(parent) => host.is_below(parent),
-        _ => false,
-    }
 }

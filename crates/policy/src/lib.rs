@@ -41,23 +41,34 @@ mod document;
 mod facts;
 mod header;
 mod host;
+mod layer;
+mod network;
 mod pattern;
+mod policy;
+mod rule;
 mod scope;
+mod setting;
 mod table;
 mod trace;
 
-pub use asked::Asked;
-pub use compile::Policy;
-pub use decide::{DeliverDecision, REFUSAL_TEXT_OCTETS, ReceiveDecision, ReceiveVerdict, Refusal, RefusalReason};
+pub use asked::{Asked, FailureEnd, RefuseWith};
+pub use compile::{Include, IncludeError};
+pub use decide::{
+    CertificateLack, DeliverDecision, DeliverShadow, REFUSAL_TEXT_OCTETS, ReceiveDecision, ReceiveShadow, ReceiveVerdict, Refusal,
+    RefusalReason,
+};
 pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
-pub use facts::{DeliverFacts, HostFacts, ReceiveFacts};
+pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
 pub use header::{FIELD_NAME_OCTETS, FieldName, FieldNameError, HEADER_OCTETS, HeaderBlock};
-pub use host::HostDecision;
+pub use host::{Barred, HostDecision};
+pub use network::{ClientPattern, ClientPatternError, IpNetwork};
 pub use pattern::{
     AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,
 };
-pub use trace::{Axes, Axis, Party, Place, Question, Source, SourceKind, Step, Trace};
+pub use policy::Policy;
+pub use rule::Direction;
+pub use trace::{Axes, Axis, Note, Party, Place, Question, Source, SourceKind, Step, Trace};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

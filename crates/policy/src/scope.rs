@@ -1,31 +1,44 @@
 //! One scope: what holds for one name on one hop, field by field.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod resolved;
+mod strand;
 
-use sealpost_types::{Clause, Demand, Domain, Hop, Level, NameMatch, NameRule, OnExpiry, ReferenceName, TlsRequirement, TlsVersion};
+use sealpost_types::{Domain, ForwardPath, ReversePath, UnixMillis};
 
-use crate::asked::Setting;
-use crate::compile::{BUILTIN, Defaults, Entry, Policy, entry_at};
-use crate::demand::{join_shared, verified};
-use crate::table::{Matched, Table};
-use crate::trace::{Axis, SourceKind, Tracer};
+use crate::facts::ClientFacts;
+use crate::layer::{Ends, Entry, Layer, Side};
+use crate::pattern::{Face, faces};
+use crate::policy::{Defaults, Policy};
+use crate::setting::{Conditions, Setting};
+use crate::table::{self, Found, Matched};
+use crate::trace::{Note, SourceKind, Tracer};
+
+pub(crate) use resolved::Resolved;
+pub(crate) use strand::{Said, has_clauses};
+
+use strand::Strand;
 
 /// A source, as small as an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) kind: SourceKind,
+    /// Whether it stands in an included list.
+    pub(crate) included: bool,
     pub(crate) entry: u32,
 }
 
-/// What a scope comes to.
-pub(crate) struct Resolved {
-    pub(crate) level: Option<Level>,
-    pub(crate) demand: Arc<Demand>,
-    pub(crate) tls_from: Option<Origin>,
-    pub(crate) floor_from: Option<Origin>,
-    pub(crate) lifetime: Option<(Duration, Origin)>,
-    pub(crate) on_expiry: Option<(OnExpiry, Origin)>,
+/// The facts that conditions of entries are held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Mail<'f> {
+    pub(crate) reverse_path: &'f ReversePath,
+    /// None at MAIL.
+    pub(crate) forward_path: Option<&'f ForwardPath>,
+    /// None on the deliver hop.
+    pub(crate) client: Option<&'f ClientFacts<'f>>,
+    pub(crate) received_secure: bool,
+    pub(crate) now: UnixMillis,
+    /// Whether entries in testing count.
+    pub(crate) shadow: bool,
 }
 
 /// The sources of one name on one hop, asked from the most specific down.
@@ -33,109 +46,332 @@ pub(crate) struct Resolved {
 /// Each strand is one way down through them: its fields hold what the first source on that way says. There is one strand,
 /// unless entries have equal patterns: then each of them is filled up from the less specific sources by itself, and the
 /// strands join, so that one more entry of the same pattern lowers nothing.
-pub(crate) struct Scope<'p> {
+pub(crate) struct Scope<'p, 'f> {
     policy: &'p Policy,
-    hop: Hop,
+    side: Side,
+    mail: Mail<'f>,
     rank: u32,
     strand: Strand<'p>,
     /// The strands beside the first.
     more: Vec<Strand<'p>>,
+    /// The owner of the most specific entry that has one.
+    owner: Option<u32>,
+    /// Whether an entry in testing was left out.
+    left_out_testing: bool,
 }
 
-/// A field that may have been said, and by whom.
-type Said<T> = Option<(T, Origin)>;
-
-#[derive(Clone, Copy, Default)]
-struct Strand<'p> {
-    level: Said<Level>,
-    names: Said<&'p [ReferenceName]>,
-    matching: Said<NameMatch>,
-    floor: Said<TlsVersion>,
-    lifetime: Said<Duration>,
-    on_expiry: Said<OnExpiry>,
-    /// The number of the setting that says the level.
-    setting: u32,
+/// A source that is asked, and what it says.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'p> {
+    pub(crate) origin: Origin,
+    pub(crate) setting: &'p Setting,
+    /// Whether it is not sure that it speaks: then what holds with it and what holds without it join.
+    pub(crate) doubtful: bool,
 }
 
-impl<'p> Scope<'p> {
-    pub(crate) fn new(policy: &'p Policy, hop: Hop) -> Self {
-        Self { policy, hop, rank: 0, strand: Strand::default(), more: Vec::new() }
+/// Whether an entry that covers the name speaks for this mail.
+enum Applies<'p> {
+    Yes(&'p Setting),
+    /// It is past its date, or whether it speaks is not known: what it says counts where it is the stricter.
+    Doubtful(&'p Setting, Note),
+    /// It speaks with other words.
+    Instead(&'p Setting, Note),
+    No(Note),
+}
+
+impl<'p, 'f> Scope<'p, 'f> {
+    pub(crate) fn new(policy: &'p Policy, side: Side, mail: Mail<'f>) -> Self {
+        Self { policy, side, mail, rank: 0, strand: Strand::default(), more: Vec::new(), owner: None, left_out_testing: false }
     }
 
-    /// Asks the entries of a table; tells whether any of them covers the name.
-    pub(crate) fn ask_table<T: Tracer>(&mut self, kind: SourceKind, name: Option<&Domain>, with_all: bool, tracer: &mut T) -> bool {
-        let (table, entries): (&'p Table, &'p [Entry]) = match kind {
-            SourceKind::Domain => (&self.policy.hosted, &self.policy.domains),
-            _ => (&self.policy.external, &self.policy.partners),
-        };
-        let hop = self.hop;
+    /// Asks the hosted domains that cover the name; tells whether any of them does.
+    pub(crate) fn ask_domains<T: Tracer>(&mut self, name: Option<&Domain>, tracer: &mut T) -> bool {
+        let layer = &self.policy.main.hosted;
         let mut covered = false;
-        table.walk(name.map(Domain::as_str), with_all, |matched, indices| {
-            let covers = |entry: &Entry| entry.exclude.as_ref().is_none_or(|exclude| !exclude.contains(name));
-            let asked = (indices.iter())
-                .filter_map(|index| Some((*index, entry_at(entries, *index).filter(|entry| covers(entry))?)))
-                .map(|(index, entry)| (Origin { kind, entry: index }, entry.hop(hop)));
-            covered |= self.ask(asked, Some(matched), tracer);
+        table::walk([Some(&layer.table), None], name.map(Domain::as_str), true, |matched, found| {
+            covered |= self.ask_found(SourceKind::Domain, [layer, layer], name, matched, found, tracer);
             T::ON || !self.is_complete()
         });
+        if T::ON {
+            self.note_near_misses(SourceKind::Domain, [layer, layer], name, tracer);
+        }
         covered
+    }
+
+    /// Asks the partners that cover the name; `with_all` tells whether `*` counts.
+    pub(crate) fn ask_partners<T: Tracer>(&mut self, name: Option<&Domain>, with_all: bool, tracer: &mut T) {
+        let layers = [&self.policy.main.partners, &self.policy.included];
+        let tables = layers.map(|layer| Some(&layer.table));
+        table::walk(tables, name.map(Domain::as_str), with_all, |matched, found| {
+            self.ask_found(SourceKind::Partner, layers, name, matched, found, tracer);
+            T::ON || !self.is_complete()
+        });
+        if T::ON {
+            self.note_near_misses(SourceKind::Partner, layers, name, tracer);
+        }
+    }
+
+    /// Asks these entries alone, as entries of one rank.
+    pub(crate) fn ask_entries<T: Tracer>(&mut self, kind: SourceKind, entries: &[u32], tracer: &mut T) {
+        let layer = match kind {
+            SourceKind::Domain => &self.policy.main.hosted,
+            _ => &self.policy.main.partners,
+        };
+        self.ask_rank(kind, [layer, layer], None, None, [entries, &[]], tracer);
+    }
+
+    /// Asks the owner of the most specific hosted domain, then the owner above it, and so on.
+    pub(crate) fn ask_owners<T: Tracer>(&mut self, tracer: &mut T) {
+        let mut next = self.owner;
+        while let Some((number, owner)) = next.and_then(|number| Some((number, self.policy.main.owner(number)?))) {
+            if !T::ON && self.is_complete() {
+                return;
+            }
+            let origin = Origin { kind: SourceKind::Owner, included: false, entry: number };
+            self.ask_one(origin, owner.hops.of(self.side), owner.testing, owner.until, tracer);
+            next = owner.parent;
+        }
     }
 
     /// Asks the defaults, most specific first, down to what is built in.
     pub(crate) fn ask_defaults<T: Tracer>(&mut self, kind: SourceKind, tracer: &mut T) {
+        let main = &self.policy.main;
         let own: &'p Defaults = match kind {
-            SourceKind::DefaultsHosted => &self.policy.hosted_defaults,
-            _ => &self.policy.external_defaults,
+            SourceKind::DefaultsHosted => &main.hosted_defaults,
+            _ => &main.external_defaults,
         };
-        for (kind, setting) in [(kind, own.hop(self.hop)), (SourceKind::Defaults, self.policy.base.hop(self.hop))] {
-            self.ask(std::iter::once((Origin { kind, entry: 0 }, setting)), None, tracer);
+        for (kind, setting) in [(kind, own.hops.of(self.side)), (SourceKind::Defaults, main.base.hops.of(self.side))] {
+            self.ask_one(Origin { kind, included: false, entry: 0 }, setting, false, None, tracer);
         }
-        self.ask_builtin(tracer);
+        self.ask_builtin(if kind == SourceKind::DefaultsExternal { SourceKind::SystemRule } else { SourceKind::Builtin }, tracer);
     }
 
-    /// Asks nobody but what is built in.
-    pub(crate) fn ask_builtin<T: Tracer>(&mut self, tracer: &mut T) {
-        self.ask(std::iter::once((Origin { kind: SourceKind::Builtin, entry: 0 }, BUILTIN)), None, tracer);
+    /// Asks nobody but what is built in: on the way out that is the system rule (C6).
+    pub(crate) fn ask_builtin<T: Tracer>(&mut self, kind: SourceKind, tracer: &mut T) {
+        let (kind, setting) = if self.side == Side::Deliver { (kind, BUILTIN_FATE) } else { (SourceKind::Builtin, BUILTIN) };
+        self.ask_one(Origin { kind, included: false, entry: 0 }, setting, false, None, tracer);
     }
 
-    /// Asks the sources of one rank; tells whether there was one. Those that say nothing of this hop leave all as it is.
-    fn ask<T: Tracer>(
+    fn ask_one<T: Tracer>(&mut self, origin: Origin, setting: u32, testing: bool, until: Option<UnixMillis>, tracer: &mut T) {
+        let Some(setting) = self.policy.main.setting(setting) else { return };
+        if testing && !self.mail.shadow {
+            self.left_out_testing |= !setting.asked.is_empty();
+            tracer.passed_over(self.rank, origin, None, &setting.asked, Note::Testing);
+            return;
+        }
+        let doubtful = until.is_some_and(|until| self.mail.now > until);
+        tracer.asked(self.rank, origin, None, &setting.asked, doubtful.then_some(Note::Expired));
+        self.rank += 1;
+        self.fill([Asking { origin, setting, doubtful }].into_iter());
+    }
+
+    /// Asks the entries under one pattern; tells whether one of them covers the name, speaking or not.
+    fn ask_found<T: Tracer>(
         &mut self,
-        sources: impl Iterator<Item = (Origin, u32)> + Clone,
-        matched: Option<Matched<'p>>,
+        kind: SourceKind,
+        layers: [&'p Layer; 2],
+        name: Option<&Domain>,
+        matched: Matched<'p>,
+        found: Found<'p>,
         tracer: &mut T,
     ) -> bool {
-        let policy = self.policy;
-        let settings = sources.filter_map(|(origin, number)| Some((origin, number, policy.setting(number)?)));
-        let mut asked = false;
-        for (origin, _, setting) in settings.clone() {
-            asked = true;
-            tracer.asked(self.rank, origin, matched, &setting.asked);
+        self.ask_rank(kind, layers, name, Some(matched), found, tracer)
+    }
+
+    fn ask_rank<T: Tracer>(
+        &mut self,
+        kind: SourceKind,
+        layers: [&'p Layer; 2],
+        name: Option<&Domain>,
+        matched: Option<Matched<'p>>,
+        found: Found<'_>,
+        tracer: &mut T,
+    ) -> bool {
+        let [own, included] = found;
+        // Nearly always one entry speaks: it needs no list.
+        if let ([only], []) | ([], [only]) = (own, included) {
+            let in_list = own.is_empty();
+            let layer = if in_list { layers[1] } else { layers[0] };
+            let Some((asking, covers)) = self.ask_entry(kind, layer, in_list, name, matched, *only, tracer) else { return false };
+            self.rank += 1;
+            self.fill(asking.into_iter());
+            return covers;
         }
-        self.rank += u32::from(asked);
-        let mut speaking = settings.filter(|(_, _, setting)| !setting.asked.is_empty());
-        let Some(first) = speaking.next() else { return asked };
+        let mut all = Vec::with_capacity(own.len() + included.len());
+        let mut covered = false;
+        for (layer, in_list, entries) in [(layers[0], false, own), (layers[1], true, included)] {
+            for index in entries {
+                if let Some((asking, covers)) = self.ask_entry(kind, layer, in_list, name, matched, *index, tracer) {
+                    all.extend(asking);
+                    covered |= covers;
+                }
+            }
+        }
+        self.rank += 1;
+        self.fill(all.into_iter());
+        covered
+    }
+
+    /// Asks one entry: what it says if it speaks, and whether it covers the name.
+    #[allow(clippy::too_many_arguments, reason = "the one place where all of them meet")]
+    fn ask_entry<T: Tracer>(
+        &mut self,
+        kind: SourceKind,
+        layer: &'p Layer,
+        included: bool,
+        name: Option<&Domain>,
+        matched: Option<Matched<'p>>,
+        index: u32,
+        tracer: &mut T,
+    ) -> Option<(Option<Asking<'p>>, bool)> {
+        let entry = layer.entries.get(index)?;
+        let setting = layer.setting(entry.hops.of(self.side))?;
+        let origin = Origin { kind, included, entry: index };
+        if let Some(exclude) = entry.extra.as_ref().and_then(|extra| extra.exclude.as_ref())
+            && matched.is_some()
+            && exclude.contains(name)
+        {
+            tracer.passed_over(self.rank, origin, matched, &setting.asked, Note::Excluded);
+            return Some((None, false));
+        }
+        if let Some(extra) = &entry.extra
+            && self.owner.is_none()
+        {
+            self.owner = extra.owner;
+        }
+        let (setting, doubtful, note) = match self.applies(entry, layer, setting) {
+            Applies::Yes(setting) => (setting, false, None),
+            Applies::Doubtful(setting, note) => (setting, true, Some(note)),
+            Applies::Instead(setting, note) => (setting, false, Some(note)),
+            Applies::No(note) => {
+                self.left_out_testing |= note == Note::Testing && !setting.asked.is_empty();
+                tracer.passed_over(self.rank, origin, matched, &setting.asked, note);
+                return Some((None, true));
+            }
+        };
+        tracer.asked(self.rank, origin, matched, &setting.asked, note);
+        Some((Some(Asking { origin, setting, doubtful }), true))
+    }
+
+    fn applies(&self, entry: &Entry, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
+        let mut doubt = None;
+        if let Some(extra) = &entry.extra {
+            if extra.testing && !self.mail.shadow {
+                return Applies::No(Note::Testing);
+            }
+            if let Some(ends) = &extra.ends {
+                match self.is_for(ends) {
+                    Some(true) => {}
+                    Some(false) => return Applies::No(Note::OtherEnd),
+                    None => doubt = Some(Note::OtherEndUnknown),
+                }
+            }
+            if extra.until.is_some_and(|until| self.mail.now > until) {
+                doubt = Some(Note::Expired);
+            }
+        }
+        let speaking = match setting.conditions.as_deref() {
+            None => Applies::Yes(setting),
+            Some(conditions) => self.meets(conditions, layer, setting),
+        };
+        match (speaking, doubt) {
+            (Applies::Yes(setting) | Applies::Instead(setting, _), Some(note)) => Applies::Doubtful(setting, note),
+            (speaking, _) => speaking,
+        }
+    }
+
+    /// Whether the mail's other end is one that an entry is for; nothing where that end is nowhere (`<>`).
+    fn is_for(&self, ends: &Ends) -> Option<bool> {
+        let (is_null, domain) = match self.side {
+            Side::Deliver => (self.mail.reverse_path.is_null(), self.mail.reverse_path.domain()),
+            // At MAIL nobody is known yet whom the mail is for: the recipient's turn comes.
+            _ => (false, self.mail.forward_path.and_then(ForwardPath::domain)),
+        };
+        if is_null {
+            return None;
+        }
+        let named = ends.names.as_ref().is_some_and(|names| names.contains(domain));
+        Some(named || domain.is_some_and(|domain| self.policy.main.owners_of(domain).any(|owner| ends.owners.contains(&owner))))
+    }
+
+    fn meets(&self, conditions: &'p Conditions, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
+        if self.mail.client.is_some_and(|client| conditions.exempt.contains(client)) {
+            return match self.policy.main.setting(BUILTIN) {
+                Some(offered) => Applies::Instead(offered, Note::ExemptClient),
+                None => Applies::Yes(setting),
+            };
+        }
+        let sender = conditions.senders.as_ref().is_none_or(|set| faces(self.mail.reverse_path).any(|face| set.matches(&face).is_some()));
+        let recipient = conditions.recipients.as_ref().is_none_or(|set| {
+            let mailbox = self.mail.forward_path.and_then(ForwardPath::mailbox);
+            mailbox.is_some_and(|mailbox| set.matches(&Face::of(mailbox)).is_some())
+        });
+        if sender && recipient {
+            return Applies::Yes(setting);
+        }
+        match conditions.otherwise.and_then(|number| layer.setting(number)) {
+            Some(otherwise) => Applies::Instead(otherwise, Note::Otherwise),
+            None => Applies::No(Note::OtherMail),
+        }
+    }
+
+    /// Notes the entries that would cover the name at another depth.
+    fn note_near_misses<T: Tracer>(&self, kind: SourceKind, layers: [&'p Layer; 2], name: Option<&Domain>, tracer: &mut T) {
+        let Some(name) = name else { return };
+        let layers = if kind == SourceKind::Partner { &layers[..] } else { &layers[..1] };
+        for (layer, included) in layers.iter().zip([false, true]) {
+            let mut note = |entries: &[u32], matched: Matched<'p>| {
+                for index in entries {
+                    let setting = layer.entries.get(*index).and_then(|entry| layer.setting(entry.hops.of(self.side)));
+                    let Some(setting) = setting.filter(|setting| !setting.asked.is_empty()) else { continue };
+                    let origin = Origin { kind, included, entry: *index };
+                    tracer.passed_over(self.rank, origin, Some(matched), &setting.asked, Note::WrongDepth);
+                }
+            };
+            // What covers the name at its own depth was asked, and may stand under both.
+            for (key, exact, below) in layer.table.family(name) {
+                if key == name {
+                    note(&without(below, exact), Matched::Below(key));
+                } else {
+                    note(&without(exact, below), Matched::Exact(key));
+                }
+            }
+        }
+    }
+
+    /// Takes what the sources of one rank say. Those that say nothing of this hop leave all as it is.
+    fn fill(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
+        let mut speaking = sources.filter(|asking| !asking.setting.said.is_empty());
+        let Some(first) = speaking.next() else { return };
         match speaking.next() {
-            None => {
+            None if !first.doubtful => {
                 self.strand.fill(first);
                 self.more.iter_mut().for_each(|strand| strand.fill(first));
             }
-            Some(second) => self.split([first, second].into_iter().chain(speaking)),
+            second => self.split([Some(first), second].into_iter().flatten().chain(speaking)),
         }
-        asked
     }
 
-    /// Several sources of one rank: each goes on from each strand above.
-    fn split(&mut self, sources: impl Iterator<Item = (Origin, u32, &'p Setting)>) {
+    /// Several sources of one rank, or doubtful ones: each goes on from each strand above, and where all are doubtful each
+    /// strand goes on without them too.
+    fn split(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
         let mut strands: Vec<Strand<'p>> = Vec::new();
+        let mut all_doubtful = true;
+        let mut add = |strand: Strand<'p>| {
+            if !strands.iter().any(|other| other.says_the_same(&strand)) {
+                strands.push(strand);
+            }
+        };
         for source in sources {
-            for above in self.strands() {
+            all_doubtful &= source.doubtful;
+            for above in std::iter::once(&self.strand).chain(&self.more) {
                 let mut strand = *above;
                 strand.fill(source);
-                if !strands.iter().any(|other| other.says_the_same(&strand)) {
-                    strands.push(strand);
-                }
+                add(strand);
             }
+        }
+        if all_doubtful {
+            std::iter::once(&self.strand).chain(&self.more).for_each(|above| add(*above));
         }
         let mut strands = strands.into_iter();
         self.strand = strands.next().unwrap_or_default();
@@ -148,145 +384,39 @@ impl<'p> Scope<'p> {
 
     /// Whether nothing that is asked from here on can change the outcome.
     fn is_complete(&self) -> bool {
-        self.strands().all(|strand| {
-            let names_done =
-                strand.level.is_some_and(|(level, _)| level != Level::Verify) || (strand.names.is_some() && strand.matching.is_some());
-            let fate_done = self.hop == Hop::Receive || (strand.lifetime.is_some() && strand.on_expiry.is_some());
-            strand.level.is_some() && names_done && strand.floor.is_some() && fate_done
-        })
+        self.strands().all(|strand| strand.is_complete(self.side))
+    }
+
+    /// Whether an entry in testing was left out: then a second look with it is due.
+    pub(crate) fn left_out_testing(&self) -> bool {
+        self.left_out_testing
     }
 
     /// What the scope comes to; nothing if nobody was asked.
-    pub(crate) fn resolve<T: Tracer>(self, received_secure: bool, tracer: &mut T) -> Option<Resolved> {
+    pub(crate) fn resolve<T: Tracer>(self, tracer: &mut T) -> Option<Resolved> {
         if self.rank == 0 {
             return None;
         }
         let mut resolved: Option<Resolved> = None;
         for strand in self.strands() {
-            let next = strand.resolve(self.policy, received_secure);
-            if next.level == Some(Level::Verify) {
-                strand.certificate_sources().for_each(|origin| tracer.holds(Axis::Certificate, origin));
-            }
+            let next = strand.resolve(self.policy, self.side, self.mail.received_secure, tracer);
             resolved = Some(match resolved {
                 Some(before) => before.join(next),
                 None => next,
             });
         }
         let resolved = resolved?;
-        for (axis, origin) in [(Axis::Tls, resolved.tls_from), (Axis::MinVersion, resolved.floor_from)] {
-            if let Some(origin) = origin {
-                tracer.holds(axis, origin);
-            }
-        }
+        resolved.tell(tracer);
         Some(resolved)
     }
 }
 
-impl<'p> Strand<'p> {
-    /// Takes from a source what nobody before it said.
-    fn fill(&mut self, (origin, number, setting): (Origin, u32, &'p Setting)) {
-        let asked = &*setting.asked;
-        if self.level.is_none() && asked.level.is_some() {
-            self.setting = number;
-        }
-        say(&mut self.level, asked.level, origin);
-        say(&mut self.names, asked.names.as_deref(), origin);
-        say(&mut self.matching, asked.matching, origin);
-        say(&mut self.floor, asked.min_version, origin);
-        say(&mut self.lifetime, asked.lifetime, origin);
-        say(&mut self.on_expiry, asked.on_expiry, origin);
-    }
-
-    /// Whether the words are the same, whoever said them.
-    fn says_the_same(&self, other: &Self) -> bool {
-        fn same<T: PartialEq>(a: &Said<T>, b: &Said<T>) -> bool {
-            a.as_ref().map(|(value, _)| value) == b.as_ref().map(|(value, _)| value)
-        }
-        same(&self.level, &other.level)
-            && same(&self.names, &other.names)
-            && same(&self.matching, &other.matching)
-            && same(&self.floor, &other.floor)
-            && same(&self.lifetime, &other.lifetime)
-            && same(&self.on_expiry, &other.on_expiry)
-    }
-
-    fn certificate_sources(&self) -> impl Iterator<Item = Origin> {
-        let level = self.level.map(|(_, origin)| origin);
-        [level, self.names.map(|(_, origin)| origin), self.matching.map(|(_, origin)| origin)].into_iter().flatten()
-    }
-
-    fn resolve(&self, policy: &Policy, received_secure: bool) -> Resolved {
-        let level = self.level.map(|(level, _)| level);
-        let floor = self.floor.map(|(version, _)| version).unwrap_or_default();
-        let demand = match level {
-            Some(Level::Verify) => self.verified(policy, floor),
-            // A scope without defaults may leave the level open: it asks nothing.
-            level => policy.plain.demand(level.map_or(TlsRequirement::Never, |level| tls_of(level, received_secure)), floor),
-        };
-        Resolved {
-            level,
-            demand,
-            tls_from: self.level.map(|(_, origin)| origin),
-            floor_from: self.floor.map(|(_, origin)| origin),
-            lifetime: self.lifetime,
-            on_expiry: self.on_expiry,
-        }
-    }
-
-    fn verified(&self, policy: &Policy, floor: TlsVersion) -> Arc<Demand> {
-        let names = self.names.map_or(&[][..], |(names, _)| names);
-        let matching = self.matching.map(|(matching, _)| matching).unwrap_or_default();
-        let made = policy.setting(self.setting).filter(|setting| {
-            let asked = &setting.asked;
-            asked.names.as_deref().unwrap_or_default() == names && asked.matching.unwrap_or_default() == matching
-        });
-        let make = || Arc::new(verified(std::iter::once(Clause::Identity(NameRule::new(matching, names.to_vec()))), floor));
-        made.and_then(|setting| setting.verified(floor)).unwrap_or_else(make)
-    }
+fn without(entries: &[u32], others: &[u32]) -> Vec<u32> {
+    entries.iter().copied().filter(|entry| !others.contains(entry)).collect()
 }
 
-impl Resolved {
-    /// The join; where both ask the same, the first is the one that decided.
-    pub(crate) fn join(self, other: Self) -> Self {
-        let stricter = other.level.is_some() && (self.level.is_none() || other.demand.tls > self.demand.tls);
-        let higher = other.floor_from.is_some() && (self.floor_from.is_none() || other.demand.min_version > self.demand.min_version);
-        Self {
-            level: self.level.max(other.level),
-            demand: join_shared(self.demand, other.demand),
-            tls_from: if stricter { other.tls_from } else { self.tls_from },
-            floor_from: if higher { other.floor_from } else { self.floor_from },
-            lifetime: more_binding(self.lifetime, other.lifetime, |a, b| a < b),
-            on_expiry: more_binding(self.on_expiry, other.on_expiry, |a, b| *a == OnExpiry::Bounce && *b == OnExpiry::Delete),
-        }
-    }
-}
+/// The number of the setting that holds when nothing is written, and for exempt clients.
+const BUILTIN: u32 = 0;
 
-fn say<T>(field: &mut Said<T>, value: Option<T>, origin: Origin) {
-    if field.is_none() {
-        *field = value.map(|value| (value, origin));
-    }
-}
-
-/// Of two that speak of the fate, an entry goes before a default, then the one that `wins`.
-fn more_binding<T>(a: Said<T>, b: Said<T>, wins: impl Fn(&T, &T) -> bool) -> Said<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(match (a.1.kind.is_entry(), b.1.kind.is_entry()) {
-            (true, false) => a,
-            (false, true) => b,
-            _ if wins(&b.0, &a.0) => b,
-            _ => a,
-        }),
-        (a, b) => a.or(b),
-    }
-}
-
-/// What a level asks of TLS itself.
-pub(crate) fn tls_of(level: Level, received_secure: bool) -> TlsRequirement {
-    match level {
-        Level::None => TlsRequirement::Never,
-        Level::Mirror if !received_secure => TlsRequirement::Never,
-        Level::Mirror | Level::Opportunistic => TlsRequirement::Opportunistic,
-        // A level that comes to be known later asks for TLS until it says otherwise.
-        _ => TlsRequirement::Mandatory,
-    }
-}
+/// The same with how long mail is tried.
+const BUILTIN_FATE: u32 = 1;

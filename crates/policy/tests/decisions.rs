@@ -483,7 +483,7 @@ fn a_trace_names_every_source_and_what_came_of_it() {
          partner \"*.example\" (policy.toml:10), recipient matches *.example: asks require, on_expiry \"delete\" -> set on_expiry to delete\n  \
          [defaults.external] (policy.toml:3), recipient: asks mirror -> no effect\n  \
          [defaults] (policy.toml:1), recipient: asks lifetime \"5d\" -> set lifetime to 5d\n  \
-         built-in default, recipient: asks opportunistic, min_version \"1.2\", lifetime \"7d\", on_expiry \"bounce\" -> set min_version to 1.2"
+         system rule, recipient: asks opportunistic, min_version \"1.2\", lifetime \"7d\", on_expiry \"bounce\" -> set min_version to 1.2"
     );
     assert_eq!(
         trace.short(),
@@ -509,9 +509,9 @@ fn a_trace_of_the_receive_hop_says_which_side_asked() {
          partner \"Bank\" (policy.toml:5), sender matches bank.example: asks require, min_version \"1.3\" \
          -> raised tls to mandatory, raised min_version to 1.3\n  \
          partner \"*.example\" (policy.toml:10), sender matches *.example: asks nothing -> no effect\n  \
-         built-in default, sender: asks opportunistic, min_version \"1.2\", lifetime \"7d\", on_expiry \"bounce\" -> no effect\n  \
+         built-in default, sender: asks opportunistic, min_version \"1.2\" -> no effect\n  \
          domain \"acme.example\" (policy.toml:13), recipient matches acme.example: asks require -> no effect\n  \
-         built-in default, recipient: asks opportunistic, min_version \"1.2\", lifetime \"7d\", on_expiry \"bounce\" -> no effect"
+         built-in default, recipient: asks opportunistic, min_version \"1.2\" -> no effect"
     );
     assert_eq!(trace.short(), "require: partner \"Bank\" (policy.toml:5) raised tls to mandatory, raised min_version to 1.3");
     assert!(decision.refusal().is_some());
@@ -537,7 +537,7 @@ fn a_trace_is_serialised() {
     assert_eq!(json["level"], "verify");
     assert_eq!(
         json["demand"],
-        serde_json::json!({ "tls": "mandatory", "min_version": "1.2", "clauses": [
+        serde_json::json!({ "tls": "mandatory", "min_version": "1.2", "min_group": "any", "ciphers": null, "clauses": [
             { "kind": "chain" },
             { "kind": "identity", "match": "domain", "names": ["mx.hosting.example"] },
         ] })

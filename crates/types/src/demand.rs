@@ -157,6 +157,18 @@ pub enum FloorMissed {
     },
 }
 
+impl ReferenceName {
+    /// Whether a host of this name has it. An address has no name.
+    #[must_use]
+    pub fn covers(&self, name: &Domain) -> bool {
+        match self {
+            Self::Exact(exact) => exact == name,
+            Self::Below(parent) => name.is_below(parent),
+            Self::Address(_) => false,
+        }
+    }
+}
+
 impl NameRule {
     /// A rule of its two parts.
     #[must_use]

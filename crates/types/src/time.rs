@@ -21,6 +21,9 @@ pub struct Ticks(pub u64);
 pub struct Octets(pub u64);
 
 impl UnixMillis {
+    /// The last moment that can be written: later than all others.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// This much later; saturates.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {

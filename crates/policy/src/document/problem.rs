@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sealpost_types::{Blame, DomainError, Hop, Level, NextHopError, Retry};
+use sealpost_types::{Blame, DomainError, Level, NextHopError, PinError, Retry};
 
-use crate::pattern::PatternError;
+use crate::header::FieldNameError;
+use crate::layer::Side;
+use crate::network::ClientPatternError;
+use crate::pattern::{AddressPatternError, PatternError};
 
 /// Everything that is wrong with one document, in the order of its lines. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,15 +82,15 @@ pub enum Problem {
     LevelOnHop {
         /// The level.
         level: Level,
-        /// The hop.
-        hop: Hop,
+        /// The hop: `receive`, `submit` or `deliver`.
+        hop: &'static str,
     },
     /// A key without a meaning on this hop.
     KeyOnHop {
         /// The key.
         key: String,
-        /// The hop.
-        hop: Hop,
+        /// The hop: `receive`, `submit` or `deliver`.
+        hop: &'static str,
         /// The keys that have one.
         allowed: &'static [&'static str],
     },
@@ -128,8 +131,131 @@ pub enum Problem {
         /// What is wrong with it.
         cause: NextHopError,
     },
-    /// The name of a partner with a control character, or too long.
-    PartnerName {
+    /// No pattern over addresses.
+    Address {
+        /// What was found.
+        found: String,
+        /// What is wrong with it.
+        cause: AddressPatternError,
+    },
+    /// No network, certificate name or login.
+    Client {
+        /// What was found.
+        found: String,
+        /// What is wrong with it.
+        cause: ClientPatternError,
+    },
+    /// A client that is exempt by something else than its network.
+    ExemptClient {
+        /// What was found.
+        found: String,
+    },
+    /// No pin of a key.
+    Pin {
+        /// What was found.
+        found: String,
+        /// What is wrong with it.
+        cause: PinError,
+    },
+    /// No cipher suite.
+    Cipher {
+        /// What was found.
+        found: String,
+    },
+    /// No date.
+    Date {
+        /// What was found.
+        found: String,
+    },
+    /// No number from 1.
+    Count {
+        /// The key.
+        key: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// No name of a header field.
+    HeaderName {
+        /// What was found.
+        found: String,
+        /// What is wrong with it.
+        cause: FieldNameError,
+    },
+    /// A field that no rule may add.
+    AddedHeader {
+        /// What was found.
+        found: String,
+        /// The field that a rule may add.
+        header: String,
+    },
+    /// Characters that cannot part a tag from a local part.
+    Delimiters {
+        /// What was found.
+        found: String,
+    },
+    /// A level that lacks what it is held against.
+    NeedsBeside {
+        /// The level.
+        level: Level,
+        /// The key that must stand beside it.
+        key: &'static str,
+    },
+    /// `else` where nothing else could be meant.
+    ElseAlone,
+    /// `else` with a level that brings keys of its own.
+    ElseLevel {
+        /// The level.
+        found: String,
+    },
+    /// `ignore_published` without saying why, or until when.
+    IgnoresWithout {
+        /// The key that is missing.
+        key: &'static str,
+    },
+    /// `matches` and `not_matches` in one condition.
+    BothMatches {
+        /// The condition.
+        key: &'static str,
+    },
+    /// A name that no owner or list has.
+    UnknownName {
+        /// What is named: `owner` or `list`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// Two owners, lists or rules of one name.
+    NamedTwice {
+        /// `[[owner]]`, `[[list]]` or `[[rule]]`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Where it stands first.
+        first_line: u32,
+    },
+    /// An owner that stands above itself.
+    OwnerLoop {
+        /// The owner.
+        name: String,
+    },
+    /// An included list that cannot be had.
+    Include {
+        /// The file.
+        file: String,
+        /// What the reader says.
+        cause: String,
+    },
+    /// One list included twice.
+    IncludedTwice {
+        /// The file.
+        file: String,
+        /// Where it stands first.
+        first_line: u32,
+    },
+    /// The name of an entry with a control character, or too long.
+    Name {
         /// Its length in characters.
         characters: usize,
     },
@@ -159,6 +285,13 @@ pub enum Problem {
 impl PolicyErrors {
     pub(crate) fn new(errors: Vec<PolicyError>) -> Option<Self> {
         (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// Those of the document, then those of its lists; nothing if there is none.
+    pub(crate) fn all(own: Option<Self>, of_lists: Vec<PolicyError>) -> Option<Self> {
+        let mut errors = own.map(|errors| errors.0).unwrap_or_default();
+        errors.extend(of_lists);
+        Self::new(errors)
     }
 
     /// Each of them, in the order of the lines.
@@ -198,22 +331,58 @@ impl Problem {
             Self::UnknownWord { found, allowed, .. } => suggest(found, allowed),
             Self::WrongType { expected, .. } | Self::Empty { expected, .. } => format!("write {expected}"),
             Self::MissingKey { key, table } => match (*key, *table) {
-                ("name", _) => "add name = \"example.org\"".to_owned(),
+                ("name", "[[domain]]") => "add name = \"example.org\"".to_owned(),
+                ("name", "header") => "add name = \"Subject\"".to_owned(),
+                ("name", _) => "add name = \"a name\"".to_owned(),
+                ("file", _) => "add file = \"partners.csv\"".to_owned(),
+                ("matches", _) => "add matches = \"*a word*\"".to_owned(),
+                ("then", _) => "add then = { add_header = { X-TLSLevel = \"Require\" } }".to_owned(),
                 (key, _) => format!("add {key} = [\"example.org\"]"),
             },
-            Self::LevelOnHop { level: Level::Verify, hop: Hop::Receive } => {
-                "client certificates are not asked for yet; write \"require\" or \"opportunistic\"".to_owned()
+            Self::LevelOnHop { hop, .. } => {
+                format!("write one of {}", Words(levels_of(if *hop == "deliver" { Side::Deliver } else { Side::Receive })))
             }
-            Self::LevelOnHop { hop, .. } => format!("write one of {}", Words(levels_of(*hop))),
             Self::KeyOnHop { allowed, .. } => format!("allowed here: {}", allowed.join(", ")),
-            Self::KeyAtLevel { key: "min_version", .. } => "leave it out, or write a level that uses TLS".to_owned(),
+            Self::KeyAtLevel { key: "min_version" | "min_group" | "ciphers", .. } => {
+                "leave it out, or write a level that uses TLS".to_owned()
+            }
+            Self::KeyAtLevel { key: "pins", .. } => "leave it out, or write level = \"pinned\" beside it".to_owned(),
+            Self::KeyAtLevel { key: "clear_fallback", .. } => "leave it out: nothing goes in clear at this level".to_owned(),
             Self::KeyAtLevel { .. } => "leave it out, or write level = \"verify\" beside it".to_owned(),
             Self::Duration { .. } => "write a whole number above 0 with its unit: \"30s\", \"90m\", \"36h\" or \"7d\"".to_owned(),
             Self::Pattern { .. } => "write example.org, *.example.org or *".to_owned(),
             Self::CertificateName { .. } => "write mx.example.org, *.example.org or an IP address".to_owned(),
             Self::Route { .. } => "write host.example:25, 192.0.2.1:25, [2001:db8::1]:25 or mx:example.org".to_owned(),
-            Self::PartnerName { .. } => {
-                format!("write up to {PARTNER_NAME_CHARACTERS} characters, without line breaks and other control characters")
+            Self::Address { cause, .. } => cause.remedy().to_owned(),
+            Self::Client { .. } => "write 192.0.2.0/28, 192.0.2.1, shared:192.0.2.0/24, cert:out.example.org or auth:LOGIN".to_owned(),
+            Self::ExemptClient { .. } => "write a network such as 192.0.2.0/28: what else a client shows, it can leave out".to_owned(),
+            Self::Pin { .. } => "write sha256// and the base64 of the SHA-256 of the key, as `sealpost cert show` prints it".to_owned(),
+            Self::Cipher { .. } => "write IANA names such as TLS_AES_256_GCM_SHA384".to_owned(),
+            Self::Date { .. } => "write a day such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z".to_owned(),
+            Self::Count { .. } => "write a whole number from 1".to_owned(),
+            Self::HeaderName { .. } => "write a name such as X-TLSLevel".to_owned(),
+            Self::AddedHeader { header, .. } => format!("a rule may add {header}, and nothing else"),
+            Self::Delimiters { .. } => "write ASCII punctuation such as \"+\" or \"+-\", and none of @ \" * ? .".to_owned(),
+            Self::NeedsBeside { key: "pins", .. } => "write pins = [\"sha256//...\"] beside it".to_owned(),
+            Self::NeedsBeside { key, .. } => format!("write {key} = [\"out.example.org\"] beside it"),
+            Self::ElseAlone => "write it beside level = \"dane\", senders or recipients".to_owned(),
+            Self::ElseLevel { .. } => "write a level that needs no other keys, or an entry of its own".to_owned(),
+            Self::IgnoresWithout { key } => match *key {
+                "until" => "write until = 2026-12-31: what a domain publishes should not be ignored for ever".to_owned(),
+                _ => "write reason = \"why\": whoever finds this later will want to know".to_owned(),
+            },
+            Self::BothMatches { .. } => "write two rules".to_owned(),
+            Self::UnknownName { kind, name, known } => match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None if known.is_empty() => format!("write [[{kind}]] name = {name:?}"),
+                None => format!("there is {}", listed(known)),
+            },
+            Self::NamedTwice { .. } => "give one of the two another name".to_owned(),
+            Self::OwnerLoop { .. } => "leave out one \"parent\" of those that lead back to it".to_owned(),
+            Self::Include { .. } => "name a file that can be read".to_owned(),
+            Self::IncludedTwice { .. } => "keep one of the two".to_owned(),
+            Self::Name { .. } => {
+                format!("write up to {NAME_CHARACTERS} characters, without line breaks and other control characters")
             }
             Self::EveryDomainHosted { .. } => {
                 "a relay that hosts every domain relays for everybody; name the domains that are yours".to_owned()
@@ -251,8 +420,28 @@ impl fmt::Display for Problem {
             Self::Pattern { found, cause } => write!(f, "{found:?} is no domain pattern: {cause}"),
             Self::CertificateName { found, cause } => write!(f, "{found:?} is no certificate name: {cause}"),
             Self::Route { found, cause } => write!(f, "the route {found:?} is no next hop: {cause}"),
-            Self::PartnerName { characters } => {
-                write!(f, "the partner's name has control characters, or too many characters ({characters})")
+            Self::Address { found, cause } => write!(f, "{found:?} is no address pattern: {cause}"),
+            Self::Client { found, cause } => write!(f, "{found:?} names no client: {cause}"),
+            Self::ExemptClient { found } => write!(f, "{found:?} is no network, and only networks are exempt"),
+            Self::Pin { found, cause } => write!(f, "{found:?} is no pin: {cause}"),
+            Self::Cipher { found } => write!(f, "{found:?} is no cipher suite that can be used here"),
+            Self::Date { found } => write!(f, "{found:?} is no date"),
+            Self::Count { key, found } => write!(f, "{key} is {found}"),
+            Self::HeaderName { found, cause } => write!(f, "{found:?} is no name of a header field: {cause}"),
+            Self::AddedHeader { found, .. } => write!(f, "the header field {found:?} cannot be added"),
+            Self::Delimiters { found } => write!(f, "tag_delimiters is {found:?}"),
+            Self::NeedsBeside { level, key } => write!(f, "the level \"{level}\" has no {key}"),
+            Self::ElseAlone => f.write_str("else stands alone"),
+            Self::ElseLevel { found } => write!(f, "else is {found:?}, which needs keys of its own"),
+            Self::IgnoresWithout { key } => write!(f, "ignore_published without {key}"),
+            Self::BothMatches { key } => write!(f, "{key} has both matches and not_matches"),
+            Self::UnknownName { kind, name, .. } => write!(f, "there is no {kind} {name:?}"),
+            Self::NamedTwice { kind, name, first_line } => write!(f, "a second {kind} {name:?}; the first stands in line {first_line}"),
+            Self::OwnerLoop { name } => write!(f, "the owner {name:?} stands above itself"),
+            Self::Include { file, cause } => write!(f, "the included file {file:?} cannot be read: {cause}"),
+            Self::IncludedTwice { file, first_line } => write!(f, "{file:?} is included already, by line {first_line}"),
+            Self::Name { characters } => {
+                write!(f, "the name has control characters, or too many characters ({characters})")
             }
             Self::EveryDomainHosted { found } => write!(f, "the hosted domain {found:?} is every domain"),
             Self::HostedTwice { name, first_line } => write!(f, "the domain {name:?} is hosted already, by line {first_line}"),
@@ -287,11 +476,11 @@ impl fmt::Display for PolicyErrors {
 impl std::error::Error for PolicyError {}
 impl std::error::Error for PolicyErrors {}
 
-/// The levels with a meaning on a hop.
-pub(crate) fn levels_of(hop: Hop) -> &'static [&'static str] {
-    match hop {
-        Hop::Receive => &["opportunistic", "require"],
-        Hop::Deliver => &["none", "mirror", "opportunistic", "require", "verify"],
+/// The levels with a meaning on a side.
+pub(crate) fn levels_of(side: Side) -> &'static [&'static str] {
+    match side {
+        Side::Receive | Side::Submit => &["opportunistic", "require", "chain", "verify", "pinned"],
+        Side::Deliver => &["none", "mirror", "opportunistic", "require", "chain", "verify", "dane", "dane-only", "pinned"],
     }
 }
 
@@ -307,12 +496,24 @@ impl fmt::Display for Words {
 }
 
 fn suggest(found: &str, allowed: &'static [&'static str]) -> String {
-    let near = allowed.iter().map(|word| (distance(&found.to_lowercase(), word), word)).min();
-    match near {
-        // A third of the word may be wrong; beyond that a suggestion is a guess.
-        Some((steps, word)) if steps <= 1 + word.len() / 3 => format!("did you mean \"{word}\"? Allowed: {}", allowed.join(", ")),
-        _ => format!("allowed: {}", allowed.join(", ")),
+    match nearest(found, allowed.iter().copied()) {
+        Some(word) => format!("did you mean \"{word}\"? Allowed: {}", allowed.join(", ")),
+        None => format!("allowed: {}", allowed.join(", ")),
     }
+}
+
+/// The word that was probably meant.
+fn nearest<'w>(found: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let near = words.map(|word| (distance(&found.to_lowercase(), &word.to_lowercase()), word)).min();
+    // A third of the word may be wrong; beyond that a suggestion is a guess.
+    near.filter(|(steps, word)| *steps <= 1 + word.len() / 3).map(|(_, word)| word)
+}
+
+/// The first few names, quoted.
+fn listed(names: &[String]) -> String {
+    let shown: Vec<_> = names.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
+    let more = names.len().saturating_sub(LISTED);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 /// How many letters must be changed, added, taken away or swapped with their neighbour to get from `a` to `b`.
@@ -341,8 +542,11 @@ fn distance(a: &str, b: &str) -> usize {
     above.last().copied().unwrap_or(usize::MAX)
 }
 
-/// Characters in the name of a partner: it is quoted in SMTP replies, whose lines are short.
-pub(crate) const PARTNER_NAME_CHARACTERS: usize = 100;
+/// Characters in the name of an entry: it is quoted in SMTP replies, whose lines are short.
+pub(crate) const NAME_CHARACTERS: usize = 100;
+
+/// Names that an error lists.
+const LISTED: usize = 5;
 
 /// What an error calls the top of the document.
 pub(crate) const ROOT: &str = "the document";

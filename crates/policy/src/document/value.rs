@@ -1,24 +1,22 @@
-//! Single values of the document, each checked for its type, its words and its meaning.
+//! Single values of the document, each checked for its type and read by its words.
 
-use std::time::Duration;
-
-use sealpost_types::{Hop, Level, NameMatch, OnExpiry, ReferenceName, TlsVersion, parse_span};
+use sealpost_types::{Pin, ReferenceName};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::place::Text;
-use super::problem::{Problem, levels_of};
-use crate::asked::Asked;
-use crate::pattern::Pattern;
+use super::problem::Problem;
+use crate::network::ClientPattern;
+use crate::pattern::{AddressPattern, LocalPattern, Pattern};
 
 /// A value with the place where it is written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Written<T> {
     pub(crate) offset: usize,
     pub(crate) value: T,
 }
 
-type Value<'i> = Spanned<DeValue<'i>>;
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
 
 impl Text<'_> {
     pub(crate) fn check_keys(&mut self, table: &DeTable<'_>, name: &'static str, allowed: &'static [&'static str]) {
@@ -68,7 +66,7 @@ impl Text<'_> {
         self.string(value, key, expected)
     }
 
-    fn string<'v>(&mut self, value: &'v Value<'_>, key: &str, expected: &'static str) -> Option<(usize, &'v str)> {
+    pub(super) fn string<'v>(&mut self, value: &'v Value<'_>, key: &str, expected: &'static str) -> Option<(usize, &'v str)> {
         if let Some(text) = value.get_ref().as_str() {
             return Some((value.span().start, text));
         }
@@ -76,43 +74,62 @@ impl Text<'_> {
         None
     }
 
-    /// One of the words of `allowed`; `read` finds its meaning.
-    fn word<T>(
+    /// A text, read by `read`; what that refuses is noted.
+    pub(crate) fn read_at<T>(
         &mut self,
-        value: &Value<'_>,
-        key: &str,
-        allowed: &'static [&'static str],
+        table: &DeTable<'_>,
+        key: &'static str,
         expected: &'static str,
-        read: impl Fn(&str) -> Option<T>,
+        read: impl Fn(&str) -> Result<T, Problem>,
     ) -> Option<T> {
-        let (offset, found) = self.string(value, key, expected)?;
-        let meaning = read(found);
-        if meaning.is_none() {
-            self.problem(offset, Problem::UnknownWord { key: key.to_owned(), found: found.to_owned(), allowed });
-        }
-        meaning
+        let (offset, found) = self.string_at(table, key, expected)?;
+        self.noted(offset, read(found))
     }
 
-    pub(crate) fn duration_at(&mut self, table: &DeTable<'_>, key: &'static str) -> Option<Duration> {
-        let (offset, found) = self.string_at(table, key, "a text such as \"7d\"")?;
-        let duration = parse_span(found).ok().filter(|span| !span.is_zero());
-        if duration.is_none() {
-            self.problem(offset, Problem::Duration { key, found: found.to_owned() });
-        }
-        duration
+    /// What was read; a problem is noted.
+    pub(crate) fn noted<T>(&mut self, offset: usize, read: Result<T, Problem>) -> Option<T> {
+        read.map_err(|problem| self.problem(offset, problem)).ok()
     }
 
-    pub(crate) fn on_expiry_at(&mut self, table: &DeTable<'_>) -> Option<OnExpiry> {
-        let value = table.get("on_expiry")?;
-        self.word(value, "on_expiry", &["bounce", "delete"], "\"bounce\" or \"delete\"", |word| match word {
-            "bounce" => Some(OnExpiry::Bounce),
-            "delete" => Some(OnExpiry::Delete),
-            _ => None,
-        })
+    pub(crate) fn boolean_at(&mut self, table: &DeTable<'_>, key: &str) -> Option<bool> {
+        let value = table.get(key)?;
+        if let DeValue::Boolean(yes) = value.get_ref() {
+            return Some(*yes);
+        }
+        self.wrong_type(value, key, "true or false");
+        None
+    }
+
+    /// A whole number from 1.
+    pub(crate) fn count_at(&mut self, table: &DeTable<'_>, key: &'static str) -> Option<u32> {
+        let value = table.get(key)?;
+        let DeValue::Integer(number) = value.get_ref() else {
+            self.wrong_type(value, key, "a whole number from 1");
+            return None;
+        };
+        let count = u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|count| *count > 0);
+        if count.is_none() {
+            self.problem(value.span().start, Problem::Count { key, found: number.as_str().to_owned() });
+        }
+        count
+    }
+
+    /// A date, as TOML writes it or as a text.
+    pub(crate) fn date_at(&mut self, table: &DeTable<'_>, key: &'static str) -> Option<sealpost_types::UnixMillis> {
+        let value = table.get(key)?;
+        let text = match value.get_ref() {
+            DeValue::Datetime(date) => date.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => {
+                self.wrong_type(value, key, "a date such as 2026-12-31");
+                return None;
+            }
+        };
+        self.noted(value.span().start, super::words::until(&text))
     }
 
     /// The items of a list, or of a text in which spaces, commas and line ends separate them in any mix.
-    fn items<'v>(&mut self, value: &'v Value<'_>, key: &str) -> Option<Vec<Written<&'v str>>> {
+    pub(crate) fn items<'v>(&mut self, value: &'v Value<'_>, key: &str) -> Option<Vec<Written<&'v str>>> {
         const EXPECTED: &str = "a text, or a list of texts";
         let mut items = Vec::new();
         match value.get_ref() {
@@ -138,124 +155,67 @@ impl Text<'_> {
         let source = self.text.get(span.clone()).unwrap_or_default();
         // An item stands in the source as it is, unless it is written with escapes; from there on the value's place must do.
         let mut searched = Some(0);
-        for item in text.split(|c: char| c.is_whitespace() || c == ',').filter(|item| !item.is_empty()) {
+        for item in items_of(text) {
             let found = searched.and_then(|from| source.get(from..)?.find(item).map(|at| from + at));
             searched = found.map(|at| at + item.len());
             items.push(Written { offset: span.start + found.unwrap_or(0), value: item });
         }
     }
 
-    pub(crate) fn patterns_at(&mut self, table: &DeTable<'_>, key: &str) -> Option<Vec<Written<Pattern>>> {
+    /// Each item of a list, read by `read`; what that refuses is noted and left out.
+    pub(crate) fn list_at<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        read: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Vec<Written<T>>> {
         let items = self.items(table.get(key)?, key)?;
-        let mut patterns = Vec::with_capacity(items.len());
+        let mut read_items = Vec::with_capacity(items.len());
         for Written { offset, value } in items {
-            match value.parse() {
-                Ok(pattern) => patterns.push(Written { offset, value: pattern }),
-                Err(cause) => self.problem(offset, Problem::Pattern { found: value.to_owned(), cause }),
-            }
+            read_items.extend(self.noted(offset, read(value)).map(|value| Written { offset, value }));
         }
-        Some(patterns)
-    }
-
-    fn names(&mut self, value: &Value<'_>) -> Option<Vec<ReferenceName>> {
-        let mut names: Vec<ReferenceName> = Vec::new();
-        for Written { offset, value } in self.items(value, "names")? {
-            match value.parse::<ReferenceName>() {
-                Ok(name) => names.push(name),
-                Err(error) => self.problem(offset, Problem::CertificateName { found: error.found, cause: error.cause }),
-            }
-        }
-        names.sort();
-        names.dedup();
-        Some(names)
-    }
-
-    fn level(&mut self, value: &Value<'_>, key: &str, hop: Hop) -> Option<Level> {
-        let expected = match hop {
-            Hop::Receive => "a level such as \"require\", or a table { level = \"require\" }",
-            Hop::Deliver => "a level such as \"require\", or a table { level = \"verify\", names = [\"mx.example.org\"] }",
-        };
-        let level: Level = self.word(value, key, levels_of(hop), expected, |word| word.parse().ok())?;
-        if !levels_of(hop).contains(&level.as_str()) {
-            self.problem(value.span().start, Problem::LevelOnHop { level, hop });
-            return None;
-        }
-        Some(level)
-    }
-
-    /// What stands behind `receive` or `deliver`. Keys whose meaning hangs on an inherited level are noted in `unchecked`.
-    pub(crate) fn asked(&mut self, value: &Value<'_>, hop: Hop, unchecked: &mut Vec<(Hop, &'static str, usize)>) -> Asked {
-        let hop_key = match hop {
-            Hop::Receive => "receive",
-            Hop::Deliver => "deliver",
-        };
-        let Some(table) = value.get_ref().as_table() else {
-            return Asked { level: self.level(value, hop_key, hop), ..Asked::default() };
-        };
-        self.check_hop_keys(table, hop);
-        let mut asked = Asked {
-            level: table.get("level").and_then(|value| self.level(value, "level", hop)),
-            min_version: table.get("min_version").and_then(|value| {
-                self.word(value, "min_version", &["1.2", "1.3"], "\"1.2\" or \"1.3\"", |word| match word {
-                    "1.2" => Some(TlsVersion::Tls1_2),
-                    "1.3" => Some(TlsVersion::Tls1_3),
-                    _ => None,
-                })
-            }),
-            ..Asked::default()
-        };
-        if hop == Hop::Deliver {
-            asked.names = table.get("names").and_then(|value| self.names(value));
-            asked.matching = table.get("match").and_then(|value| {
-                self.word(value, "match", &["domain", "mx"], "\"domain\" or \"mx\"", |word| match word {
-                    "domain" => Some(NameMatch::Domain),
-                    "mx" => Some(NameMatch::Mx),
-                    _ => None,
-                })
-            });
-            asked.lifetime = self.duration_at(table, "lifetime");
-            asked.on_expiry = self.on_expiry_at(table);
-        }
-        for key in ["names", "match", "min_version"] {
-            let Some((written, _)) = table.get_key_value(key) else { continue };
-            let offset = written.span().start;
-            match asked.level {
-                Some(level) if !has_meaning(key, level) => self.problem(offset, Problem::KeyAtLevel { key, level, inherited: false }),
-                // A level that could not be read has its own message.
-                None if table.get("level").is_none() && (hop == Hop::Deliver || key == "min_version") => unchecked.push((hop, key, offset)),
-                _ => {}
-            }
-        }
-        asked
-    }
-
-    fn check_hop_keys(&mut self, table: &DeTable<'_>, hop: Hop) {
-        let allowed = match hop {
-            Hop::Receive => RECEIVE_KEYS,
-            Hop::Deliver => DELIVER_KEYS,
-        };
-        for key in table.keys().filter(|key| !allowed.contains(&&**key.get_ref())) {
-            let name = key.get_ref().to_string();
-            let problem = if DELIVER_KEYS.contains(&name.as_str()) {
-                Problem::KeyOnHop { key: name, hop, allowed }
-            } else {
-                let table = match hop {
-                    Hop::Receive => "receive",
-                    Hop::Deliver => "deliver",
-                };
-                Problem::UnknownKey { key: name, table, allowed }
-            };
-            self.problem(key.span().start, problem);
-        }
+        Some(read_items)
     }
 }
 
-/// Whether a key means anything beside this level.
-pub(crate) fn has_meaning(key: &str, level: Level) -> bool {
-    match key {
-        "min_version" => level != Level::None,
-        _ => level == Level::Verify,
-    }
+/// The items of a text in which spaces, commas and line ends separate them in any mix (D3).
+pub(crate) fn items_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c.is_whitespace() || c == ',').filter(|item| !item.is_empty())
+}
+
+pub(crate) fn values<T>(written: Vec<Written<T>>) -> Vec<T> {
+    written.into_iter().map(|written| written.value).collect()
+}
+
+pub(crate) fn pattern(text: &str) -> Result<Pattern, Problem> {
+    text.parse().map_err(|cause| Problem::Pattern { found: text.to_owned(), cause })
+}
+
+pub(crate) fn address(text: &str) -> Result<AddressPattern, Problem> {
+    text.parse().map_err(|cause| Problem::Address { found: text.to_owned(), cause })
+}
+
+pub(crate) fn local(text: &str) -> Result<LocalPattern, Problem> {
+    text.parse().map_err(|cause| Problem::Address { found: text.to_owned(), cause })
+}
+
+pub(crate) fn client(text: &str) -> Result<ClientPattern, Problem> {
+    text.parse().map_err(|cause| Problem::Client { found: text.to_owned(), cause })
+}
+
+pub(crate) fn pin(text: &str) -> Result<Pin, Problem> {
+    text.parse().map_err(|cause| Problem::Pin { found: text.to_owned(), cause })
+}
+
+pub(crate) fn reference_name(text: &str) -> Result<ReferenceName, Problem> {
+    text.parse::<ReferenceName>().map_err(|error| Problem::CertificateName { found: error.found, cause: error.cause })
+}
+
+/// Sorted, each once.
+pub(crate) fn as_set<T: Ord>(mut values: Vec<T>) -> Vec<T> {
+    values.sort();
+    values.dedup();
+    values
 }
 
 fn type_words(value: &DeValue<'_>) -> &'static str {
@@ -269,6 +229,3 @@ fn type_words(value: &DeValue<'_>) -> &'static str {
         DeValue::Table(_) => "a table",
     }
 }
-
-const RECEIVE_KEYS: &[&str] = &["level", "min_version"];
-const DELIVER_KEYS: &[&str] = &["level", "names", "match", "min_version", "lifetime", "on_expiry"];

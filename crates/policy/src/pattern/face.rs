@@ -99,6 +99,12 @@ impl<'a> Face<'a> {
         self.0.is_none()
     }
 
+    /// The domain; nothing for `<>` and address literals.
+    #[must_use]
+    pub fn domain(&self) -> Option<&Domain> {
+        self.parts().and_then(|(_, domain)| domain)
+    }
+
     /// The local part as it is compared, and the domain unless a literal stands in its place; nothing for `<>`.
     pub(super) fn parts(&self) -> Option<(&str, Option<&Domain>)> {
         let Compared { local, host } = self.0.as_ref()?;

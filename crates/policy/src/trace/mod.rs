@@ -1,5 +1,6 @@
 //! Why a decision came out as it did: every source that was asked, what it said, and what came of it.
 
+mod note;
 mod recorder;
 mod shown;
 mod source;
@@ -13,6 +14,7 @@ use crate::asked::Asked;
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::pattern::Pattern;
 
+pub use note::Note;
 pub use source::{Place, Source, SourceKind};
 
 pub(crate) use recorder::{NoTrace, Recorder, Tracer};
@@ -33,6 +35,8 @@ pub struct Trace {
     pub fate: Option<Fate>,
     /// The sources: each party's from the most specific to what is built in.
     pub steps: Vec<Step>,
+    /// What would have come out if entries in testing counted; none where that is the same.
+    pub shadow: Option<(Level, Arc<Demand>)>,
 }
 
 /// The facts that a trace answers.
@@ -65,6 +69,8 @@ pub struct Step {
     pub pattern: Option<Pattern>,
     /// What it says of this hop.
     pub asked: Arc<Asked>,
+    /// What is to be said of it beside that: why it did not speak, or spoke otherwise than its level says.
+    pub note: Option<Note>,
     /// Where it made the demand stricter than the sources asked before it and below it.
     pub raised: Axes,
     /// Where the outcome is what it says.
@@ -79,6 +85,8 @@ pub enum Party {
     Sender,
     /// The recipient's.
     Recipient,
+    /// Not a domain's: the client itself is known.
+    Client,
     /// Nobody's: no source has a say, and what is built in holds.
     Nobody,
 }
@@ -93,10 +101,16 @@ pub enum Axis {
     Certificate,
     /// The lowest protocol version.
     MinVersion,
+    /// The weakest key exchange.
+    MinGroup,
+    /// Which cipher suites will do. Every source that names some decides it.
+    Ciphers,
     /// How long mail is tried.
     Lifetime,
     /// How an expiry ends.
     OnExpiry,
+    /// Whether a TLS failure that is certain to last bounces at once.
+    OnFailure,
 }
 
 /// A set of [`Axis`].
@@ -118,9 +132,7 @@ impl Axes {
 
     /// Those in it, in the order of [`Axis`].
     pub fn iter(self) -> impl Iterator<Item = Axis> {
-        [Axis::Tls, Axis::Certificate, Axis::MinVersion, Axis::Lifetime, Axis::OnExpiry]
-            .into_iter()
-            .filter(move |axis| self.contains(*axis))
+        Axis::ALL.into_iter().filter(move |axis| self.contains(*axis))
     }
 
     pub(crate) fn insert(&mut self, axis: Axis) {
@@ -129,13 +141,19 @@ impl Axes {
 }
 
 impl Axis {
+    const ALL: [Self; 8] =
+        [Self::Tls, Self::Certificate, Self::MinVersion, Self::MinGroup, Self::Ciphers, Self::Lifetime, Self::OnExpiry, Self::OnFailure];
+
     fn bit(self) -> u8 {
         match self {
             Self::Tls => 1,
             Self::Certificate => 2,
             Self::MinVersion => 4,
-            Self::Lifetime => 8,
-            Self::OnExpiry => 16,
+            Self::MinGroup => 8,
+            Self::Ciphers => 16,
+            Self::Lifetime => 32,
+            Self::OnExpiry => 64,
+            Self::OnFailure => 128,
         }
     }
 }
@@ -144,7 +162,7 @@ impl Question {
     pub(crate) fn receive(facts: &ReceiveFacts<'_>) -> Self {
         Self {
             hop: Hop::Receive,
-            client: Some(facts.client),
+            client: Some(facts.client.address),
             reverse_path: facts.reverse_path.clone(),
             forward_path: facts.forward_path.cloned(),
             tls: facts.tls.map(|tls| tls.version),

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use sealpost_types::{Demand, Fate, Level, TlsRequirement, TlsVersion};
+use sealpost_types::{Demand, Fate, KexFloor, Level, TlsRequirement, TlsVersion};
 
-use super::{Axes, Axis, Party, Question, Source, Step, Trace};
-use crate::asked::Asked;
-use crate::compile::Policy;
+use super::{Axes, Axis, Note, Party, Question, Source, Step, Trace};
+use crate::asked::{Asked, SharedAsked};
 use crate::decide::Joined;
-use crate::scope::{Origin, tls_of};
+use crate::facts::HeaderLevel;
+use crate::policy::Policy;
+use crate::scope::{Origin, has_clauses};
+use crate::setting::tls_of;
 use crate::table::Matched;
 
 /// Listens to a decision. One code path serves both: what [`NoTrace`] ignores is compiled away.
@@ -20,7 +22,16 @@ pub(crate) trait Tracer {
     fn scope(&mut self, party: Party);
 
     /// A source says this.
-    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &Arc<Asked>);
+    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Option<Note>);
+
+    /// A source would say this, and does not speak.
+    fn passed_over(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Note);
+
+    /// A rule or a header field asks this.
+    fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>);
+
+    /// A rule or a header field does not speak.
+    fn rule_passed_over(&mut self, origin: Origin, level: Option<HeaderLevel>, note: Note);
 
     /// Within the scope, this source's word holds.
     fn holds(&mut self, axis: Axis, origin: Origin);
@@ -42,6 +53,8 @@ struct Draft {
     scope: usize,
     rank: u32,
     origin: Origin,
+    /// Whether what it says counts.
+    speaks: bool,
     /// Where its word holds within its scope.
     holds: Axes,
     step: Step,
@@ -52,7 +65,13 @@ impl Tracer for NoTrace {
 
     fn scope(&mut self, _: Party) {}
 
-    fn asked(&mut self, _: u32, _: Origin, _: Option<Matched<'_>>, _: &Arc<Asked>) {}
+    fn asked(&mut self, _: u32, _: Origin, _: Option<Matched<'_>>, _: &SharedAsked, _: Option<Note>) {}
+
+    fn passed_over(&mut self, _: u32, _: Origin, _: Option<Matched<'_>>, _: &SharedAsked, _: Note) {}
+
+    fn rule_asked(&mut self, _: Origin, _: HeaderLevel, _: Option<Note>) {}
+
+    fn rule_passed_over(&mut self, _: Origin, _: Option<HeaderLevel>, _: Note) {}
 
     fn holds(&mut self, _: Axis, _: Origin) {}
 }
@@ -65,23 +84,31 @@ impl Tracer for Recorder<'_> {
         self.party = party;
     }
 
-    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &Arc<Asked>) {
+    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Option<Note>) {
         if asked.is_empty() && !origin.kind.is_entry() {
             return;
         }
-        let step = Step {
-            source: Source::of(self.policy, origin),
-            party: self.party,
-            pattern: matched.map(Matched::pattern),
-            asked: Arc::clone(asked),
-            raised: Axes::default(),
-            decided: Axes::default(),
-        };
-        self.drafts.push(Draft { scope: self.scope, rank, origin, holds: Axes::default(), step });
+        self.draft(rank, origin, matched, Arc::clone(asked), note, true);
+    }
+
+    fn passed_over(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Note) {
+        self.draft(rank, origin, matched, Arc::clone(asked), Some(note), false);
+    }
+
+    fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>) {
+        self.draft(0, origin, None, asked_by_rule(Some(level)), note, true);
+    }
+
+    fn rule_passed_over(&mut self, origin: Origin, level: Option<HeaderLevel>, note: Note) {
+        let party = std::mem::replace(&mut self.party, Party::Nobody);
+        self.draft(0, origin, None, asked_by_rule(level), Some(note), false);
+        self.party = party;
     }
 
     fn holds(&mut self, axis: Axis, origin: Origin) {
-        if let Some(draft) = self.drafts.iter_mut().find(|draft| draft.scope == self.scope && draft.origin == origin) {
+        let scope = self.scope;
+        let here = |draft: &&mut Draft| draft.speaks && draft.scope == scope && draft.origin == origin;
+        if let Some(draft) = self.drafts.iter_mut().find(here) {
             draft.holds.insert(axis);
         }
     }
@@ -92,27 +119,52 @@ impl<'p> Recorder<'p> {
         Self { policy, secure, scope: 0, party: Party::Nobody, drafts: Vec::with_capacity(4) }
     }
 
-    pub(crate) fn finish(mut self, question: Question, joined: &Joined, demand: &Arc<Demand>, level: Level, fate: Option<Fate>) -> Trace {
+    fn draft(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: SharedAsked, note: Option<Note>, speaks: bool) {
+        let step = Step {
+            source: Source::of(self.policy, origin),
+            party: self.party,
+            pattern: matched.map(Matched::pattern),
+            asked,
+            note,
+            raised: Axes::default(),
+            decided: Axes::default(),
+        };
+        self.drafts.push(Draft { scope: self.scope, rank, origin, speaks, holds: Axes::default(), step });
+    }
+
+    pub(crate) fn finish(
+        mut self,
+        question: Question,
+        joined: &Joined,
+        demand: &Arc<Demand>,
+        level: Level,
+        fate: Option<Fate>,
+        shadow: Option<(Level, Arc<Demand>)>,
+    ) -> Trace {
         self.raise(Axis::Tls, |asked, secure| asked.level.map(|level| Strictness::Tls(tls_of(level, secure))));
-        self.raise(Axis::Certificate, |asked, _| asked.level.map(|level| Strictness::Certificate(level == Level::Verify)));
+        self.raise(Axis::Certificate, |asked, _| asked.level.map(|level| Strictness::Certificate(has_clauses(level))));
         self.raise(Axis::MinVersion, |asked, _| asked.min_version.map(Strictness::MinVersion));
+        self.raise(Axis::MinGroup, |asked, _| asked.min_group.map(Strictness::MinGroup));
         if let Some(resolved) = joined.resolved() {
             self.decide(Axis::Tls, resolved.tls_from);
             self.decide(Axis::MinVersion, resolved.floor_from);
+            self.decide(Axis::MinGroup, resolved.group_from);
+            resolved.ciphers_from.into_iter().flatten().for_each(|origin| self.decide(Axis::Ciphers, Some(origin)));
             if fate.is_some() {
                 self.decide(Axis::Lifetime, resolved.lifetime.map(|(_, origin)| origin));
                 self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
+                self.decide(Axis::OnFailure, resolved.on_failure.map(|(_, origin)| origin));
             }
         }
         for draft in self.drafts.iter_mut().filter(|draft| draft.holds.contains(Axis::Certificate)) {
             draft.step.decided.insert(Axis::Certificate);
         }
         let steps = self.drafts.into_iter().map(|draft| draft.step).collect();
-        Trace { question, level, demand: Arc::clone(demand), fate, steps }
+        Trace { question, level, demand: Arc::clone(demand), fate, steps, shadow }
     }
 
     fn decide(&mut self, axis: Axis, origin: Option<Origin>) {
-        if let Some(draft) = self.drafts.iter_mut().find(|draft| Some(draft.origin) == origin) {
+        if let Some(draft) = self.drafts.iter_mut().find(|draft| draft.speaks && Some(draft.origin) == origin) {
             draft.step.decided.insert(axis);
         }
     }
@@ -121,24 +173,44 @@ impl<'p> Recorder<'p> {
     fn raise(&mut self, axis: Axis, strictness: impl Fn(&Asked, bool) -> Option<Strictness>) {
         let mut before = None;
         for scope in 1..=self.scope {
-            let said: Vec<(usize, u32, Strictness)> = (self.drafts.iter().enumerate())
-                .filter(|(_, draft)| draft.scope == scope)
-                .filter_map(|(index, draft)| Some((index, draft.rank, strictness(&draft.step.asked, self.secure)?)))
-                .collect();
             let mut highest = before;
-            for &(index, _, own) in &said {
-                let Some(draft) = self.drafts.get_mut(index).filter(|draft| draft.holds.contains(axis)) else { continue };
-                let others = || said.iter().filter(|(other, ..)| *other != index);
-                let next = others().map(|(_, rank, _)| *rank).min();
-                let without = others().filter(|(_, rank, _)| Some(*rank) == next).map(|(.., value)| *value).max();
+            for index in 0..self.drafts.len() {
+                let Some(draft) = self.drafts.get(index).filter(|draft| draft.speaks && draft.scope == scope) else { continue };
+                let Some(own) = strictness(&draft.step.asked, self.secure).filter(|_| draft.holds.contains(axis)) else { continue };
+                let without = self.said_without(index, scope, &strictness);
                 if own > without.unwrap_or_else(|| own.least()) && before.is_none_or(|before| own > before) {
-                    draft.step.raised.insert(axis);
+                    self.drafts.iter_mut().skip(index).take(1).for_each(|draft| draft.step.raised.insert(axis));
                 }
                 highest = highest.max(Some(own));
             }
             before = highest;
         }
     }
+
+    /// The strictest word of the most specific sources of a scope that speak, one left out.
+    fn said_without(&self, left_out: usize, scope: usize, strictness: impl Fn(&Asked, bool) -> Option<Strictness>) -> Option<Strictness> {
+        let mut best: Option<(u32, Strictness)> = None;
+        for (index, draft) in self.drafts.iter().enumerate() {
+            if index == left_out || !draft.speaks || draft.scope != scope {
+                continue;
+            }
+            let Some(value) = strictness(&draft.step.asked, self.secure) else { continue };
+            best = match best {
+                Some((rank, highest)) if rank == draft.rank => Some((rank, highest.max(value))),
+                Some((rank, highest)) if rank < draft.rank => Some((rank, highest)),
+                _ => Some((draft.rank, value)),
+            };
+        }
+        best.map(|(_, value)| value)
+    }
+}
+
+fn asked_by_rule(level: Option<HeaderLevel>) -> SharedAsked {
+    let level = level.map(|level| match level {
+        HeaderLevel::Require => Level::Require,
+        HeaderLevel::Try => Level::Opportunistic,
+    });
+    Arc::new(Asked { level, ..Asked::default() })
 }
 
 /// A value on one axis, the stricter the greater.
@@ -147,6 +219,7 @@ enum Strictness {
     Tls(TlsRequirement),
     Certificate(bool),
     MinVersion(TlsVersion),
+    MinGroup(KexFloor),
 }
 
 impl Strictness {
@@ -155,6 +228,7 @@ impl Strictness {
             Self::Tls(_) => Self::Tls(TlsRequirement::Never),
             Self::Certificate(_) => Self::Certificate(false),
             Self::MinVersion(_) => Self::MinVersion(TlsVersion::default()),
+            Self::MinGroup(_) => Self::MinGroup(KexFloor::Any),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::{Clause, Demand, Level, NameMatch, OnExpiry, TlsRequirement};
+use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, OnExpiry, TlsRequirement};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::{Axes, Axis, Party, Place, Question, Source, Step, Trace};
-use crate::asked::{Span, expiry_word, match_word, version_word};
+use super::{Axes, Axis, Note, Party, Place, Question, Source, Step, Trace};
+use crate::asked::{FailureEnd, Span, expiry_word, match_word, version_word};
 
 impl Trace {
     /// One line for a history: the level, and each source that settled something, `;` between them.
@@ -42,14 +42,29 @@ impl fmt::Display for Effects<'_> {
             let verb = if raised.contains(axis) { "raised" } else { "set" };
             match axis {
                 Axis::Tls => write!(f, "{verb} tls to {}", tls_word(self.demand.tls))?,
-                Axis::Certificate if asked.level == Some(Level::Verify) => f.write_str("asked for chain and name")?,
-                Axis::Certificate => f.write_str("set the right names")?,
+                Axis::Certificate => f.write_str(certificate_words(asked.level))?,
                 Axis::MinVersion => write!(f, "{verb} min_version to {}", version_word(self.demand.min_version))?,
+                Axis::MinGroup => write!(f, "{verb} min_group to {}", self.demand.min_group)?,
+                Axis::Ciphers => f.write_str("set the cipher suites")?,
+                Axis::OnFailure => {
+                    write!(f, "set on_failure to {}", if asked.on_failure == Some(FailureEnd::Bounce) { "bounce" } else { "retry" })?
+                }
                 Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
                 Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,
             }
         }
         if decided.is_empty() { f.write_str("no effect") } else { Ok(()) }
+    }
+}
+
+fn certificate_words(level: Option<Level>) -> &'static str {
+    match level {
+        Some(Level::Chain) => "asked for a chain",
+        Some(Level::Verify) => "asked for chain and name",
+        Some(Level::Pinned) => "asked for a pinned key",
+        Some(Level::DaneOnly) => "asked for DANE",
+        Some(Level::Dane) => "asked for DANE where it is there",
+        _ => "set what the certificate must have",
     }
 }
 
@@ -69,7 +84,14 @@ impl fmt::Display for Trace {
                 (Some(party), None) => write!(f, ", {party}")?,
                 (None, _) => {}
             }
-            write!(f, ": asks {} -> {}", step.asked, Effects { step, demand: &self.demand })?;
+            match step.note {
+                Some(note) if step.decided.is_empty() => write!(f, ": would ask {} -> {note}", step.asked)?,
+                Some(note) => write!(f, ": asks {} ({note}) -> {}", step.asked, Effects { step, demand: &self.demand })?,
+                None => write!(f, ": asks {} -> {}", step.asked, Effects { step, demand: &self.demand })?,
+            }
+        }
+        if let Some((level, demand)) = &self.shadow {
+            write!(f, "\n  with what is in testing: {level}, {}", Words(demand))?;
         }
         Ok(())
     }
@@ -99,6 +121,12 @@ impl fmt::Display for Words<'_> {
         if self.0.tls != TlsRequirement::Never {
             write!(f, ", {} or later", self.0.min_version)?;
         }
+        if self.0.min_group > KexFloor::Any {
+            write!(f, ", key exchange {} or stronger", self.0.min_group)?;
+        }
+        if let Some(ciphers) = &self.0.ciphers {
+            write!(f, ", cipher suites {ciphers}")?;
+        }
         self.0.clauses.iter().try_for_each(|clause| write!(f, ", {}", clause_words(clause)))
     }
 }
@@ -115,6 +143,12 @@ fn clause_words(clause: &Clause) -> String {
                 let _ = write!(text, " or {name}");
             }
             text
+        }
+        Clause::Pinned(pins) => format!("the key {}", pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")),
+        Clause::Dane => "secure TLSA records".to_owned(),
+        Clause::DaneElse(otherwise) => {
+            let rest: Vec<_> = otherwise.iter().map(clause_words).collect();
+            format!("secure TLSA records, or without them {}", if rest.is_empty() { "nothing".to_owned() } else { rest.join(" and ") })
         }
         _ => "a further proof".to_owned(),
     }
@@ -136,8 +170,11 @@ impl Axis {
             Self::Tls => "tls",
             Self::Certificate => "certificate",
             Self::MinVersion => "min_version",
+            Self::MinGroup => "min_group",
+            Self::Ciphers => "ciphers",
             Self::Lifetime => "lifetime",
             Self::OnExpiry => "on_expiry",
+            Self::OnFailure => "on_failure",
         }
     }
 }
@@ -149,6 +186,7 @@ impl Party {
         match self {
             Self::Sender => Some("sender"),
             Self::Recipient => Some("recipient"),
+            Self::Client => Some("client"),
             Self::Nobody => None,
         }
     }
@@ -156,7 +194,7 @@ impl Party {
 
 impl Serialize for Trace {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut trace = serializer.serialize_struct("Trace", 6)?;
+        let mut trace = serializer.serialize_struct("Trace", 8)?;
         trace.serialize_field("question", &self.question)?;
         trace.serialize_field("level", self.level.as_str())?;
         trace.serialize_field("demand", &Serial(&*self.demand))?;
@@ -171,6 +209,8 @@ impl Serialize for Trace {
             }
         }
         trace.serialize_field("sources", &self.steps)?;
+        trace.serialize_field("shadow_level", &self.shadow.as_ref().map(|(level, _)| level.as_str()))?;
+        trace.serialize_field("shadow_demand", &self.shadow.as_ref().map(|(_, demand)| Serial(&**demand)))?;
         trace.end()
     }
 }
@@ -190,11 +230,12 @@ impl Serialize for Question {
 
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut step = serializer.serialize_struct("Step", 6)?;
+        let mut step = serializer.serialize_struct("Step", 7)?;
         step.serialize_field("source", &self.source)?;
         step.serialize_field("party", &self.party.as_str())?;
         step.serialize_field("pattern", &self.pattern.as_ref().map(ToString::to_string))?;
         step.serialize_field("asked", &*self.asked)?;
+        step.serialize_field("note", &self.note.map(Note::code))?;
         step.serialize_field("raised", &self.raised)?;
         step.serialize_field("decided", &self.decided)?;
         step.end()
@@ -223,9 +264,14 @@ struct Serial<'a, T>(&'a T);
 
 impl Serialize for Serial<'_, Demand> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut demand = serializer.serialize_struct("Demand", 3)?;
+        let mut demand = serializer.serialize_struct("Demand", 5)?;
         demand.serialize_field("tls", tls_word(self.0.tls))?;
         demand.serialize_field("min_version", version_word(self.0.min_version))?;
+        demand.serialize_field("min_group", self.0.min_group.as_str())?;
+        demand.serialize_field(
+            "ciphers",
+            &self.0.ciphers.as_ref().map(|set| set.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>()),
+        )?;
         demand.serialize_field("clauses", &self.0.clauses.iter().map(Serial).collect::<Vec<_>>())?;
         demand.end()
     }
@@ -233,16 +279,24 @@ impl Serialize for Serial<'_, Demand> {
 
 impl Serialize for Serial<'_, Clause> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (kind, rule) = match self.0 {
-            Clause::Chain => ("chain", None),
-            Clause::Identity(rule) => ("identity", Some(rule)),
-            _ => ("other", None),
+        let kind = match self.0 {
+            Clause::Chain => "chain",
+            Clause::Identity(_) => "identity",
+            Clause::Pinned(_) => "pinned",
+            Clause::Dane => "dane",
+            Clause::DaneElse(_) => "dane-else",
+            _ => "other",
         };
         let mut clause = serializer.serialize_struct("Clause", 3)?;
         clause.serialize_field("kind", kind)?;
-        if let Some(rule) = rule {
-            clause.serialize_field("match", match_word(rule.matching))?;
-            clause.serialize_field("names", &rule.names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        match self.0 {
+            Clause::Identity(rule) => {
+                clause.serialize_field("match", match_word(rule.matching))?;
+                clause.serialize_field("names", &rule.names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+            }
+            Clause::Pinned(pins) => clause.serialize_field("pins", &pins.iter().map(ToString::to_string).collect::<Vec<_>>())?,
+            Clause::DaneElse(otherwise) => clause.serialize_field("else", &otherwise.iter().map(Serial).collect::<Vec<_>>())?,
+            _ => {}
         }
         clause.end()
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::compile::{Label, Policy, entry_at};
+use crate::layer::Label;
+use crate::policy::{Policy, layer_of};
 use crate::scope::Origin;
 
 /// One source of demands, and where it is written.
@@ -30,8 +31,16 @@ pub enum SourceKind {
     DefaultsExternal,
     /// `[[domain]]`.
     Domain,
-    /// `[[partner]]`.
+    /// `[[partner]]`, or a row of an included list.
     Partner,
+    /// `[[owner]]`.
+    Owner,
+    /// `[[rule]]`.
+    Rule,
+    /// The X-TLSLevel field of a client in `header_trust`.
+    Header,
+    /// The rule that comes with the product: opportunistic for all outbound mail (C6).
+    SystemRule,
 }
 
 /// A line of a document.
@@ -46,19 +55,20 @@ pub struct Place {
 
 impl Source {
     pub(crate) fn of(policy: &Policy, origin: Origin) -> Self {
-        let entry = match origin.kind {
-            SourceKind::Domain => entry_at(&policy.domains, origin.entry),
-            SourceKind::Partner => entry_at(&policy.partners, origin.entry),
-            _ => None,
+        let main = &policy.main;
+        let entry = layer_of(policy, origin.kind, origin.included).and_then(|layer| layer.entries.get(origin.entry));
+        let named = |name: &Arc<str>, line| (line, Some(Label::Written(Arc::clone(name))));
+        let (line, label) = match origin.kind {
+            SourceKind::Defaults => (main.base.line, None),
+            SourceKind::DefaultsHosted => (main.hosted_defaults.line, None),
+            SourceKind::DefaultsExternal => (main.external_defaults.line, None),
+            SourceKind::Owner => main.owner(origin.entry).map_or((0, None), |owner| named(&owner.name, owner.line)),
+            SourceKind::Rule => main.rule(origin.entry).map_or((0, None), |rule| named(&rule.name, rule.line)),
+            _ => entry.map_or((0, None), |entry| (entry.line, Some(entry.label.clone()))),
         };
-        let line = match origin.kind {
-            SourceKind::Defaults => policy.base.line,
-            SourceKind::DefaultsHosted => policy.hosted_defaults.line,
-            SourceKind::DefaultsExternal => policy.external_defaults.line,
-            _ => entry.map_or(0, |entry| entry.line),
-        };
-        let place = (line > 0).then(|| Place { file: Arc::clone(&policy.file), line });
-        Self { kind: origin.kind, label: entry.map(|entry| entry.label.clone()), place }
+        let file = entry.map_or(&main.file, |entry| policy.file(entry.file));
+        let place = (line > 0).then(|| Place { file: Arc::clone(file), line });
+        Self { kind: origin.kind, label, place }
     }
 
     /// Its kind.
@@ -103,13 +113,22 @@ impl SourceKind {
             Self::DefaultsExternal => "[defaults.external]",
             Self::Domain => "domain",
             Self::Partner => "partner",
+            Self::Owner => "owner",
+            Self::Rule => "rule",
+            Self::Header => "X-TLSLevel field",
+            Self::SystemRule => "system rule",
         }
     }
 
-    /// Whether it is an entry, not a default.
+    /// Whether it is an entry for the domain itself, not a default or what an owner inherits.
     #[must_use]
     pub fn is_entry(self) -> bool {
         matches!(self, Self::Domain | Self::Partner)
+    }
+
+    /// Whether it speaks for the recipient's side of the receive hop.
+    pub(crate) fn is_of_hosted(self) -> bool {
+        matches!(self, Self::Domain | Self::DefaultsHosted | Self::Owner)
     }
 }
 

@@ -1,0 +1,78 @@
+//! Keys whose meaning hangs on a level that stands elsewhere.
+
+use sealpost_types::Level;
+
+use crate::document::{HopEntries, Problem, Text, has_meaning};
+use crate::layer::Side;
+use crate::pattern::Pattern;
+use crate::policy::Main;
+use crate::table;
+
+/// A key that stands without a level beside it.
+pub(super) struct Unchecked {
+    hosted: bool,
+    /// Its entry, and the first pattern of that; none for defaults.
+    entry: Option<(Pattern, u32)>,
+    side: Side,
+    key: &'static str,
+    offset: usize,
+}
+
+impl Unchecked {
+    pub(super) fn all(hops: &HopEntries, hosted: bool, entry: Option<(Pattern, u32)>) -> impl Iterator<Item = Self> {
+        let of = move |side, key, offset| Self { hosted, entry: entry.clone(), side, key, offset };
+        hops.unchecked.iter().map(move |(side, key, offset)| of(*side, key, *offset))
+    }
+}
+
+impl Main {
+    /// Notes a key that has no meaning at the level that its entry inherits.
+    pub(super) fn check_meaning(&self, unchecked: &Unchecked, text: &mut Text<'_>) {
+        let (level, otherwise) = self.level_below(unchecked);
+        if !has_meaning(unchecked.key, level, otherwise) {
+            text.problem(unchecked.offset, Problem::KeyAtLevel { key: unchecked.key, level, inherited: true });
+        }
+    }
+
+    /// The level that an entry, or a table of defaults, has from the sources that are less specific, with what `dane` falls
+    /// back to there.
+    fn level_below(&self, Unchecked { hosted, entry, side, .. }: &Unchecked) -> (Level, Option<Level>) {
+        let (layer, defaults) = if *hosted { (&self.hosted, &self.hosted_defaults) } else { (&self.partners, &self.external_defaults) };
+        let of = |setting: u32| {
+            let asked = &self.setting(setting)?.asked;
+            Some((asked.level?, asked.otherwise))
+        };
+        let mut level = None;
+        let mut owner = None;
+        if let Some((pattern, own)) = entry {
+            owner = layer.entries.get(*own).and_then(|entry| entry.extra.as_ref()?.owner);
+            // The text of a pattern is covered by the pattern itself, and by what covers all its names.
+            let text = (*pattern != Pattern::All).then(|| pattern.to_string());
+            table::walk([Some(&layer.table), None], text.as_deref(), true, |_, [indices, _]| {
+                // Its equals join it; they do not fill it up.
+                if !indices.contains(own) {
+                    let entries = indices.iter().filter_map(|index| layer.entries.get(*index));
+                    level = entries.filter_map(|entry| of(entry.hops.of(*side))).max();
+                }
+                level.is_none()
+            });
+        }
+        while let (None, Some(next)) = (level, owner.and_then(|number| self.owner(number))) {
+            level = of(next.hops.of(*side));
+            owner = next.parent;
+        }
+        level.or_else(|| of(defaults.hops.of(*side))).unwrap_or((Level::Opportunistic, None))
+    }
+
+    /// The line of the `[[domain]]` that makes all names of this pattern hosted ones.
+    pub(super) fn hosting_line(&self, pattern: &Pattern) -> Option<u32> {
+        let mut line = None;
+        if *pattern != Pattern::All {
+            table::walk([Some(&self.hosted.table), None], Some(&pattern.to_string()), true, |_, [entries, _]| {
+                line = entries.first().and_then(|index| self.hosted.entries.get(*index)).map(|entry| entry.line);
+                false
+            });
+        }
+        line
+    }
+}

@@ -1,0 +1,105 @@
+//! The deliver hop: the recipient's sources, then rules and the X-TLSLevel field.
+
+use sealpost_types::{KexFloor, Level, TlsRequirement, TlsVersion};
+
+use super::{Joined, Outcome, is_own};
+use crate::facts::{DeliverFacts, HeaderLevel};
+use crate::layer::Side;
+use crate::policy::Policy;
+use crate::rule::Direction;
+use crate::scope::{Mail, Origin, Resolved, Scope};
+use crate::trace::{Note, Party, SourceKind, Tracer};
+
+impl Policy {
+    /// What the sources ask; `shadow` tells whether entries in testing count.
+    pub(super) fn deliver<T: Tracer>(&self, facts: &DeliverFacts<'_>, shadow: bool, tracer: &mut T) -> Outcome {
+        let mail = Mail {
+            reverse_path: facts.reverse_path,
+            forward_path: Some(facts.forward_path),
+            client: None,
+            received_secure: facts.received_secure,
+            now: facts.now,
+            shadow,
+        };
+        let domain = facts.forward_path.domain();
+        let own = is_own(facts.forward_path);
+        let mut outcome = Outcome { joined: Joined::default(), left_out_testing: false };
+        let mut scope = Scope::new(self, Side::Deliver, mail);
+        tracer.scope(Party::Recipient);
+        let hosted = scope.ask_domains(domain, tracer) || own;
+        if hosted {
+            scope.ask_owners(tracer);
+            scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
+            outcome.take(scope, tracer);
+            scope = Scope::new(self, Side::Deliver, mail);
+            tracer.scope(Party::Recipient);
+        }
+        // A hosted domain may lie below a partner's; `*` speaks of other people's domains only.
+        if !own {
+            scope.ask_partners(domain, !hosted, tracer);
+        }
+        if !hosted {
+            scope.ask_defaults(SourceKind::DefaultsExternal, tracer);
+        }
+        outcome.take(scope, tracer);
+        self.apply_rules(facts, Direction::of(hosted), shadow, &mut outcome, tracer);
+        if let Some(level) = facts.header_level {
+            tracer.scope(Party::Nobody);
+            let origin = Origin { kind: SourceKind::Header, included: false, entry: 0 };
+            self.apply_level(level, origin, false, &mut outcome.joined, tracer);
+        }
+        outcome
+    }
+
+    /// The first level that a rule sets.
+    fn apply_rules<T: Tracer>(&self, facts: &DeliverFacts<'_>, direction: Direction, shadow: bool, outcome: &mut Outcome, tracer: &mut T) {
+        let mut set = false;
+        for (rule, entry) in self.main.rules.iter().zip(0..) {
+            let origin = Origin { kind: SourceKind::Rule, included: false, entry };
+            let expired = rule.until.is_some_and(|until| facts.now > until);
+            if !rule.when.holds(facts, direction) {
+                tracer.rule_passed_over(origin, rule.level, Note::OtherMail);
+                continue;
+            }
+            if rule.testing && !shadow {
+                outcome.left_out_testing |= rule.level.is_some() || rule.stop;
+                tracer.rule_passed_over(origin, rule.level, Note::Testing);
+                continue;
+            }
+            if let Some(level) = rule.level.filter(|_| !set) {
+                tracer.scope(Party::Nobody);
+                self.apply_level(level, origin, expired, &mut outcome.joined, tracer);
+                // What is past its date only adds: it keeps no later rule from being looked at.
+                set = !expired;
+            } else if rule.level.is_some() {
+                tracer.rule_passed_over(origin, rule.level, Note::LaterRule);
+            }
+            if rule.stop && !expired {
+                return;
+            }
+        }
+    }
+
+    /// A rule's or a field's level as one more source. `Try` raises what would be less without anybody having written it for
+    /// this domain, and lowers nothing.
+    fn apply_level<T: Tracer>(&self, level: HeaderLevel, origin: Origin, expired: bool, joined: &mut Joined, tracer: &mut T) {
+        let (word, tls) = match level {
+            HeaderLevel::Require => (Level::Require, TlsRequirement::Mandatory),
+            HeaderLevel::Try => (Level::Opportunistic, TlsRequirement::Opportunistic),
+        };
+        let written_none = joined.resolved().is_some_and(|resolved| {
+            resolved.demand.tls == TlsRequirement::Never
+                && resolved.level == Some(Level::None)
+                && resolved.tls_from.is_some_and(|from| from.kind.is_entry())
+        });
+        if level == HeaderLevel::Try && written_none {
+            tracer.rule_passed_over(origin, Some(level), Note::WrittenNone);
+            return;
+        }
+        tracer.rule_asked(origin, level, expired.then_some(Note::Expired));
+        let demand = self.plain.demand(tls, TlsVersion::Tls1_2, KexFloor::Any, None);
+        let resolved = Resolved::of_level(word, demand, origin);
+        tracer.holds(crate::trace::Axis::Tls, origin);
+        joined.join(Some(resolved));
+    }
+}

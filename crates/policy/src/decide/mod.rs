@@ -1,0 +1,205 @@
+//! Facts in, decision out: with `decide_host`, the only places where a level is decided.
+
+mod deliver;
+mod receive;
+mod refusal;
+
+use std::sync::Arc;
+
+use sealpost_types::{ClearFallback, Demand, Fate, ForwardPath, Level, TlsRequirement, TlsVersion};
+
+use crate::facts::{DeliverFacts, ReceiveFacts};
+use crate::policy::Policy;
+use crate::scope::Resolved;
+use crate::trace::{NoTrace, Question, Recorder, Trace};
+
+pub use refusal::{CertificateLack, REFUSAL_TEXT_OCTETS, Refusal, RefusalReason};
+
+/// What is asked of a client's session for one sender, or one sender and recipient, and whether it has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiveDecision {
+    /// What all sources together ask.
+    pub demand: Arc<Demand>,
+    /// The strictest level among them, for people to read.
+    pub level: Level,
+    /// Whether the session has what is asked.
+    pub verdict: ReceiveVerdict,
+    /// What would hold if entries in testing counted (F2); none where that is the same.
+    pub shadow: Option<Box<ReceiveShadow>>,
+}
+
+/// What a reception would have come to with entries in testing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiveShadow {
+    /// What would have been asked.
+    pub demand: Arc<Demand>,
+    /// The strictest level among the sources.
+    pub level: Level,
+    /// Whether the session has that.
+    pub verdict: ReceiveVerdict,
+}
+
+/// Whether a session has what is asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReceiveVerdict {
+    /// It has.
+    Accept,
+    /// It has not.
+    Refuse(Box<Refusal>),
+}
+
+/// What is asked of the deliver hop for one recipient, before a host is known.
+///
+/// Two recipients of equal decisions and equal destinations may travel together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct DeliverDecision {
+    /// What all sources together ask.
+    pub demand: Arc<Demand>,
+    /// The strictest level among them, for people to read.
+    pub level: Level,
+    /// How long it is tried, and how it ends.
+    pub fate: Fate,
+    /// When it may go in clear after TLS failed; means something only where the demand is opportunistic.
+    pub clear_fallback: ClearFallback,
+    /// Whether what the recipient's domain publishes is left out of account.
+    pub ignores_published: bool,
+    /// What would hold if entries in testing counted (F2); none where that is the same.
+    pub shadow: Option<Box<DeliverShadow>>,
+}
+
+/// What a delivery would have been asked with entries in testing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct DeliverShadow {
+    /// What would have been asked.
+    pub demand: Arc<Demand>,
+    /// The strictest level among the sources.
+    pub level: Level,
+    /// Whether what the recipient's domain publishes would have been left out of account.
+    pub ignores_published: bool,
+}
+
+/// What the sources that were asked come to.
+pub(crate) struct Outcome {
+    pub(crate) joined: Joined,
+    pub(crate) left_out_testing: bool,
+}
+
+/// The join of several scopes; nothing before the first.
+#[derive(Default)]
+pub(crate) struct Joined(Option<Resolved>);
+
+impl ReceiveVerdict {
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Accept => None,
+            Self::Refuse(refusal) => Some(refusal),
+        }
+    }
+}
+
+impl ReceiveDecision {
+    /// The refusal, if it is one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.verdict.refusal()
+    }
+}
+
+impl Policy {
+    /// Whether the session may hand over mail of this sender, and for this recipient once there is one.
+    ///
+    /// At MAIL only the sender's sources are asked; at RCPT the recipient's too, and the join of both holds.
+    #[must_use]
+    pub fn decide_receive(&self, facts: &ReceiveFacts<'_>) -> ReceiveDecision {
+        self.receive_decision(facts, self.receive(facts, false, &mut NoTrace)).0
+    }
+
+    /// The same decision, and every source that was asked for it.
+    #[must_use]
+    pub fn explain_receive(&self, facts: &ReceiveFacts<'_>) -> (ReceiveDecision, Trace) {
+        let mut recorder = Recorder::new(self, facts.tls.is_some());
+        let outcome = self.receive(facts, false, &mut recorder);
+        let (decision, joined) = self.receive_decision(facts, outcome);
+        let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
+        let trace = recorder.finish(Question::receive(facts), &joined, &decision.demand, decision.level, None, shadow);
+        (decision, trace)
+    }
+
+    /// What is asked of the delivery to this recipient.
+    #[must_use]
+    pub fn decide_deliver(&self, facts: &DeliverFacts<'_>) -> DeliverDecision {
+        self.deliver_decision(facts, self.deliver(facts, false, &mut NoTrace)).0
+    }
+
+    /// The same decision, and every source that was asked for it.
+    #[must_use]
+    pub fn explain_deliver(&self, facts: &DeliverFacts<'_>) -> (DeliverDecision, Trace) {
+        let mut recorder = Recorder::new(self, facts.received_secure);
+        let outcome = self.deliver(facts, false, &mut recorder);
+        let (decision, joined) = self.deliver_decision(facts, outcome);
+        let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
+        let trace = recorder.finish(Question::deliver(facts), &joined, &decision.demand, decision.level, Some(decision.fate), shadow);
+        (decision, trace)
+    }
+
+    fn receive_decision(&self, facts: &ReceiveFacts<'_>, outcome: Outcome) -> (ReceiveDecision, Joined) {
+        let Outcome { joined, left_out_testing } = outcome;
+        let (demand, level) = (joined.demand(self), joined.level());
+        let verdict = self.verdict(facts, &demand, &joined);
+        let shadow = left_out_testing.then(|| self.receive(facts, true, &mut NoTrace).joined).and_then(|shadow| {
+            let (wanted, level) = (shadow.demand(self), shadow.level());
+            let verdict = self.verdict(facts, &wanted, &shadow);
+            (wanted != demand).then(|| Box::new(ReceiveShadow { demand: wanted, level, verdict }))
+        });
+        (ReceiveDecision { demand, level, verdict, shadow }, joined)
+    }
+
+    fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> (DeliverDecision, Joined) {
+        let Outcome { joined, left_out_testing } = outcome;
+        let (demand, level) = (joined.demand(self), joined.level());
+        let ignores_published = joined.resolved().is_some_and(|resolved| resolved.ignores_published);
+        let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
+            let wanted = shadow.demand(self);
+            let ignores = shadow.resolved().is_some_and(|resolved| resolved.ignores_published);
+            let differs = wanted != demand || ignores != ignores_published;
+            differs.then(|| Box::new(DeliverShadow { demand: wanted, level: shadow.level(), ignores_published: ignores }))
+        });
+        let fate = joined.resolved().map_or_else(Fate::default, Resolved::fate);
+        let clear_fallback = joined.resolved().map_or_else(ClearFallback::default, Resolved::clear_fallback);
+        (DeliverDecision { demand, level, fate, clear_fallback, ignores_published, shadow }, joined)
+    }
+}
+
+impl Joined {
+    fn join(&mut self, resolved: Option<Resolved>) {
+        self.0 = match (self.0.take(), resolved) {
+            (Some(before), Some(next)) => Some(before.join(next)),
+            (before, next) => before.or(next),
+        };
+    }
+
+    pub(crate) fn resolved(&self) -> Option<&Resolved> {
+        self.0.as_ref()
+    }
+
+    fn demand(&self, policy: &Policy) -> Arc<Demand> {
+        let nothing = || policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2, sealpost_types::KexFloor::Any, None);
+        self.0.as_ref().map_or_else(nothing, |resolved| Arc::clone(&resolved.demand))
+    }
+
+    fn level(&self) -> Level {
+        self.0.as_ref().and_then(|resolved| resolved.level).unwrap_or(Level::Opportunistic)
+    }
+}
+
+/// `<Postmaster>` without a domain is whoever looks after this relay.
+fn is_own(forward_path: &ForwardPath) -> bool {
+    matches!(forward_path, ForwardPath::Postmaster)
+}

@@ -1,0 +1,93 @@
+//! Message rules: in written order, the first level that one of them sets holds.
+
+use std::sync::Arc;
+
+use sealpost_types::{ForwardPath, UnixMillis};
+use wildmatch::WildMatch;
+
+use crate::facts::{DeliverFacts, HeaderLevel};
+use crate::pattern::{AddressSet, Face, faces};
+
+/// One `[[rule]]`.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: Arc<str>,
+    pub(crate) line: u32,
+    pub(crate) when: When,
+    /// What its X-TLSLevel field asks; nothing for a rule that only stops.
+    pub(crate) level: Option<HeaderLevel>,
+    /// Whether no later rule is looked at.
+    pub(crate) stop: bool,
+    pub(crate) testing: bool,
+    pub(crate) until: Option<UnixMillis>,
+}
+
+/// When a rule holds: all of these.
+#[derive(Debug, Default)]
+pub(crate) struct When {
+    pub(crate) direction: Option<Direction>,
+    pub(crate) sender: Option<ListMatch>,
+    pub(crate) recipient: Option<ListMatch>,
+    pub(crate) header: Option<HeaderMatch>,
+}
+
+/// Which way a message passes the relay (C2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Direction {
+    /// To a hosted domain.
+    Inbound,
+    /// To everybody else.
+    Outbound,
+}
+
+/// Whether an address is in a named list, or is not.
+#[derive(Debug)]
+pub(crate) struct ListMatch {
+    pub(crate) list: Arc<AddressSet>,
+    pub(crate) is_in: bool,
+}
+
+/// A header field that must be there, with a value of this shape.
+#[derive(Debug)]
+pub(crate) struct HeaderMatch {
+    pub(crate) name: Arc<str>,
+    /// Compared in lower case.
+    pub(crate) value: WildMatch,
+}
+
+impl When {
+    /// Whether the rule holds for this recipient.
+    pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
+        self.direction.is_none_or(|asked| asked == direction)
+            && self
+                .sender
+                .as_ref()
+                .is_none_or(|asked| faces(facts.reverse_path).any(|face| asked.list.matches(&face).is_some()) == asked.is_in)
+            && self.recipient.as_ref().is_none_or(|asked| contains(&asked.list, facts.forward_path) == asked.is_in)
+            && self.header.as_ref().is_none_or(|asked| {
+                let mut values = facts.header.into_iter().flat_map(|header| header.values(&asked.name));
+                values.any(|value| asked.value.matches(&value.to_lowercase()))
+            })
+    }
+}
+
+impl Direction {
+    /// The direction of mail for this domain.
+    pub(crate) fn of(is_hosted: bool) -> Self {
+        if is_hosted { Self::Inbound } else { Self::Outbound }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+fn contains(list: &AddressSet, forward_path: &ForwardPath) -> bool {
+    forward_path.mailbox().is_some_and(|mailbox| list.matches(&Face::of(mailbox)).is_some())
+}
