@@ -4,13 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sealpost_policy::ReceiveFacts;
-use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter as _, QueueId, Spool, SpoolError};
+use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
 use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
 
-use super::content::ContentWatch;
+use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
 use super::trace_header::{self, Protocol};
@@ -43,7 +43,9 @@ pub(crate) struct Sink<W> {
     id: QueueId,
     reception: Reception,
     writer: W,
-    content: ContentWatch,
+    content: HeaderFilter,
+    /// What the first field that asks for a level said; the field itself is not stored.
+    first_level: Option<String>,
 }
 
 impl<C: Components> Receiver<C> {
@@ -101,25 +103,27 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     async fn body_start(&mut self) -> Result<Self::Sink, Reply> {
         let Some(transaction) = &self.transaction else { return Err(Refusal::Internal.reply()) };
         let engine = &self.engine;
-        let mut writer = engine.spool.body_writer(transaction.command.size).map_err(|error| spool_reply(&error))?;
+        let writer = engine.spool.body_writer(transaction.command.size).map_err(|error| spool_reply(&error))?;
         let id = engine.spool.next_id();
         let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls);
         let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
         let protocol = Protocol::new(self.greeting, transaction.command.smtputf8, self.tls.is_some());
         let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, protocol, &paths);
-        writer.write(field.as_bytes()).await.map_err(|error| write_reply(&error))?;
-        let mut content = ContentWatch::default();
-        content.push(field.as_bytes());
-        Ok(Sink { id, reception, writer, content })
+        let content = HeaderFilter::new(engine.config.level_header.clone());
+        let mut sink = Sink { id, reception, writer, content, first_level: None };
+        sink.take(field.as_bytes()).await?;
+        Ok(sink)
     }
 
     async fn body_chunk(&mut self, sink: &mut Self::Sink, octets: &[u8]) -> Result<(), Reply> {
-        sink.content.push(octets);
-        sink.writer.write(octets).await.map_err(|error| write_reply(&error))
+        sink.take(octets).await
     }
 
-    async fn body_end(&mut self, sink: Self::Sink) -> Reply {
+    async fn body_end(&mut self, mut sink: Self::Sink) -> Reply {
         let Some(transaction) = self.transaction.take() else { return Refusal::Internal.reply() };
+        if let Err(refusal) = sink.end().await {
+            return refusal;
+        }
         // The relay's own field is among them.
         if sink.content.received_fields() > self.engine.config.limits.hops {
             return self.turned_away(&transaction.command.reverse_path, Refusal::LoopDetected.reply());
@@ -134,6 +138,28 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     async fn auth(&mut self, _credentials: Credentials) -> Result<(), Reply> {
         // No mechanism is offered, so the session asks nobody.
         Err(Refusal::AuthUnavailable.reply())
+    }
+}
+
+impl<W: BodyWriter> Sink<W> {
+    /// Stores the next piece, without the field that asks for a level.
+    async fn take(&mut self, piece: &[u8]) -> Result<(), Reply> {
+        for part in self.content.push(piece) {
+            if !part.is_empty() {
+                self.writer.write(part).await.map_err(|error| write_reply(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what was held back.
+    async fn end(&mut self) -> Result<(), Reply> {
+        let part = self.content.finish();
+        if !part.is_empty() {
+            self.writer.write(part).await.map_err(|error| write_reply(&error))?;
+        }
+        self.first_level = self.content.first_level();
+        Ok(())
     }
 }
 
@@ -193,7 +219,10 @@ impl<C: Components> ClientSession<C> {
     /// Makes the message durable, hands it to the deliver hop, and only then says yes.
     async fn accept(&self, transaction: Transaction, sink: Sink<<C::Spool as Spool>::Writer>) -> Result<Reply, Reply> {
         let engine = &self.engine;
-        let Sink { id, reception, writer, content } = sink;
+        let Sink { id, reception, writer, content, first_level } = sink;
+        if let Some(level) = first_level {
+            tracing::debug!(%id, ?level, field = %engine.config.level_header, "a field that asks for a level was taken out");
+        }
         let MailCommand { reverse_path, body, smtputf8, ret, envelope_id, .. } = transaction.command;
         let mut envelope = Envelope::new(reverse_path, transaction.recipients);
         let ascii_paths = envelope.reverse_path.is_ascii() && envelope.recipients.iter().all(|recipient| recipient.path.is_ascii());
