@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::authority::Identity;
-use crate::client::Client;
+use crate::client::{Client, stuffed};
 use crate::content::{message, split_received};
 use crate::peers::Peer;
 use crate::relay::House;
@@ -46,6 +46,41 @@ fn the_received_field_says_how_the_client_greeted() {
         assert_eq!(client.send("alice@sender.example", &["bob@partner.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().code, 250);
         let (received, _) = split_received(&sink.wait_for(number + 1, LIMIT)[number].content);
         assert!(received.contains(word), "no {word:?} in {received}");
+    }
+}
+
+/// A client's X-TLSLevel is taken out of the header, however it is written and sent, and nothing else is.
+// req: C5
+#[test]
+fn a_field_that_asks_for_a_level_never_arrives() {
+    let header = "Subject: x\r\nx-tlslevel: Try\r\nTo: bob@partner.example\r\nX-TLSLEVEL \t:\r\n Require\r\n\tor not\r\nX-Other: y\r\n";
+    let body = "\r\nX-TLSLevel: of the body\r\n.\r\n";
+    let sent = format!("{header}{body}");
+    let arrives = format!("Subject: x\r\nTo: bob@partner.example\r\nX-Other: y\r\n{body}");
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let relay = House::to(&sink).start();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    // by DATA, with the size declared as it is sent
+    client.expect(&format!("MAIL FROM:<alice@sender.example> SIZE={}", sent.len()), 250).unwrap();
+    client.expect("RCPT TO:<bob@partner.example>", 250).unwrap();
+    client.expect("DATA", 354).unwrap();
+    client.wire.send(&stuffed(sent.as_bytes())).unwrap();
+    assert_eq!(client.reply().unwrap().code, 250);
+    // by BDAT, in pieces that cut the field's name and its fold
+    for cut in ["x-tls", "Try", "X-TLSLEVEL", "X-TLSLEVEL \t:\r\n", "Require\r\n"] {
+        client.expect("MAIL FROM:<alice@sender.example>", 250).unwrap();
+        client.expect("RCPT TO:<bob@partner.example>", 250).unwrap();
+        let (first, last) = sent.split_at(sent.find(cut).unwrap() + cut.len());
+        client.wire.send(format!("BDAT {}\r\n{first}", first.len()).as_bytes()).unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+        client.wire.send(format!("BDAT {} LAST\r\n{last}", last.len()).as_bytes()).unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+    }
+    for message in sink.wait_for(6, LIMIT) {
+        let (received, rest) = split_received(&message.content);
+        assert!(!received.to_ascii_lowercase().contains("tlslevel"), "{received}");
+        assert_eq!(String::from_utf8(rest).unwrap(), arrives);
     }
 }
 

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::content::split_received;
 use crate::relay::{House, Relay, free_address};
 use crate::sink::{Behaviour, Sink, StartTls};
 
@@ -231,6 +232,20 @@ fn postmaster() {
     let relay = house.start_again();
     assert_eq!(greeted(&relay).send(FROM, &["Postmaster"], SMALL).unwrap().code, 250);
     assert_eq!(sink.wait_for(1, LIMIT)[0].to, ["admin@relay.example"]);
+}
+
+#[test]
+fn level_header() {
+    for (setting, stays) in [("", "X-Level: b"), ("level_header = \"x-level\"\n", "X-TLSLevel: a")] {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = House::to(&sink);
+        house.write();
+        fs::write(house.config(), house.config_text().replace("[relay]\n", &format!("[relay]\n{setting}"))).unwrap();
+        let relay = house.start_again();
+        greeted(&relay).send(FROM, &[TO], b"X-TLSLevel: a\r\nX-Level: b\r\n\r\nx\r\n").unwrap();
+        let (_, rest) = split_received(&sink.wait_for(1, LIMIT)[0].content);
+        assert_eq!(String::from_utf8(rest).unwrap(), format!("{stays}\r\n\r\nx\r\n"));
+    }
 }
 
 /// Without a certificate of the operator's, one is made at first start and kept.
