@@ -170,6 +170,8 @@ pub const FIELD_NAME_OCTETS: usize = 76;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn fields(message: &[u8]) -> Vec<(String, String)> {
@@ -234,5 +236,22 @@ mod tests {
         assert_eq!("X:".parse::<FieldName>(), Err(FieldNameError::Character { offset: 1, found: ':' }));
         assert_eq!("ä".parse::<FieldName>(), Err(FieldNameError::Character { offset: 0, found: 'ä' }));
         assert_eq!("a".repeat(77).parse::<FieldName>(), Err(FieldNameError::TooLong { found: 77, limit: 76 }));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// No octets make it panic, and what it finds is a field: written anew, it is found again.
+        #[test]
+        fn no_octets_are_fatal(octets in prop::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"ab: \t\r\n"[..])], 0..200)) {
+            let header = HeaderBlock::parse(&octets);
+            let mut written = String::new();
+            for (name, value) in header.fields() {
+                prop_assert!(name.parse::<FieldName>().is_ok() || name.len() > FIELD_NAME_OCTETS);
+                prop_assert!(!value.contains('\n') && value.trim_matches(BLANK) == value);
+                written.push_str(&format!("{name}: {value}\r\n"));
+            }
+            prop_assert_eq!(HeaderBlock::parse(format!("{written}\r\nX: body\r\n").as_bytes()), header);
+        }
     }
 }

@@ -260,11 +260,77 @@ proptest! {
         let Ok(mailbox) = Mailbox::parse(&text) else { return Ok(()) };
         prop_assume!(mailbox.local_part().is_quoted() || !local.contains(['*', '?']));
         let Ok(pattern) = text.parse::<AddressPattern>() else { return Ok(()) };
-        for same in [text.clone(), text.to_uppercase(), text.replace('@', "+tag@")] {
+        // The capital letter of the Turkish dotless i is that of another letter too.
+        let upper = if local.contains('ı') { text.clone() } else { text.to_uppercase() };
+        for same in [text.clone(), upper, text.replace('@', "+tag@")] {
             if let Ok(same) = Mailbox::parse(&same) && same.host() == mailbox.host() {
                 prop_assert!(pattern.matches(&Face::of(&same), TAG_DELIMITERS), "{} {}", pattern, same);
             }
         }
+    }
+}
+
+/// Text made of what patterns, addresses and wrappers are made of, in any order; or of anything.
+fn anything() -> impl Strategy<Value = String> {
+    const TOKENS: &[&str] = &[
+        "prvs=",
+        "SRS0",
+        "srs1",
+        "=",
+        "+",
+        "-",
+        "@",
+        "0123abcdef",
+        ".",
+        "\"",
+        "\\",
+        "ä",
+        "a\u{308}",
+        "*",
+        "?",
+        "<",
+        ">",
+        "[",
+        "]",
+        "a",
+        "b.example",
+        " ",
+        "\u{37e}",
+        "\u{345}",
+        "İ",
+        "xn--",
+        "\0",
+        "192.0.2.1",
+        "SRS0=h=t=b.example=",
+        "prvs=0123abcdef=",
+    ];
+    prop_oneof![prop::collection::vec(prop::sample::select(TOKENS), 0..12).prop_map(|tokens| tokens.concat()), ".{0,40}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// No text makes a pattern, a set or a face panic; a set never says other than its patterns.
+    #[test]
+    fn no_text_is_fatal(texts in prop::collection::vec(anything(), 1..6), local in anything(), delimiters in "[+=ä]{0,2}") {
+        let everywhere: Pattern = "*".parse().expect("a pattern");
+        let items = texts.iter().filter_map(|text| text.parse::<LocalPattern>().ok()).map(|item| item.at(&everywhere));
+        let patterns: Vec<_> = texts.iter().filter_map(|text| text.parse().ok()).chain(items).collect();
+        let set = AddressSet::new(patterns.clone(), &delimiters);
+        let addresses = texts.iter().cloned().chain([format!("{local}@b.example"), format!("\"{local}\"@[192.0.2.1]")]);
+        for mailbox in addresses.filter_map(|text| Mailbox::parse(&text).ok()) {
+            let found: Vec<_> = Faces::of(&mailbox).collect();
+            prop_assert!((1..=1 + WRAPPERS).contains(&found.len()));
+            prop_assert_eq!(&found[0], &Face::of(&mailbox));
+            for face in &found {
+                let covering = patterns.iter().any(|pattern| pattern.matches(face, &delimiters));
+                prop_assert_eq!(set.matches(face).is_some(), covering, "{}", face);
+                if let Some(found) = set.matches(face) {
+                    prop_assert!(found.matches(face, &delimiters), "{} {}", found, face);
+                }
+            }
+        }
+        prop_assert_eq!(faces(&ReversePath::Null).any(|face| set.matches(&face).is_some()), patterns.iter().any(|pattern| ["*", "<>"].contains(&&*pattern.to_string())));
     }
 }
 

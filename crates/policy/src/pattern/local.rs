@@ -99,3 +99,35 @@ impl fmt::Display for Local {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every character is equal to its own upper and lower case, and what is compared is compared as itself.
+    #[test]
+    fn case_is_folded_for_every_character() {
+        let form = |text: &str| compared(text.to_owned().into()).into_owned();
+        for c in ('\0'..=char::MAX).filter(|c| c.is_lowercase() || c.is_uppercase() || *c == '\u{345}') {
+            let same = form(&c.to_string());
+            assert_eq!(form(&same), same, "{c:?}");
+            // Unicode folds the two Turkish letters in Turkish alone: the dotless small one is not the small i, though its
+            // capital letter is the capital I.
+            if c != 'ı' {
+                assert_eq!(form(&c.to_uppercase().to_string()), same, "{c:?}");
+            }
+            assert_eq!(form(&c.to_lowercase().to_string()), same, "{c:?}");
+        }
+        assert_ne!(form("ı"), form("i"));
+    }
+
+    #[test]
+    fn stems_end_before_each_delimiter() {
+        let found = |local, delimiters| stems(local, delimiters).collect::<Vec<_>>();
+        assert_eq!(found("a+b-c+d", "+-"), ["a+b-c+d", "a+b-c", "a+b", "a"]);
+        assert_eq!(found("+a", "+"), ["+a"]);
+        assert_eq!(found("a+", "+"), ["a+", "a"]);
+        assert_eq!(found("a+b", ""), ["a+b"]);
+        assert_eq!(found("", "+"), [""]);
+    }
+}
