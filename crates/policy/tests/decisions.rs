@@ -549,7 +549,7 @@ fn a_trace_is_serialised() {
             "source": { "kind": "partner", "name": "Bank", "file": "policy.toml", "line": 5 },
             "party": "recipient", "pattern": "bank.example",
             "asked": { "level": "verify", "names": ["mx.hosting.example"] },
-            "raised": ["certificate"], "decided": ["tls", "certificate"],
+            "note": null, "raised": ["certificate"], "decided": ["tls", "certificate"],
         })
     );
     assert_eq!(json["sources"].as_array().map(Vec::len), Some(5));
