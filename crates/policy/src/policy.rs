@@ -132,8 +132,8 @@ impl Policy {
 
     /// The name of the X-TLSLevel field (C4), as it is written in `[defaults] header`.
     #[must_use]
-    pub fn header_name(&self) -> &str {
-        self.main.header.as_str()
+    pub fn header_name(&self) -> &FieldName {
+        &self.main.header
     }
 
     /// Whether a rule looks at the header section of messages.

@@ -45,6 +45,19 @@ pub struct Deferral {
     /// Whether TLS failed at a host in the last attempt: then a delivery that wants TLS only where it can be had may go in
     /// clear next time. How it ends does not depend on it.
     pub tls_failure: bool,
+    /// The conclusive verdict on the TLS of all hosts, and how often in a row it was the same; none where the last attempt
+    /// had none.
+    pub verdict: Option<SameVerdict>,
+}
+
+/// A verdict that was given again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SameVerdict {
+    /// What it was, as a word that is compared.
+    pub word: String,
+    /// How often in a row.
+    pub times: u32,
 }
 
 /// One queued message as far as one destination is concerned.
@@ -120,13 +133,22 @@ impl Deferral {
     /// A deferral of which TLS is no part.
     #[must_use]
     pub fn new(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: false }
+        Self { due, reason: reason.into(), tls_failure: false, verdict: None }
     }
 
     /// A deferral after an attempt in which TLS failed at a host.
     #[must_use]
     pub fn tls(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: true }
+        Self { due, reason: reason.into(), tls_failure: true, verdict: None }
+    }
+}
+
+impl SameVerdict {
+    /// This verdict, after `before`: counted on if it is the same.
+    #[must_use]
+    pub fn after(word: String, before: Option<&Self>) -> Self {
+        let times = before.filter(|before| before.word == word).map_or(1, |before| before.times.saturating_add(1));
+        Self { word, times }
     }
 }
 

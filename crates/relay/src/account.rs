@@ -2,7 +2,7 @@
 
 use sealpost_cert::Verdict;
 use sealpost_policy::{Axis, ReceiveDecision, Trace};
-use sealpost_report::{Decided, Proof};
+use sealpost_report::{Decided, Proof, Shadow, ShadowOutcome};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
 use sealpost_types::{HostClause, HostDemand, TlsFacts, TlsRequirement, WireKey};
 
@@ -17,6 +17,14 @@ pub(crate) fn reception_proof(tls: Option<TlsFacts>, decision: &ReceiveDecision)
     let demand = &decision.demand;
     let asked = if demand.is_mandatory() { format!("{} or later", demand.min_version) } else { "TLS is offered".to_owned() };
     Proof::new(tls, asked, decision.refusal().is_none())
+}
+
+/// What would have become of an accepted reception if entries in testing counted, where that is something else.
+pub(crate) fn reception_shadow(decision: &ReceiveDecision) -> Option<Shadow> {
+    let shadow = decision.shadow.as_ref()?;
+    let refusal = shadow.verdict.refusal();
+    let outcome = if refusal.is_some() { ShadowOutcome::NotMet } else { ShadowOutcome::Met };
+    Some(Shadow::new(shadow.level.as_str(), outcome, refusal.map(ToString::to_string)))
 }
 
 /// What a connection is like that has what was asked of it.
@@ -59,6 +67,9 @@ fn demand_in_words(demand: &HostDemand) -> String {
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();
             format!("the name {}", names.join(" or "))
         }
+        HostClause::Pinned(pins) => format!("the key {}", pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")),
+        HostClause::Dane(records) if records.is_empty() => "secure TLSA records".to_owned(),
+        HostClause::Dane(records) => format!("one of {} secure TLSA records", records.len()),
         _ => "a clause of a later version".to_owned(),
     }));
     words.join(", ")

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sealpost_policy::FieldName;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
 
 pub use problem::{ConfigError, ConfigProblem};
@@ -31,8 +30,6 @@ pub struct Config {
     pub tls: Tls,
     /// Who may send through the relay.
     pub rights: Rights,
-    /// The header field by which a client asks for a level: it is taken out of every message.
-    pub level_header: FieldName,
     /// Next hops that are configured instead of looked up.
     pub routes: Routes,
     /// The retry queue.
@@ -170,7 +167,6 @@ impl Config {
             listeners: Vec::new(),
             tls: Tls::default(),
             rights: Rights::default(),
-            level_header: FieldName::default(),
             routes: Routes::default(),
             queue: Queue::default(),
             dns_servers: Vec::new(),

@@ -8,7 +8,8 @@ mod outbox;
 mod outcome;
 mod pump;
 mod settle;
-mod tell;
+mod shadow;
+mod subject;
 mod transfer;
 
 use std::sync::Arc;
@@ -63,8 +64,8 @@ async fn work<C: Components>(engine: &Engine<C>, destination: Destination) {
             continue;
         }
         let entry = Arc::clone(lease.entry());
-        let attempt = Attempt::new(engine, &lease);
-        let mut settling = Settling::new(engine, Arc::clone(attempt.policy()), &entry);
+        let attempt = Attempt::new(engine, &lease).await;
+        let mut settling = Settling::new(engine, attempt.subject().of(&entry));
         for party in attempt.parties() {
             tokio::select! {
                 biased;

@@ -32,6 +32,7 @@ mod builder;
 mod deliver;
 mod engine;
 mod error;
+mod facts;
 mod handle;
 mod hook;
 mod hosts;

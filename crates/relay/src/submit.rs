@@ -1,11 +1,10 @@
 //! From an envelope to what the queue takes: recipients grouped by where they go.
 
-use sealpost_policy::DeliverFacts;
 use sealpost_queue::{Deferral, Group, NewMessage, QueueId};
 use sealpost_types::{Destination, Envelope, Reception, UnixMillis};
 
 use crate::engine::{Components, Engine};
-use crate::route;
+use crate::{facts, route};
 
 /// The message as the queue takes it: a group for each destination, put off where an attempt now would be in vain.
 ///
@@ -14,7 +13,7 @@ pub(crate) fn message<C: Components>(engine: &Engine<C>, id: QueueId, reception:
     let policy = engine.policy.load();
     let mut groups: Vec<Group> = Vec::new();
     for recipient in std::mem::take(&mut envelope.recipients) {
-        let facts = DeliverFacts::new(&envelope.reverse_path, &recipient.path, reception.is_secure());
+        let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &reception, None, reception.at);
         let expires = reception.at.after(policy.decide_deliver(&facts).fate.lifetime);
         let destination = route::next_hop(&policy, &engine.config, &recipient.path).destination();
         match groups.iter_mut().find(|group| group.destination == destination) {

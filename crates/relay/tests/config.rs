@@ -50,7 +50,6 @@ fn every_key_is_read() {
         [relay]
         trusted_networks = ["127.0.0.0/8", "::1/128"]
         postmaster = "admin@relay.example"
-        level_header = "X-Level"
         [routes]
         "a.example" = "mail.a.example:26"
         "*.example" = "192.0.2.1"
@@ -91,7 +90,6 @@ fn every_key_is_read() {
     assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));
     assert!(!config.rights.is_trusted("192.0.2.1".parse().unwrap()));
     assert_eq!(config.rights.postmaster.unwrap().to_string(), "admin@relay.example");
-    assert_eq!(config.level_header.as_str(), "X-Level");
     let route = |domain: &str| config.routes.find(&Domain::parse(domain).unwrap()).map(ToString::to_string);
     assert_eq!(route("a.example").as_deref(), Some("mail.a.example:26"));
     assert_eq!(route("b.c.example").as_deref(), Some("192.0.2.1:25"));
@@ -117,8 +115,6 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[[listener]]\naddress = \"25\""), "sealpost.toml:3:11:", "\"0.0.0.0:25\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"maybe\""), "sealpost.toml:4:7:", "\"starttls\""),
         (with("[relay]\ntrusted_networks = [\"10.0.0.0/33\"]"), "sealpost.toml:3:21:", "a network such as"),
-        (with("[relay]\nlevel_header = \"X Level\""), "sealpost.toml:3:16:", "has ' ' at octet 1"),
-        (with("[relay]\nlevel_header = \"RECEIVED\""), "sealpost.toml:3:16:", "a loop is never found"),
         (with("[routes]\n\"*\" = \"host:0\""), "sealpost.toml:3:7:", "no number from 1 to 65535"),
         (with("[routes]\n\"a b\" = \"host\""), "sealpost.toml:3:1:", "\"*.example.org\""),
         (with("[queue]\nretry = []"), "sealpost.toml:3:9:", "at least one wait"),
@@ -151,7 +147,6 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.data_dir, default.data_dir);
     assert_eq!(shown.listeners, default.listeners[..1]);
     assert_eq!(shown.tls.min_version, default.tls.min_version);
-    assert_eq!(shown.level_header, default.level_header);
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);

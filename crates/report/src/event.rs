@@ -125,6 +125,43 @@ pub struct Event {
     /// What the connection was like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Arc<Proof>>,
+    /// What would have happened if entries in testing counted; none where that is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Arc<Shadow>>,
+}
+
+/// What would have happened if entries in testing counted (F2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Shadow {
+    /// The level that would have held.
+    pub level: String,
+    /// Whether the session has what that asks.
+    pub outcome: ShadowOutcome,
+    /// What it lacks, in plain words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether a session has what entries in testing ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(clippy::exhaustive_enums, reason = "it has, it has not, or nobody looked")]
+pub enum ShadowOutcome {
+    /// It has: the mail would have travelled all the same.
+    Met,
+    /// It has not: the mail would have been refused, or held.
+    NotMet,
+    /// TLS was not tried, so nobody knows.
+    NotJudged,
+}
+
+impl Shadow {
+    /// A shadow of its parts.
+    #[must_use]
+    pub fn new(level: impl Into<String>, outcome: ShadowOutcome, reason: Option<String>) -> Self {
+        Self { level: level.into(), outcome, reason }
+    }
 }
 
 impl EventKind {
@@ -213,6 +250,7 @@ impl Event {
             reply: None,
             decided: None,
             proof: None,
+            shadow: None,
         }
     }
 

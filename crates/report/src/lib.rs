@@ -40,7 +40,7 @@ mod time;
 
 pub use dsn::{Action, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS, RETURNED_OCTETS, Returned, may_notify};
 pub use error::{EventBytesError, HistoryError};
-pub use event::{Decided, Event, EventKind, EventResult, UnknownWord};
+pub use event::{Decided, Event, EventKind, EventResult, Shadow, ShadowOutcome, UnknownWord};
 pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, Row, WAITING_EVENTS};
 pub use messages::{Lang, UnknownLang};
 pub use proof::Proof;

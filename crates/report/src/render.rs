@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, Lang, Proof};
+use crate::{Clock, Event, Lang, Proof, Shadow, ShadowOutcome};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,9 @@ impl Event {
         if let Some(proof) = &self.proof {
             block.proof(proof);
         }
+        if let Some(shadow) = &self.shadow {
+            block.shadow(shadow);
+        }
         block.text
     }
 
@@ -95,6 +98,7 @@ impl Event {
             source: self.decided.as_ref().map(|decided| decided.source.as_str()),
             trace: self.decided.as_ref().map(|decided| &*decided.trace),
             proof: self.proof.as_deref().map(JsonProof::new),
+            shadow: self.shadow.as_deref(),
         };
         // Only strings, numbers and booleans are in it: that cannot fail.
         serde_json::to_string(&line).unwrap_or_default()
@@ -158,6 +162,16 @@ impl Block {
         for finding in &proof.findings {
             self.line(Key::LabelFinding, finding);
         }
+    }
+
+    fn shadow(&mut self, shadow: &Shadow) {
+        let key = match shadow.outcome {
+            ShadowOutcome::Met => Key::ShadowMet,
+            ShadowOutcome::NotMet => Key::ShadowNotMet,
+            ShadowOutcome::NotJudged => Key::ShadowNotJudged,
+        };
+        let reason = shadow.reason.as_deref().unwrap_or("-");
+        self.line(Key::LabelShadow, &key.fill(self.lang, &[("level", &shadow.level), ("reason", reason)]));
     }
 
     fn tls(&self, facts: &TlsFacts) -> String {
@@ -234,6 +248,8 @@ struct JsonLine<'a> {
     trace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<JsonProof<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<&'a Shadow>,
 }
 
 #[derive(Serialize)]

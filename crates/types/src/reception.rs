@@ -17,19 +17,22 @@ pub struct Reception {
     pub helo: String,
     /// The TLS of the session; none if it came in clear.
     pub tls: Option<TlsFacts>,
+    /// What the first X-TLSLevel field said, if the client was one whose field counts.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub level_header: Option<String>,
 }
 
 impl Reception {
     /// Mail from a client.
     #[must_use]
     pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
-        Self { at, client: Some(client), helo, tls }
+        Self { at, client: Some(client), helo, tls, level_header: None }
     }
 
     /// Mail that the relay itself made: notifications and reports.
     #[must_use]
     pub fn local(at: UnixMillis) -> Self {
-        Self { at, client: None, helo: String::new(), tls: None }
+        Self { at, client: None, helo: String::new(), tls: None, level_header: None }
     }
 
     /// Whether it counts as received over TLS: it was, or it was never on a wire.

@@ -236,12 +236,10 @@ fn postmaster() {
 
 #[test]
 fn level_header() {
-    for (setting, stays) in [("", "X-Level: b"), ("level_header = \"x-level\"\n", "X-TLSLevel: a")] {
+    for (policy, stays) in [("", "X-Level: b"), ("[defaults]\nheader = \"x-level\"\n", "X-TLSLevel: a")] {
         let sink = Sink::start(Behaviour::new(StartTls::Absent));
-        let house = House::to(&sink);
-        house.write();
-        fs::write(house.config(), house.config_text().replace("[relay]\n", &format!("[relay]\n{setting}"))).unwrap();
-        let relay = house.start_again();
+        let house = House::to(&sink).policy(policy);
+        let relay = house.start();
         greeted(&relay).send(FROM, &[TO], b"X-TLSLevel: a\r\nX-Level: b\r\n\r\nx\r\n").unwrap();
         let (_, rest) = split_received(&sink.wait_for(1, LIMIT)[0].content);
         assert_eq!(String::from_utf8(rest).unwrap(), format!("{stays}\r\n\r\nx\r\n"));

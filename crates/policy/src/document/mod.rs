@@ -101,7 +101,12 @@ impl Document {
         let mut fate = Asked::default();
         text.fate(defaults, &mut fate);
         let header = text.string_at(defaults, "header", "the name of a header field such as \"X-TLSLevel\"").and_then(|(offset, found)| {
-            found.parse().map_err(|cause| text.problem(offset, Problem::HeaderName { found: found.to_owned(), cause })).ok()
+            let name = found.parse::<FieldName>().map_err(|cause| Problem::HeaderName { found: found.to_owned(), cause });
+            let name = name.and_then(|name| match RESERVED_FIELDS.iter().any(|reserved| name.as_str().eq_ignore_ascii_case(reserved)) {
+                true => Err(Problem::ReservedHeader { found: found.to_owned() }),
+                false => Ok(name),
+            });
+            text.noted(offset, name)
         });
         let trust = text.list_at(defaults, "header_trust", value::client).map(value::values).unwrap_or_default();
         let delimiters = text.string_at(defaults, "tag_delimiters", "the characters that part a tag from a local part, such as \"+\"");
@@ -125,6 +130,9 @@ impl Document {
         }
     }
 }
+
+/// Fields that mail cannot do without, or that tell a loop.
+const RESERVED_FIELDS: &[&str] = &["received", "from", "date", "return-path", "message-id"];
 
 const ROOT_KEYS: &[&str] = &["defaults", "owner", "domain", "partner", "list", "rule", "include"];
 

@@ -181,6 +181,11 @@ pub enum Problem {
         /// What is wrong with it.
         cause: FieldNameError,
     },
+    /// A header field that must not be taken out of mail.
+    ReservedHeader {
+        /// What was found.
+        found: String,
+    },
     /// A field that no rule may add.
     AddedHeader {
         /// What was found.
@@ -360,6 +365,7 @@ impl Problem {
             Self::Cipher { .. } => "write IANA names such as TLS_AES_256_GCM_SHA384".to_owned(),
             Self::Date { .. } => "write a day such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z".to_owned(),
             Self::Count { .. } => "write a whole number from 1".to_owned(),
+            Self::ReservedHeader { .. } => "write a name that nothing else uses, such as X-TLSLevel".to_owned(),
             Self::HeaderName { .. } => "write a name such as X-TLSLevel".to_owned(),
             Self::AddedHeader { header, .. } => format!("a rule may add {header}, and nothing else"),
             Self::Delimiters { .. } => "write ASCII punctuation such as \"+\" or \"+-\", and none of @ \" * ? .".to_owned(),
@@ -428,6 +434,7 @@ impl fmt::Display for Problem {
             Self::Date { found } => write!(f, "{found:?} is no date"),
             Self::Count { key, found } => write!(f, "{key} is {found}"),
             Self::HeaderName { found, cause } => write!(f, "{found:?} is no name of a header field: {cause}"),
+            Self::ReservedHeader { found } => write!(f, "the header field {found:?} must not be taken out of mail"),
             Self::AddedHeader { found, .. } => write!(f, "the header field {found:?} cannot be added"),
             Self::Delimiters { found } => write!(f, "tag_delimiters is {found:?}"),
             Self::NeedsBeside { level, key } => write!(f, "the level \"{level}\" has no {key}"),

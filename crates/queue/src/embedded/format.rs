@@ -8,7 +8,7 @@ use sealpost_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Deferral, Entry, NewMessage, QueueId};
+use crate::{Deferral, Entry, NewMessage, QueueId, SameVerdict};
 
 /// The column `envelope`: what never changes.
 #[derive(Serialize, Deserialize)]
@@ -45,6 +45,14 @@ struct DeferralText {
     reason: String,
     #[serde(default, skip_serializing_if = "is_default")]
     tls: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict: Option<VerdictText>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VerdictText {
+    word: String,
+    times: u32,
 }
 
 /// The columns of an entry that are never changed, as they are stored.
@@ -108,7 +116,7 @@ pub(super) fn recipients_text<'a>(recipients: impl Iterator<Item = (&'a Recipien
         to: recipient.path.clone(),
         notify: recipient.notify,
         original: recipient.original.clone(),
-        deferral: deferral.map(|d| DeferralText { due: d.due, reason: d.reason.clone(), tls: d.tls_failure }),
+        deferral: deferral.map(DeferralText::of),
     };
     json(&recipients.map(text).collect::<Vec<_>>())
 }
@@ -157,8 +165,19 @@ impl RecipientText {
         let mut recipient = Recipient::new(self.to);
         recipient.notify = self.notify;
         recipient.original = self.original;
-        let deferral = self.deferral.map(|d| Deferral { due: d.due, reason: d.reason, tls_failure: d.tls });
-        (recipient, deferral)
+        (recipient, self.deferral.map(DeferralText::read))
+    }
+}
+
+impl DeferralText {
+    fn of(deferral: &Deferral) -> Self {
+        let verdict = deferral.verdict.as_ref().map(|verdict| VerdictText { word: verdict.word.clone(), times: verdict.times });
+        Self { due: deferral.due, reason: deferral.reason.clone(), tls: deferral.tls_failure, verdict }
+    }
+
+    fn read(self) -> Deferral {
+        let verdict = self.verdict.map(|VerdictText { word, times }| SameVerdict { word, times });
+        Deferral { due: self.due, reason: self.reason, tls_failure: self.tls, verdict }
     }
 }
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sealpost_policy::FieldName;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion, parse_span};
 use serde::Deserialize;
 use toml::Spanned;
@@ -65,7 +64,6 @@ struct RelayTable {
     #[serde(default)]
     trusted_networks: Vec<Text>,
     postmaster: Option<Text>,
-    level_header: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,13 +199,6 @@ impl Reader<'_, '_> {
             config.rights.trusted_networks.extend(network);
         }
         config.rights.postmaster = table.postmaster.and_then(|text| self.parse::<Mailbox>(&text, "a mailbox is meant"));
-        if let Some(text) = &table.level_header {
-            let name: Option<FieldName> = self.parse(text, "the name of a header field is meant: \"X-TLSLevel\"");
-            if name.as_ref().is_some_and(|name| name.as_str().eq_ignore_ascii_case("received")) {
-                self.problems.add(text.span(), "without Received fields a loop is never found; another field is meant".to_owned());
-            }
-            config.level_header = name.unwrap_or_default();
-        }
     }
 
     fn routes(&mut self, table: BTreeMap<Text, Text>, config: &mut Config) {

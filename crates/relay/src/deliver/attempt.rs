@@ -4,16 +4,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
-use sealpost_policy::{DeliverFacts, HostFacts, Policy};
-use sealpost_queue::{Entry, Lease};
+use sealpost_policy::{HostDecision, HostFacts};
+use sealpost_queue::Lease;
 use sealpost_report::EventKind;
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
-use sealpost_types::{Domain, HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
+use sealpost_types::{ClearFallback, Domain, HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
 
 use super::failures::Failures;
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
-use super::tell;
+use super::subject::{self, Subject};
 use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
 use crate::hosts::{self, Host};
@@ -22,10 +22,9 @@ use crate::{account, random, route, submit};
 /// One attempt at one entry.
 pub(crate) struct Attempt<'a, C: Components> {
     engine: &'a Engine<C>,
-    policy: Arc<Policy>,
+    subject: Subject<'a>,
     generation: u64,
     lease: &'a Lease,
-    entry: &'a Entry,
     damage: OnceLock<String>,
 }
 
@@ -36,18 +35,21 @@ struct Candidate<'a> {
     insecure_name: Option<Domain>,
     /// Why it is talked to in clear although TLS was tried.
     downgrade: Option<&'a str>,
+    /// What would be asked of it if entries in testing counted, where that is something else.
+    shadow: Option<HostDecision>,
 }
 
 impl<'a, C: Components> Attempt<'a, C> {
-    pub(crate) fn new(engine: &'a Engine<C>, lease: &'a Lease) -> Self {
+    pub(crate) async fn new(engine: &'a Engine<C>, lease: &'a Lease) -> Self {
         // The number is read first: a policy that changes in between makes the connection older than it is, never newer.
         let generation = engine.generation.load(Ordering::Acquire);
-        Self { engine, policy: engine.policy.load_full(), generation, lease, entry: lease.entry(), damage: OnceLock::new() }
+        let subject = Subject::new(engine.policy.load_full(), lease).await;
+        Self { engine, subject, generation, lease, damage: OnceLock::new() }
     }
 
-    /// The policy that this attempt obeys, whatever is in force when it ends.
-    pub(crate) fn policy(&self) -> &Arc<Policy> {
-        &self.policy
+    /// What is delivered, and the policy that this attempt obeys.
+    pub(crate) fn subject(&self) -> &Subject<'a> {
+        &self.subject
     }
 
     /// What is wrong with the stored body, if sending it showed that something is.
@@ -58,11 +60,11 @@ impl<'a, C: Components> Attempt<'a, C> {
     /// The parties of the recipients that are due: each is decided on its own, and only equals travel together.
     pub(crate) fn parties(&self) -> Vec<Party> {
         let mut parties: Vec<Party> = Vec::new();
-        for index in self.entry.due_recipients(self.engine.now()) {
-            let Some(recipient) = self.entry.envelope.recipients.get(index) else { continue };
-            let next_hop = route::next_hop(&self.policy, &self.engine.config, &recipient.path);
-            let facts = DeliverFacts::new(&self.entry.envelope.reverse_path, &recipient.path, self.entry.reception.is_secure());
-            let decision = self.policy.decide_deliver(&facts);
+        let (entry, now) = (self.subject.entry, self.engine.now());
+        for index in entry.due_recipients(now) {
+            let Some(recipient) = entry.envelope.recipients.get(index) else { continue };
+            let next_hop = route::next_hop(&self.subject.policy, &self.engine.config, &recipient.path);
+            let Some(decision) = self.subject.decide(index, now) else { continue };
             let room = |party: &&mut Party| party.recipients.len() < RECIPIENTS;
             match parties.iter_mut().filter(room).find(|party| party.next_hop == next_hop && party.decision == decision) {
                 Some(party) => party.recipients.push(index),
@@ -128,8 +130,9 @@ impl<'a, C: Components> Attempt<'a, C> {
     fn as_decided<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
         let candidate = |host: &'h Host| {
             let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
-            let decision = self.policy.decide_host(&party.decision, &facts);
-            Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None }
+            let decision = self.subject.policy.decide_host(&party.decision, &facts);
+            let shadow = self.subject.policy.decide_host_shadow(&party.decision, &facts);
+            Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None, shadow }
         };
         hosts.iter().map(candidate).collect()
     }
@@ -185,6 +188,7 @@ impl<'a, C: Components> Attempt<'a, C> {
             key: &candidate.key,
             insecure_name: candidate.insecure_name.as_ref(),
             downgrade: candidate.downgrade,
+            shadow: candidate.shadow.as_ref(),
             damage: &self.damage,
         }
     }
@@ -207,14 +211,19 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// Whether mail may go in clear now to hosts where TLS failed.
     ///
-    /// Only where TLS was asked for no more than opportunistically, and not at once: a failure of a moment must not cost
-    /// the mail its protection, so the first attempt ends with a deferral.
+    /// Only where TLS was asked for no more than opportunistically, and not at once unless the policy says so: a failure of a
+    /// moment must not cost the mail its protection, so the first attempt ends with a deferral.
     fn may_go_in_clear(&self, party: &Party) -> bool {
         let failed_before = |index: &usize| {
-            let deferral = self.entry.deferrals.get(*index).and_then(Option::as_ref);
+            let deferral = self.subject.entry.deferrals.get(*index).and_then(Option::as_ref);
             deferral.is_some_and(|deferral| deferral.tls_failure)
         };
-        party.decision.demand.tls == TlsRequirement::Opportunistic && party.recipients.iter().all(failed_before)
+        let in_time = match party.decision.clear_fallback {
+            ClearFallback::Immediate => true,
+            ClearFallback::SecondAttempt => party.recipients.iter().all(failed_before),
+            _ => false,
+        };
+        party.decision.demand.tls == TlsRequirement::Opportunistic && in_time
     }
 
     fn host_failed(&self, party: &Party, candidate: &Candidate<'_>, error: &ConnectError, failures: &mut Failures) {
@@ -226,6 +235,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         );
         trouble.tls = tls;
         trouble.tls_at_a_host = tls;
+        trouble.verdict = outcome::verdict_word(error);
         trouble.reply = error.reply().cloned();
         trouble.host = Some(host.shown());
         trouble.address = Some(host.address);
@@ -248,8 +258,8 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     fn record(&self, party: &Party, kind: EventKind, trouble: &Trouble) {
         for index in &party.recipients {
-            if let Some(event) = tell::of_recipient(&self.policy, kind, self.engine.now(), self.entry, *index, &party.next_hop) {
-                self.engine.record(tell::with_trouble(event, trouble));
+            if let Some(event) = self.subject.event(kind, self.engine.now(), *index, &party.next_hop) {
+                self.engine.record(subject::with_trouble(event, trouble));
             }
         }
     }
@@ -258,13 +268,16 @@ impl<'a, C: Components> Attempt<'a, C> {
 /// The addresses where TLS failed, on a new connection without it.
 fn in_clear(failed: &[(Host, String)]) -> Vec<Candidate<'_>> {
     let key = |host: &Host| WireKey::new(host.address, None, beside_policy(TlsRequirement::Never));
-    failed.iter().map(|(host, reason)| Candidate { host, key: key(host), insecure_name: None, downgrade: Some(reason) }).collect()
+    failed
+        .iter()
+        .map(|(host, reason)| Candidate { host, key: key(host), insecure_name: None, downgrade: Some(reason), shadow: None })
+        .collect()
 }
 
 /// Every host over TLS with any certificate, where hosts asked for it and the policy would not have tried.
 fn over_tls(hosts: &[Host]) -> Vec<Candidate<'_>> {
     let key = |host: &Host| WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
-    hosts.iter().map(|host| Candidate { host, key: key(host), insecure_name: None, downgrade: None }).collect()
+    hosts.iter().map(|host| Candidate { host, key: key(host), insecure_name: None, downgrade: None, shadow: None }).collect()
 }
 
 fn beside_policy(tls: TlsRequirement) -> HostDemand {

@@ -24,6 +24,19 @@ impl LeasedBody {
     }
 }
 
+/// The first octets of a body, as far as they can be read.
+pub(crate) async fn start_of(body: &Body, octets: usize) -> Vec<u8> {
+    let mut reader = body.reader();
+    let mut start = Vec::new();
+    while start.len() < octets {
+        match reader.next_piece().await {
+            Ok(Some(piece)) => start.extend_from_slice(piece.get(..octets.saturating_sub(start.len())).unwrap_or(piece)),
+            _ => break,
+        }
+    }
+    start
+}
+
 impl BodySource for LeasedBody {
     fn length(&self) -> u64 {
         self.length

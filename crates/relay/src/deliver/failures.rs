@@ -21,6 +21,9 @@ struct HostFailure {
     tls: bool,
     /// One of its addresses answered at all.
     answered: bool,
+    /// Words for what is wrong with its TLS for good, and whether there is one for every failure.
+    verdicts: Vec<String>,
+    conclusive: bool,
 }
 
 impl Failures {
@@ -29,6 +32,11 @@ impl Failures {
         let known = self.of(host);
         known.tls |= trouble.tls;
         known.answered |= answered;
+        match &trouble.verdict {
+            Some(word) => known.verdicts.push(word.clone()),
+            // A dead address beside one that answered says nothing of the host's TLS.
+            None => known.conclusive &= !answered,
+        }
         if trouble.tls {
             self.without_tls.push((host.clone(), trouble.reason.clone()));
         }
@@ -67,13 +75,20 @@ impl Failures {
         trouble.tls_at_a_host = self.hosts.iter().any(|host| host.tls);
         // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
         trouble.tls = trouble.tls_at_a_host && self.hosts.iter().all(|host| host.tls);
+        let certain = trouble.tls && self.hosts.iter().all(|host| host.conclusive && !host.verdicts.is_empty());
+        trouble.verdict = certain.then(|| {
+            let mut words: Vec<_> = self.hosts.into_iter().flat_map(|host| host.verdicts).collect();
+            words.sort();
+            words.dedup();
+            words.join(" ")
+        });
         Outcome::Deferred(trouble)
     }
 
     fn of(&mut self, host: &Host) -> &mut HostFailure {
         let name = host.shown();
         let index = self.hosts.iter().position(|known| known.name == name).unwrap_or_else(|| {
-            self.hosts.push(HostFailure { name, tls: false, answered: false });
+            self.hosts.push(HostFailure { name, tls: false, answered: false, verdicts: Vec::new(), conclusive: true });
             self.hosts.len() - 1
         });
         &mut self.hosts[index]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sealpost_policy::DeliverDecision;
 use sealpost_queue::Deferral;
-use sealpost_report::Proof;
+use sealpost_report::{Proof, Shadow};
 use sealpost_smtp::Reply;
-use sealpost_transport::{Connection, TlsBackend};
+use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
 use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
 
 use crate::account;
@@ -35,6 +35,8 @@ pub(crate) struct Contact {
     pub(crate) proof: Arc<Proof>,
     /// Why it went in clear although TLS would have been used if there had been any.
     pub(crate) downgrade: Option<String>,
+    /// Whether the connection has what entries in testing ask, where that is something else.
+    pub(crate) shadow: Option<Arc<Shadow>>,
 }
 
 /// Why a recipient was not served.
@@ -48,6 +50,8 @@ pub(crate) struct Trouble {
     pub(crate) wants_tls: bool,
     /// Whether TLS failed at one host at least: then mail that may go in clear may do so at the next attempt.
     pub(crate) tls_at_a_host: bool,
+    /// A word for a verdict on TLS that is certain to last, where it is one.
+    pub(crate) verdict: Option<String>,
     pub(crate) status: EnhancedStatus,
     /// What the host said.
     pub(crate) reply: Option<Reply>,
@@ -81,6 +85,7 @@ impl Contact {
         connection: &Connection<T>,
         insecure_name: Option<&Domain>,
         downgrade: Option<&str>,
+        shadow: Option<Shadow>,
     ) -> Self {
         let downgrade = match connection.tls() {
             Some(_) => None,
@@ -89,7 +94,7 @@ impl Contact {
         };
         let mut proof = account::connection_proof(key, connection);
         proof.insecure_name = insecure_name.cloned();
-        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade }
+        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade, shadow: shadow.map(Arc::new) }
     }
 }
 
@@ -101,6 +106,7 @@ impl Trouble {
             tls: false,
             tls_at_a_host: false,
             wants_tls: false,
+            verdict: None,
             status,
             reply: None,
             host: None,
@@ -116,6 +122,7 @@ impl Trouble {
             tls: false,
             tls_at_a_host: false,
             wants_tls: contact.proof.tls.is_none() && demands_tls(reply),
+            verdict: None,
             status: reply.status().unwrap_or_else(|| plain_status(reply)),
             reply: Some(reply.clone()),
             host: Some(contact.host.clone()),
@@ -140,6 +147,21 @@ pub(crate) fn refused(contact: &Contact, reply: &Reply, at_rcpt: bool, downgrade
     match reply.severity() {
         Severity::Permanent if !too_many => Outcome::Failed(trouble),
         _ => Outcome::Deferred(trouble),
+    }
+}
+
+/// A word for what is wrong with a host's TLS, if that is certain to last: it has none, or what it presents does not do.
+///
+/// A 4xx reply, a time-out or a handshake that breaks off may be otherwise next time.
+pub(crate) fn verdict_word(error: &ConnectError) -> Option<String> {
+    match &error.fault {
+        ConnectFault::StartTlsNotOffered => Some("no-starttls".to_owned()),
+        ConnectFault::StartTlsRefused { reply } if reply.severity() == Severity::Permanent => Some("starttls-refused".to_owned()),
+        ConnectFault::Handshake { cause: HandshakeError::Unverified { verdict } } => {
+            Some(verdict.most_telling().map_or("unverified", |finding| finding.code()).to_owned())
+        }
+        ConnectFault::Handshake { cause: HandshakeError::BelowFloor { .. } } => Some("below-floor".to_owned()),
+        _ => None,
     }
 }
 

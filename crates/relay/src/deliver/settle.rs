@@ -3,22 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_policy::{DeliverDecision, Policy};
-use sealpost_queue::{Deferral, Entry, Lease, Selector, Settlement, Spool as _};
+use sealpost_policy::DeliverDecision;
+use sealpost_queue::{Deferral, Lease, SameVerdict, Selector, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{OnExpiry, UnixMillis};
+use sealpost_types::{OnExpiry, OnFailure, UnixMillis};
 
 use super::notice::{self, GivenUp};
 use super::outcome::{self, Outcome, Party, Trouble};
-use super::tell;
+use super::subject::{self, Subject};
 use crate::engine::{Components, Engine};
 use crate::random;
 
 /// What one attempt comes to.
 pub(crate) struct Settling<'a, C: Components> {
     engine: &'a Engine<C>,
-    policy: Arc<Policy>,
-    entry: &'a Entry,
+    subject: Subject<'a>,
     now: UnixMillis,
     /// Until the next attempt.
     wait: Duration,
@@ -30,13 +29,14 @@ pub(crate) struct Settling<'a, C: Components> {
 }
 
 impl<'a, C: Components> Settling<'a, C> {
-    /// Of an attempt at `entry` that obeyed `policy`.
-    pub(crate) fn new(engine: &'a Engine<C>, policy: Arc<Policy>, entry: &'a Entry) -> Self {
+    /// Of an attempt at this message.
+    pub(crate) fn new(engine: &'a Engine<C>, subject: Subject<'a>) -> Self {
+        let entry = subject.entry;
         // One wait for the whole entry: its recipients come back together, and one attempt counts as one.
         let wait = engine.config.queue.retry.wait_after(entry.attempts.saturating_add(1), random::jitter());
         let touched = vec![false; entry.envelope.recipients.len()];
         let (now, settlement) = (engine.now(), Settlement::finished());
-        Self { engine, policy, entry, now, wait, settlement, attempted: false, given_up: Vec::new(), touched }
+        Self { engine, subject, now, wait, settlement, attempted: false, given_up: Vec::new(), touched }
     }
 
     /// Whether nothing became of anybody: then there was no attempt.
@@ -61,6 +61,7 @@ impl<'a, C: Components> Settling<'a, C> {
                     event.address = Some(contact.address);
                     event.proof = Some(contact.proof.clone());
                     event.reason.clone_from(&contact.downgrade);
+                    event.shadow.clone_from(&contact.shadow);
                     event.reply = Some(reply.to_string());
                     self.engine.record(event);
                 }
@@ -78,11 +79,11 @@ impl<'a, C: Components> Settling<'a, C> {
     /// Records everything, durably where the mail has come to an end.
     pub(crate) async fn finish(mut self, lease: Lease) {
         for (index, _) in self.touched.iter().enumerate().filter(|(_, touched)| !**touched) {
-            let waiting = self.entry.deferrals.get(index).cloned().flatten();
+            let waiting = self.subject.entry.deferrals.get(index).cloned().flatten();
             self.settlement.remaining.push((index, waiting.unwrap_or_else(|| Deferral::new(self.now, "not tried yet"))));
         }
         if !self.given_up.is_empty()
-            && let Some(notice) = notice::about(self.engine, &self.policy, self.entry, lease.body(), &self.given_up, self.now).await
+            && let Some(notice) = notice::about(self.engine, &self.subject, lease.body(), &self.given_up, self.now).await
         {
             self.settlement = self.settlement.follow_up(notice);
         }
@@ -100,7 +101,7 @@ impl<'a, C: Components> Settling<'a, C> {
         };
         match (settled, notification) {
             (Err(error), _) => tracing::error!(%id, %error, "what became of an entry is not recorded"),
-            (Ok(()), Some(notification)) => tracing::info!(id = %self.entry.message, %notification, "the sender is notified"),
+            (Ok(()), Some(notification)) => tracing::info!(id = %self.subject.entry.message, %notification, "the sender is notified"),
             (Ok(()), None) => {}
         }
         if ends {
@@ -108,7 +109,7 @@ impl<'a, C: Components> Settling<'a, C> {
         }
         // A policy that came during the attempt woke what waited, and this did not wait yet.
         if waits
-            && !Arc::ptr_eq(&self.engine.policy.load(), &self.policy)
+            && !Arc::ptr_eq(&self.engine.policy.load(), &self.subject.policy)
             && let Err(error) = self.engine.spool.retry_now(Selector::Id(id), self.engine.now()).await
         {
             tracing::error!(%id, %error, "the entry is not woken by the new policy");
@@ -120,26 +121,46 @@ impl<'a, C: Components> Settling<'a, C> {
     }
 
     fn expiry(&self, decision: &DeliverDecision) -> UnixMillis {
-        self.entry.reception.at.after(decision.fate.lifetime)
+        self.subject.entry.reception.at.after(decision.fate.lifetime)
     }
 
     fn defer(&mut self, index: usize, party: &Party, trouble: Trouble) {
+        let verdict = trouble.verdict.clone().filter(|_| trouble.tls).map(|word| {
+            let before = self.subject.entry.deferrals.get(index).and_then(Option::as_ref);
+            SameVerdict::after(word, before.and_then(|deferral| deferral.verdict.as_ref()))
+        });
+        if let (OnFailure::Bounce { after }, Some(verdict)) = (party.decision.fate.on_failure, &verdict)
+            && verdict.times >= after
+        {
+            return self.certain(index, party, trouble, verdict.times);
+        }
         self.engine.counters.deferred.add_one();
         let due = self.at_the_latest(party, self.now.after(self.wait));
         if let Some(event) = self.event(EventKind::Deferred, index, party) {
-            let mut event = tell::with_trouble(event, &trouble);
+            let mut event = subject::with_trouble(event, &trouble);
             event.next_attempt = Some(due);
             self.engine.record(event);
         }
         // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
-        let deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
+        let mut deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
+        deferral.verdict = verdict;
         self.settlement.remaining.push((index, deferral));
+    }
+
+    /// The same verdict so often that it is certain to last, and the policy has it bounced then (F5).
+    fn certain(&mut self, index: usize, party: &Party, mut trouble: Trouble, times: u32) {
+        trouble.status = outcome::ENCRYPTION_NEEDED;
+        trouble.reason = match times {
+            1 => trouble.reason,
+            times => format!("{} ({times} times in a row)", trouble.reason),
+        };
+        self.give_up(index, party, trouble, EventKind::Bounced);
     }
 
     /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
     fn put_off(&mut self, index: usize, party: &Party, mut deferral: Deferral) {
         deferral.due = self.at_the_latest(party, deferral.due);
-        let told = self.entry.deferrals.get(index).is_some_and(Option::is_some);
+        let told = self.subject.entry.deferrals.get(index).is_some_and(Option::is_some);
         if !told && let Some(mut event) = self.event(EventKind::Deferred, index, party) {
             event.reason = Some(deferral.reason.clone());
             event.next_attempt = Some(deferral.due);
@@ -157,7 +178,7 @@ impl<'a, C: Components> Settling<'a, C> {
     fn expire(&mut self, index: usize, party: &Party, mut trouble: Trouble) {
         trouble.status = if trouble.tls { outcome::ENCRYPTION_NEEDED } else { outcome::TIME_EXPIRED };
         if let Some(event) = self.event(EventKind::Expired, index, party) {
-            self.engine.record(tell::with_trouble(event, &trouble));
+            self.engine.record(subject::with_trouble(event, &trouble));
         }
         let kind = match party.decision.fate.on_expiry {
             OnExpiry::Delete if trouble.tls => EventKind::DeletedByTlsPolicy,
@@ -169,19 +190,19 @@ impl<'a, C: Components> Settling<'a, C> {
     /// The end: the last entry of the history is recorded together with the removal, so that it cannot be lost.
     fn give_up(&mut self, index: usize, party: &Party, trouble: Trouble, kind: EventKind) {
         if let Some(event) = self.event(kind, index, party) {
-            self.settlement.outbox.push(tell::with_trouble(event, &trouble).to_bytes());
+            self.settlement.outbox.push(subject::with_trouble(event, &trouble).to_bytes());
         }
         if kind == EventKind::DeletedByTlsPolicy {
             self.engine.counters.deleted.add_one();
             return;
         }
         self.engine.counters.bounced.add_one();
-        if let Some(recipient) = self.entry.envelope.recipients.get(index) {
-            self.given_up.push(GivenUp { recipient: recipient.clone(), decision: party.decision.clone(), trouble });
+        if let Some(recipient) = self.subject.entry.envelope.recipients.get(index) {
+            self.given_up.push(GivenUp { index, recipient: recipient.clone(), decision: party.decision.clone(), trouble });
         }
     }
 
     fn event(&self, kind: EventKind, index: usize, party: &Party) -> Option<Event> {
-        tell::of_recipient(&self.policy, kind, self.now, self.entry, index, &party.next_hop)
+        self.subject.event(kind, self.now, index, &party.next_hop)
     }
 }

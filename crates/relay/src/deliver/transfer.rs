@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use sealpost_policy::HostDecision;
 use sealpost_queue::Lease;
 use sealpost_smtp::{Missing, Transaction, missing_for};
 use sealpost_transport::{Connection, RecipientOutcome, TransferError};
@@ -9,6 +10,7 @@ use sealpost_types::{Domain, WireKey};
 
 use super::body::LeasedBody;
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
+use super::shadow;
 use crate::engine::{Components, Engine};
 use crate::hosts::Host;
 
@@ -23,6 +25,8 @@ pub(crate) struct Transfer<'a, C: Components> {
     pub(crate) insecure_name: Option<&'a Domain>,
     /// Why it goes in clear although TLS was tried.
     pub(crate) downgrade: Option<&'a str>,
+    /// What would be asked of the host if entries in testing counted, where that is something else.
+    pub(crate) shadow: Option<&'a HostDecision>,
     /// What is found wrong with the stored body.
     pub(crate) damage: &'a OnceLock<String>,
 }
@@ -38,7 +42,9 @@ pub(crate) enum NoAnswer {
 impl<C: Components> Transfer<'_, C> {
     /// What became of each recipient, in order; the connection goes back to the pool.
     pub(crate) async fn run(&self, mut connection: Connection<C::Tls>) -> Result<Vec<Outcome>, NoAnswer> {
-        let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade));
+        let shadow = self.party.decision.shadow.as_deref().zip(self.shadow);
+        let shadow = shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.engine.now()));
+        let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow));
         let transaction = self.transaction();
         if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
             self.engine.pool.put(connection);

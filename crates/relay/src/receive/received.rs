@@ -29,7 +29,10 @@ impl Received {
     pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>) {
         let policy = engine.policy.load();
         for recipient in self.envelope.recipients {
-            let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path).with_tls(tls).with_recipient(&recipient.path);
+            let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path)
+                .with_tls(tls)
+                .with_recipient(&recipient.path)
+                .at(self.reception.at);
             let (decision, trace) = policy.explain_receive(&facts);
             let mut event = Event::new(self.reception.at, EventKind::Received, Hop::Receive)
                 .of_message(self.id.to_string(), self.envelope.reverse_path.clone())
@@ -39,6 +42,7 @@ impl Received {
             event.address = Some(self.client);
             event.decided = Some(account::decided(&trace));
             event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &decision)));
+            event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);
         }
     }

@@ -1,8 +1,6 @@
 //! Who may send to whom through this relay, whatever TLS there is.
 
-use std::net::IpAddr;
-
-use sealpost_policy::Policy;
+use sealpost_policy::{Policy, ReceiveFacts};
 use sealpost_smtp::Reply;
 use sealpost_types::{ForwardPath, MailHost, Mailbox};
 
@@ -13,7 +11,7 @@ use crate::config::Rights;
 /// # Errors
 /// The reply that refuses it: 550 5.1.3 for forms that other relays read as a route of their own, 550 5.1.1 for
 /// `<Postmaster>` where nobody is named, 550 5.7.1 where the client may not relay.
-pub(crate) fn admit(rights: &Rights, policy: &Policy, client: IpAddr, forward_path: &ForwardPath) -> Result<Mailbox, Reply> {
+pub(crate) fn admit(rights: &Rights, policy: &Policy, facts: &ReceiveFacts<'_>, forward_path: &ForwardPath) -> Result<Mailbox, Reply> {
     let mailbox = match forward_path {
         // RFC 5321 section 4.5.1: mail for whoever looks after the relay needs no right to relay.
         ForwardPath::Postmaster => {
@@ -28,7 +26,7 @@ pub(crate) fn admit(rights: &Rights, policy: &Policy, client: IpAddr, forward_pa
     if !local_part.is_quoted() && local_part.as_str().contains(['%', '!']) {
         return Err(Reply::fixed::<550, 1, 3>("a local part with '%' or '!' is not accepted here: it reads as a route"));
     }
-    if !rights.is_trusted(client) && !policy.is_hosted(domain) {
+    if !rights.is_trusted(facts.client.address) && !policy.is_hosted(domain) && !policy.may_relay(facts) {
         return Err(Reply::fixed::<550, 7, 1>(format!("relaying to {domain} is not permitted for your address")));
     }
     Ok(mailbox.clone())
@@ -37,12 +35,14 @@ pub(crate) fn admit(rights: &Rights, policy: &Policy, client: IpAddr, forward_pa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sealpost_types::ReversePath;
 
     fn code(client: &str, to: &str) -> String {
         let rights = Rights { trusted_networks: vec!["192.0.2.0/24".parse().unwrap()], postmaster: None };
-        let policy = Policy::parse("policy.toml", "[[domain]]\nname = \"hosted.example\"\n").unwrap();
+        let policy = Policy::parse("policy.toml", "[[domain]]\nname = \"hosted.example\"\nservers = \"203.0.113.9\"\n").unwrap();
         let forward_path = if to == "Postmaster" { ForwardPath::Postmaster } else { Mailbox::parse(to).unwrap().into() };
-        match admit(&rights, &policy, client.parse().unwrap(), &forward_path) {
+        let facts = ReceiveFacts::new(client.parse().unwrap(), &ReversePath::Null);
+        match admit(&rights, &policy, &facts, &forward_path) {
             Ok(mailbox) => mailbox.to_string(),
             Err(reply) => format!("{} {}", reply.code(), reply.status().map(|s| s.to_string()).unwrap_or_default()),
         }
@@ -54,6 +54,14 @@ mod tests {
         assert_eq!(code("198.51.100.1", "a@other.example"), "550 5.7.1");
         assert_eq!(code("192.0.2.7", "a@other.example"), "a@other.example");
         assert_eq!(code("::ffff:192.0.2.7", "a@other.example"), "a@other.example");
+    }
+
+    /// A hosted domain's own servers send anywhere, whatever sender they name; nobody else does by naming one.
+    // req: B5
+    #[test]
+    fn own_servers_reach_everybody() {
+        assert_eq!(code("203.0.113.9", "a@other.example"), "a@other.example");
+        assert_eq!(code("203.0.113.10", "a@other.example"), "550 5.7.1");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealpost_policy::ReceiveFacts;
+use sealpost_policy::{ClientFacts, ReceiveFacts};
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
@@ -109,7 +109,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
         let protocol = Protocol::new(self.greeting, transaction.command.smtputf8, self.tls.is_some());
         let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, protocol, &paths);
-        let content = HeaderFilter::new(engine.config.level_header.clone());
+        let content = HeaderFilter::new(engine.policy.load().header_name().clone());
         let mut sink = Sink { id, reception, writer, content, first_level: None };
         sink.take(field.as_bytes()).await?;
         Ok(sink)
@@ -167,7 +167,7 @@ impl<C: Components> ClientSession<C> {
     /// Whether the policy lets this sender, and this recipient, use the session as it is.
     fn check(&self, reverse_path: &ReversePath, forward_path: Option<&ForwardPath>) -> Result<(), Reply> {
         let policy = self.engine.policy.load();
-        let mut facts = ReceiveFacts::new(self.client.ip(), reverse_path).with_tls(self.tls.as_ref());
+        let mut facts = self.facts(reverse_path);
         if let Some(forward_path) = forward_path {
             facts = facts.with_recipient(forward_path);
         }
@@ -183,16 +183,27 @@ impl<C: Components> ClientSession<C> {
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
 
+    /// What is known of the session at MAIL.
+    fn facts<'a>(&'a self, reverse_path: &'a ReversePath) -> ReceiveFacts<'a> {
+        ReceiveFacts::new(self.client.ip(), reverse_path).with_client(self.client_facts()).with_tls(self.tls.as_ref()).at(self.engine.now())
+    }
+
+    /// Who the client is, as far as it has shown it.
+    fn client_facts(&self) -> ClientFacts<'_> {
+        ClientFacts::new(self.client.ip())
+    }
+
     /// The recipient, if this client may send to it with the session as it is.
     fn admit(&self, reverse_path: &ReversePath, command: &RcptCommand) -> Result<Recipient, Reply> {
         let policy = self.engine.policy.load();
-        let mailbox = rights::admit(&self.engine.config.rights, &policy, self.client.ip(), &command.forward_path).inspect_err(|reply| {
-            let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
-            event.sender = Some(reverse_path.clone());
-            event.recipient = Some(command.forward_path.clone());
-            event.reply = Some(reply.to_string());
-            self.refused(event);
-        })?;
+        let mailbox =
+            rights::admit(&self.engine.config.rights, &policy, &self.facts(reverse_path), &command.forward_path).inspect_err(|reply| {
+                let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
+                event.sender = Some(reverse_path.clone());
+                event.recipient = Some(command.forward_path.clone());
+                event.reply = Some(reply.to_string());
+                self.refused(event);
+            })?;
         self.check(reverse_path, Some(&command.forward_path))?;
         let mut recipient = Recipient::new(mailbox.into());
         recipient.notify = command.notify;
@@ -219,10 +230,9 @@ impl<C: Components> ClientSession<C> {
     /// Makes the message durable, hands it to the deliver hop, and only then says yes.
     async fn accept(&self, transaction: Transaction, sink: Sink<<C::Spool as Spool>::Writer>) -> Result<Reply, Reply> {
         let engine = &self.engine;
-        let Sink { id, reception, writer, content, first_level } = sink;
-        if let Some(level) = first_level {
-            tracing::debug!(%id, ?level, field = %engine.config.level_header, "a field that asks for a level was taken out");
-        }
+        let Sink { id, mut reception, writer, content, first_level } = sink;
+        // A stranger's field is taken out too, and asks for nothing (C5).
+        reception.level_header = first_level.filter(|_| engine.policy.load().trusts_header_of(&self.client_facts()));
         let MailCommand { reverse_path, body, smtputf8, ret, envelope_id, .. } = transaction.command;
         let mut envelope = Envelope::new(reverse_path, transaction.recipients);
         let ascii_paths = envelope.reverse_path.is_ascii() && envelope.recipients.iter().all(|recipient| recipient.path.is_ascii());

@@ -34,6 +34,10 @@ label-pin = Schlüssel-Pin
 label-path = Pfad
 label-demand = Anforderung
 label-finding = Befund
+label-shadow = im Test
+shadow-met = { $level } wäre erfüllt
+shadow-not-met = { $level } hätte diese Mail aufgehalten: { $reason }
+shadow-not-judged = { $level } war nicht zu beurteilen: TLS wurde nicht versucht
 
 via = { $host } (nächstes Ziel { $next })
 octets = { $count } Oktette

@@ -34,6 +34,10 @@ label-pin = key pin
 label-path = path
 label-demand = demand
 label-finding = finding
+label-shadow = in testing
+shadow-met = { $level } would be met
+shadow-not-met = { $level } would have stopped this mail: { $reason }
+shadow-not-judged = { $level } could not be judged: TLS was not tried
 
 via = { $host } (next hop { $next })
 octets = { $count } octets

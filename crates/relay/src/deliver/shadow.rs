@@ -1,0 +1,46 @@
+//! Whether a connection has what entries in testing ask of it.
+
+use sealpost_cert::{TrustAnchors, verify_server};
+use sealpost_policy::HostDecision;
+use sealpost_report::{Shadow, ShadowOutcome};
+use sealpost_transport::{Connection, TlsBackend};
+use sealpost_types::{HostClause, HostDemand, Level, TlsRequirement, UnixMillis};
+
+/// What would have come of a connection that the mail travels over, if entries in testing counted (F2).
+pub(crate) fn judge<T: TlsBackend>(level: Level, host: &HostDecision, connection: &Connection<T>, now: UnixMillis) -> Shadow {
+    let demand = host.demand();
+    let word = level.as_str();
+    let Some(facts) = connection.tls() else {
+        return match (demand.tls, connection.key().demand.tls) {
+            // Nobody asked the host for TLS: whether it has any is not known.
+            (TlsRequirement::Mandatory, TlsRequirement::Never) => Shadow::new(word, ShadowOutcome::NotJudged, None),
+            (TlsRequirement::Mandatory, _) => Shadow::new(word, ShadowOutcome::NotMet, Some("it went in clear".to_owned())),
+            _ => Shadow::new(word, ShadowOutcome::Met, None),
+        };
+    };
+    let lack = demand.floor_missed(facts).map(|missed| missed.to_string()).or_else(|| lacking(demand, connection, now));
+    let outcome = if lack.is_some() { ShadowOutcome::NotMet } else { ShadowOutcome::Met };
+    Shadow::new(word, outcome, lack)
+}
+
+/// What the certificate lacks, in words.
+fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<String> {
+    if demand.clauses.is_empty() {
+        return None;
+    }
+    // The verdict of the handshake knows whether the chain is trusted; the rest needs no anchors.
+    let (chain, rest): (Vec<_>, Vec<_>) = demand.clauses.iter().cloned().partition(|clause| *clause == HostClause::Chain);
+    let verdict = connection.verdict();
+    if !chain.is_empty() && !verdict.is_some_and(|verdict| verdict.trusted) {
+        let finding = verdict.and_then(|verdict| verdict.most_telling()).map(ToString::to_string);
+        return Some(finding.unwrap_or_else(|| "the chain ends in no trust anchor".to_owned()));
+    }
+    let presented: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
+    let rest = HostDemand::new(demand.tls, rest, demand.min_version);
+    let judged = verify_server(&presented, &rest, &TrustAnchors::default(), now);
+    if judged.satisfied {
+        return None;
+    }
+    let broken = judged.findings.iter().find(|finding| matches!(finding.code(), "name-mismatch" | "pin-mismatch" | "unsupported-demand"));
+    Some(broken.map_or_else(|| "the certificate does not have what is asked".to_owned(), ToString::to_string))
+}

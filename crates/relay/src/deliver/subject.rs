@@ -1,0 +1,74 @@
+//! The message of one attempt, as the policy decides of it and the history tells of it.
+
+use std::sync::Arc;
+
+use sealpost_policy::{DeliverDecision, DeliverFacts, HEADER_OCTETS, HeaderBlock, Policy};
+use sealpost_queue::{Entry, Lease};
+use sealpost_report::{Event, EventKind};
+use sealpost_types::{Hop, NextHop, UnixMillis};
+
+use super::body::start_of;
+use super::outcome::Trouble;
+use crate::{account, facts};
+
+/// The message of one attempt, and the policy that the attempt obeys, whatever is in force when it ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) entry: &'a Entry,
+    /// Its header section, where a rule looks at it.
+    header: Option<Arc<HeaderBlock>>,
+}
+
+impl<'a> Subject<'a> {
+    /// The message of a lease; its header section is read from the stored body if the policy has a rule for it.
+    pub(crate) async fn new(policy: Arc<Policy>, lease: &'a Lease) -> Self {
+        let header =
+            if policy.reads_header() { Some(Arc::new(HeaderBlock::parse(&start_of(lease.body(), HEADER_OCTETS).await))) } else { None };
+        Self { policy, entry: lease.entry(), header }
+    }
+
+    /// The same message, held by another reference.
+    pub(crate) fn of<'b>(&self, entry: &'b Entry) -> Subject<'b> {
+        Subject { policy: Arc::clone(&self.policy), entry, header: self.header.clone() }
+    }
+
+    /// What is asked of the delivery to the recipient at `index`; nothing if the message has none there.
+    pub(crate) fn decide(&self, index: usize, now: UnixMillis) -> Option<DeliverDecision> {
+        Some(self.policy.decide_deliver(&self.facts(index, now)?))
+    }
+
+    /// An entry of the history about the recipient at `index`.
+    pub(crate) fn event(&self, kind: EventKind, at: UnixMillis, index: usize, next_hop: &NextHop) -> Option<Event> {
+        let entry = self.entry;
+        let facts = self.facts(index, at)?;
+        let mut event = Event::new(at, kind, Hop::Deliver)
+            .of_message(entry.message.to_string(), entry.envelope.reverse_path.clone())
+            .for_recipient(facts.forward_path.clone());
+        event.size = Some(entry.size);
+        event.next_hop = Some(next_hop.to_string());
+        event.attempts = Some(entry.attempts.saturating_add(1));
+        event.decided = Some(self.decided(index, at)?);
+        Some(event)
+    }
+
+    /// The decision on the recipient at `index` in the words of the history.
+    pub(crate) fn decided(&self, index: usize, at: UnixMillis) -> Option<sealpost_report::Decided> {
+        Some(account::decided(&self.policy.explain_deliver(&self.facts(index, at)?).1))
+    }
+
+    fn facts(&self, index: usize, now: UnixMillis) -> Option<DeliverFacts<'_>> {
+        let path = &self.entry.envelope.recipients.get(index)?.path;
+        Some(facts::of_delivery(&self.entry.envelope.reverse_path, path, &self.entry.reception, self.header.as_deref(), now))
+    }
+}
+
+/// The same entry with why it failed, and where.
+pub(crate) fn with_trouble(mut event: Event, trouble: &Trouble) -> Event {
+    event.reason = Some(trouble.reason.clone());
+    event.reply = trouble.reply.as_ref().map(ToString::to_string);
+    event.host.clone_from(&trouble.host);
+    event.address = trouble.address;
+    event.proof.clone_from(&trouble.proof);
+    event
+}
