@@ -13,7 +13,7 @@ use crate::network::{ClientIndex, ClientSet};
 use crate::rule::Rule;
 use crate::setting::Setting;
 use crate::table;
-use crate::trace::SourceKind;
+use crate::trace::{Place, SourceKind};
 
 /// Which TLS level holds for which mail: a policy document in the form in which it is asked.
 ///
@@ -146,6 +146,28 @@ impl Policy {
     pub(crate) fn file(&self, number: u32) -> &Arc<str> {
         let list = number.checked_sub(1).and_then(|number| self.lists.get(usize::try_from(number).ok()?));
         list.map_or(&self.main.file, |list| &list.file)
+    }
+
+    /// Where a level is written that only DNSSEC can hold (`dane`, `dane-only`, `dane_satisfies`), if there is one: without
+    /// validated answers such mail is never delivered.
+    #[must_use]
+    pub fn needs_dnssec(&self) -> Option<Place> {
+        let main = &self.main;
+        // A million entries share a few settings: these are looked at first.
+        let mut settings = main.settings.iter().chain(self.included.settings.iter());
+        if !settings.any(|setting| setting.needs_dnssec()) {
+            return None;
+        }
+        let needs = |layer: &Layer, setting: u32| layer.setting(setting).is_some_and(Setting::needs_dnssec);
+        let of_entries = |layer: &Layer| {
+            let found = layer.entries.iter().find(|(_, entry)| needs(layer, entry.hops.deliver));
+            found.map(|(_, entry)| (entry.file, entry.line))
+        };
+        let defaults = [&main.hosted_defaults, &main.external_defaults].into_iter().map(|defaults| (defaults.line, defaults.hops));
+        let owners = main.owners.iter().map(|owner| (owner.line, owner.hops));
+        let line = defaults.chain(owners).find(|(_, hops)| needs(&main.hosted, hops.deliver)).map(|(line, _)| (0, line));
+        let found = line.or_else(|| [&main.hosted, &main.partners, &self.included].into_iter().find_map(of_entries));
+        found.map(|(file, line)| Place { file: Arc::clone(self.file(file)), line })
     }
 
     /// How many entries it has, of every kind.

@@ -64,6 +64,11 @@ impl Setting {
         Self { said: asked.said(), asked, demands, conditions }
     }
 
+    /// Whether it asks for what only DNSSEC can show.
+    pub(crate) fn needs_dnssec(&self) -> bool {
+        matches!(self.asked.level, Some(Level::Dane | Level::DaneOnly)) || self.asked.dane_satisfies == Some(true)
+    }
+
     /// Its own demand, if that is what `proofs` and the floors come to.
     pub(crate) fn own_demand(&self, proofs: &Proofs<'_>, version: TlsVersion, group: KexFloor) -> Option<Arc<Demand>> {
         let asked = &self.asked;

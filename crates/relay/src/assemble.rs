@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::HickoryResolver;
-use sealpost_policy::Policy;
+use sealpost_policy::{Include, IncludeError, Policy};
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
 use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_anchors};
@@ -24,13 +24,31 @@ pub fn read_config(path: &Path) -> Result<Config, StartError> {
     Ok(Config::parse(&path.display().to_string(), &text, folder)?)
 }
 
-/// Reads the policy that a configuration names, or takes the built-in one.
+/// Reads the policy that a configuration names, with the lists that it includes, or takes the built-in one.
 ///
 /// # Errors
-/// [`StartError::Unreadable`] and [`StartError::Policy`].
+/// [`StartError::Unreadable`], [`StartError::Policy`] and [`StartError::NeedsDnssec`].
 pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
     let Some(path) = &config.policy else { return Ok(Policy::builtin()) };
-    Ok(Policy::parse(&path.display().to_string(), &read("the policy", path)?)?)
+    let lists = ListsBeside { folder: path.parent().unwrap_or_else(|| Path::new(".")) };
+    let policy = Policy::parse_with(&path.display().to_string(), &read("the policy", path)?, &lists)?;
+    match policy.needs_dnssec() {
+        Some(place) => Err(StartError::NeedsDnssec { place }),
+        None => Ok(policy),
+    }
+}
+
+/// Reads the lists that a policy includes: their names are paths from its folder.
+#[derive(Debug)]
+struct ListsBeside<'a> {
+    folder: &'a Path,
+}
+
+impl Include for ListsBeside<'_> {
+    fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
+        let text = std::fs::read_to_string(self.folder.join(file)).map_err(|error| IncludeError::new(error.to_string()))?;
+        Ok(text.into())
+    }
 }
 
 /// Reads the trust anchors that a configuration names, or the system's.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sealpost_cert::{AnchorProblem, PemError};
 use sealpost_discovery::ResolverSetupError;
-use sealpost_policy::PolicyErrors;
+use sealpost_policy::{Place, PolicyErrors};
 use sealpost_report::HistoryError;
 use sealpost_transport::{BackendError, IdentityError, ListenError};
 use sealpost_types::{Blame, Domain, Retry};
@@ -33,6 +33,12 @@ pub enum StartError {
     /// The policy is wrong.
     #[error(transparent)]
     Policy(#[from] PolicyErrors),
+    /// The policy asks for DANE, which this release cannot look up: such mail would wait for ever.
+    #[error("{place}: a level that rests on DNSSEC (dane, dane-only, dane_satisfies) cannot be used yet; write verify or pinned")]
+    NeedsDnssec {
+        /// Where it is written.
+        place: Place,
+    },
     /// The relay's own certificate cannot be used.
     #[error("[tls] certificate and private_key cannot be used")]
     Identity(#[from] IdentityError),
@@ -102,7 +108,7 @@ impl StartError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Config(_) | Self::Policy(_) | Self::NoCertificate { .. } => Blame::Caller,
+            Self::Config(_) | Self::Policy(_) | Self::NeedsDnssec { .. } | Self::NoCertificate { .. } => Blame::Caller,
             Self::Listen(error) => error.blame(),
             _ => Blame::Us,
         }

@@ -50,6 +50,12 @@ impl Policy {
 }
 
 impl IncludeError {
+    /// An error in these words.
+    #[must_use]
+    pub fn new(message: String) -> Self {
+        Self { message }
+    }
+
     fn of(self, file: &str) -> Problem {
         Problem::Include { file: file.to_owned(), cause: self.message }
     }
