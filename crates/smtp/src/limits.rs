@@ -22,7 +22,7 @@ pub struct Limits {
     /// Octets in one message, before stuffing. Default 64 MiB.
     pub message: Octets,
     /// Errors of the client in one session before it is sent away with 421. Default 20, as Postfix has it. Refused
-    /// recipients and senders do not count.
+    /// recipients and senders do not count; credentials refused for good do.
     pub errors: u32,
     /// Commands without a message in between (NOOP, RSET, EHLO, VRFY ...) before the client is sent away with
     /// 421. Default 100, as Postfix has it.

@@ -132,6 +132,36 @@ fn rfc4954_4_auth_in_clear_is_538_and_not_offered() {
     );
 }
 
+/// Whoever guesses passwords has as many guesses as errors; a fault of the server's own is no guess of the client's.
+#[test]
+fn rfc4954_4_refused_credentials_are_errors_and_faults_are_not() {
+    let config = server_config(|config| {
+        config.offer.auth = vec![AuthMechanism::Plain, AuthMechanism::Login];
+        config.limits.errors = 2;
+    });
+    let script = r"
+        C: AUTH PLAIN AHRpbQB0YW5zdGFhZg==
+        ! refuse 454 4.7.0 not now
+        S: 454 4.7.0 not now
+        E: auth PLAIN - tim tanstaaf
+        C: AUTH PLAIN AHRpbQB0YW5zdGFhZg==
+        ! refuse 454 4.7.0 not now
+        S: 454 4.7.0 not now
+        E: auth PLAIN - tim tanstaaf
+        C: AUTH PLAIN AHRpbQB0YW5zdGFhZg==
+        ! refuse 535 5.7.8 no
+        S: 535 5.7.8 no
+        E: auth PLAIN - tim tanstaaf
+        C: AUTH PLAIN AHRpbQB0YW5zdGFhZg==
+        ! refuse 535 5.7.8 no
+        S: 535 5.7.8 no
+        S: 421 4.7.0 too many errors
+        E: auth PLAIN - tim tanstaaf
+        E: close
+        ";
+    server(config, true, &format!("{HELLO}{script}"));
+}
+
 #[test]
 fn rfc4954_4_auth_has_its_place() {
     server(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_types::Ticks;
+use sealpost_types::{Severity, Ticks};
 
 use super::content::{Chunk, Content};
 use super::refusal::Refusal;
@@ -71,7 +71,14 @@ impl ServerSession {
                 self.transaction = None;
                 self.begin_chunk(chunk.refused(reply), now);
             }
-            (Wait::Mail { .. } | Wait::Rcpt | Wait::Auth, Answer::Refuse(reply)) => self.say_refusal(&reply),
+            (Wait::Mail { .. } | Wait::Rcpt, Answer::Refuse(reply)) => self.say_refusal(&reply),
+            (Wait::Auth, Answer::Refuse(reply)) => {
+                self.say_refusal(&reply);
+                // Whoever guesses passwords is sent away; a fault on this side is no guess.
+                if reply.severity() == Severity::Permanent {
+                    self.count_error();
+                }
+            }
             (Wait::Data | Wait::End, Answer::Refuse(reply)) => {
                 self.transaction = None;
                 self.say_refusal(&reply);
@@ -275,6 +282,10 @@ impl ServerSession {
     /// Says what is wrong, and ends the session when too much was.
     pub(super) fn complain(&mut self, reply: &Reply) {
         self.say(reply);
+        self.count_error();
+    }
+
+    fn count_error(&mut self) {
         self.errors = self.errors.saturating_add(1);
         self.check_errors();
     }
