@@ -119,6 +119,7 @@ keys! {
     LabelDecided = "label-decided",
     LabelTrace = "label-trace",
     LabelTls = "label-tls",
+    LabelLogin = "label-login",
     LabelCertificate = "label-certificate",
     LabelPin = "label-pin",
     LabelShadow = "label-shadow",

@@ -12,6 +12,9 @@ pub struct Proof {
     /// What was negotiated; none if the connection was in clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFacts>,
+    /// The name that a client proved with AUTH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
     /// The subject of the certificate that the other end showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -40,6 +43,7 @@ impl Proof {
     pub fn new(tls: Option<TlsFacts>, demand: impl Into<String>, satisfied: bool) -> Self {
         Self {
             tls,
+            login: None,
             subject: None,
             spki_pin: None,
             validation_path: Vec::new(),

@@ -147,6 +147,7 @@ impl Block {
             None => self.line(Key::LabelTls, Key::ClearText.text(self.lang)),
             Some(facts) => self.line(Key::LabelTls, &self.tls(facts)),
         }
+        self.opt(Key::LabelLogin, proof.login.as_deref());
         self.opt(Key::LabelCertificate, proof.subject.as_deref());
         self.opt(Key::LabelPin, proof.spki_pin.as_deref());
         if !proof.validation_path.is_empty() {
@@ -256,6 +257,8 @@ struct JsonLine<'a> {
 struct JsonProof<'a> {
     tls: Option<JsonTls>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spki_pin: Option<&'a str>,
@@ -286,6 +289,7 @@ impl<'a> JsonProof<'a> {
                 post_quantum: proof.is_post_quantum(),
                 resumed: facts.resumed,
             }),
+            login: proof.login.as_deref(),
             subject: proof.subject.as_deref(),
             spki_pin: proof.spki_pin.as_deref(),
             validation_path: &proof.validation_path,
@@ -370,6 +374,19 @@ mod tests {
         let text = event.to_text(TextStyle::default());
         assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text}");
         assert!(text.contains("550 \\u{1b}[2J\\u{202e}gone\n"), "{text}");
+    }
+
+    #[test]
+    fn a_login_is_shown() {
+        let mut proof = Proof::new(None, "opportunistic", true);
+        proof.login = Some("ann".into());
+        let mut event = full_event();
+        event.proof = Some(Arc::new(proof));
+        assert!(event.to_json().contains("\"proof\":{\"tls\":null,\"login\":\"ann\","), "{}", event.to_json());
+        for (lang, words) in [(Lang::En, "login              ann\n"), (Lang::De, "Anmeldung          ann\n")] {
+            let text = event.to_text(TextStyle::new(lang, Clock::Utc));
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     // req: F6

@@ -20,19 +20,29 @@ pub struct Reception {
     /// What the first X-TLSLevel field said, if the client was one whose field counts.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub level_header: Option<String>,
+    /// The name that the client proved with AUTH.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub login: Option<String>,
 }
 
 impl Reception {
     /// Mail from a client.
     #[must_use]
     pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
-        Self { at, client: Some(client), helo, tls, level_header: None }
+        Self { at, client: Some(client), helo, tls, level_header: None, login: None }
+    }
+
+    /// The same from a client that proved this name with AUTH.
+    #[must_use]
+    pub fn with_login(mut self, login: Option<String>) -> Self {
+        self.login = login;
+        self
     }
 
     /// Mail that the relay itself made: notifications and reports.
     #[must_use]
     pub fn local(at: UnixMillis) -> Self {
-        Self { at, client: None, helo: String::new(), tls: None, level_header: None }
+        Self { at, client: None, helo: String::new(), tls: None, level_header: None, login: None }
     }
 
     /// Whether it counts as received over TLS: it was, or it was never on a wire.

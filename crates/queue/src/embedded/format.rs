@@ -190,3 +190,44 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpost_types::Mailbox;
+
+    use super::*;
+
+    /// The column as the first version wrote it, before a reception had a login.
+    const OF_BEFORE: &str =
+        "{\"from\":\"ann@shop.example\",\"reception\":{\"at\":7,\"client\":\"192.0.2.1\",\"helo\":\"client.example\",\"tls\":null}}";
+
+    fn message(login: Option<&str>) -> NewMessage {
+        let id = QueueId::from_number(7).unwrap();
+        let reception = Reception::from_client(UnixMillis(7), [192, 0, 2, 1].into(), "client.example".into(), None);
+        let envelope = Envelope::new(Mailbox::parse("ann@shop.example").unwrap().into(), Vec::new());
+        NewMessage::new(id, reception.with_login(login.map(str::to_owned)), envelope, Vec::new())
+    }
+
+    fn read(envelope: String) -> Entry {
+        let fixed = Fixed {
+            id: 7,
+            message: None,
+            destination: Destination::new("mx:bank.example"),
+            created: 7,
+            expires: 8,
+            octets: 1,
+            body_check: 0,
+            envelope: envelope.into(),
+            file: None,
+        };
+        let waiting = Waiting { attempts: 0, recipients: "[]".to_owned() };
+        entry(&fixed, fixed.check(), &waiting, waiting.check(7)).unwrap()
+    }
+
+    #[test]
+    fn the_login_of_a_reception_is_kept_and_what_was_stored_without_one_still_reads() {
+        assert_eq!(envelope_text(&message(None)), OF_BEFORE, "nothing is written that was not written before");
+        assert_eq!(read(OF_BEFORE.to_owned()).reception, message(None).reception);
+        assert_eq!(read(envelope_text(&message(Some("ann")))).reception.login.as_deref(), Some("ann"));
+    }
+}

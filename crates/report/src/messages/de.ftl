@@ -29,6 +29,7 @@ label-next = nächster Versuch
 label-decided = entschieden
 label-trace = Herleitung
 label-tls = TLS
+label-login = Anmeldung
 label-certificate = Zertifikat
 label-pin = Schlüssel-Pin
 label-path = Pfad

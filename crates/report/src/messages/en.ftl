@@ -29,6 +29,7 @@ label-next = next attempt
 label-decided = decided
 label-trace = trace
 label-tls = TLS
+label-login = login
 label-certificate = certificate
 label-pin = key pin
 label-path = path
