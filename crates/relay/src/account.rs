@@ -13,10 +13,12 @@ pub(crate) fn decided(trace: &Trace) -> Decided {
 }
 
 /// What the session with a client was like, and what was asked of it.
-pub(crate) fn reception_proof(tls: Option<TlsFacts>, decision: &ReceiveDecision) -> Proof {
+pub(crate) fn reception_proof(tls: Option<TlsFacts>, login: Option<&str>, decision: &ReceiveDecision) -> Proof {
     let demand = &decision.demand;
     let asked = if demand.is_mandatory() { format!("{} or later", demand.min_version) } else { "TLS is offered".to_owned() };
-    Proof::new(tls, asked, decision.refusal().is_none())
+    let mut proof = Proof::new(tls, asked, decision.refusal().is_none());
+    proof.login = login.map(str::to_owned);
+    proof
 }
 
 /// What would have become of an accepted reception if entries in testing counted, where that is something else.

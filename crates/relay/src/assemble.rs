@@ -13,6 +13,7 @@ use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_a
 use crate::builder::RelayBuilder;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::users::Users;
 
 /// Reads the relay's own file.
 ///
@@ -70,6 +71,14 @@ pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartErr
     Ok(Arc::new(anchors))
 }
 
+/// Reads who may log in, if a configuration names a file of them.
+///
+/// # Errors
+/// As for [`Users::open`].
+pub fn read_users(config: &Config) -> Result<Option<Users>, StartError> {
+    config.auth.users.as_deref().map(Users::open).transpose()
+}
+
 /// The TLS backend with the certificate and the trust anchors that a configuration names.
 ///
 /// # Errors
@@ -92,6 +101,7 @@ pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
 pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
     let policy = read_policy(&config)?;
     let tls = open_tls(&config)?;
+    let users = read_users(&config)?;
     let resolver = match config.dns_servers.as_slice() {
         [] => HickoryResolver::system()?,
         servers => HickoryResolver::with_servers(servers)?,
@@ -101,7 +111,11 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&config.data_dir.join(QUEUE), settings)?;
     let history = History::open(&history_directory(&config))?;
-    Ok(RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history))
+    let builder = RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history);
+    Ok(match users {
+        Some(users) => builder.users(users),
+        None => builder,
+    })
 }
 
 /// Where the history of a relay lies.

@@ -10,7 +10,7 @@ use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::Spool;
 use sealpost_report::History;
-use sealpost_smtp::{ClientConfig, HelloName, Offer, Reply, ServerConfig};
+use sealpost_smtp::{AuthMechanism, ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
     ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server, ServerSettings,
     TlsBackend, WallClock, listen,
@@ -25,10 +25,11 @@ use crate::error::StartError;
 use crate::handle::RelayHandle;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
-use crate::receive::Receiver;
+use crate::receive::{Logins, Receiver};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
+use crate::users::Users;
 
 /// The parts of a relay, and how it is started.
 ///
@@ -42,6 +43,7 @@ pub struct RelayBuilder<S, R, T> {
     clock: WallClock,
     history: Option<History>,
     accept_hook: Option<AcceptHook>,
+    users: Option<Users>,
 }
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
@@ -55,7 +57,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> Components for Parts<S, R, T> {
 impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     pub(crate) fn new(config: Config, spool: S, resolver: R, tls: T) -> Self {
         let (policy, clock) = (Policy::builtin(), WallClock::system());
-        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None }
+        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None, users: None }
     }
 
     /// The policy that decides.
@@ -88,6 +90,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
+    /// Offers AUTH to clients under TLS; who logs in may send anywhere. Without it, nobody is asked for a password.
+    #[must_use]
+    pub fn users(mut self, users: Users) -> Self {
+        self.users = Some(users);
+        self
+    }
+
     /// Opens every listener and begins to receive and to deliver, on the current tokio runtime.
     ///
     /// # Errors
@@ -109,6 +118,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             history: self.history,
             events: broadcast::Sender::new(EVENTS_KEPT),
             accept_hook: self.accept_hook,
+            logins: self.users.map(Logins::new),
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
             permits: Semaphore::new(config.delivery.connections),
@@ -121,7 +131,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let gate = gate(&engine.config.limits);
         let mut servers = Vec::with_capacity(listeners.len());
         for (socket, listener) in listeners {
-            let settings = server_settings(&engine.config, &listener, &gate);
+            let settings = server_settings(&engine.config, &listener, engine.logins.is_some(), &gate);
             let server = Server::start(socket, settings, Arc::clone(&tls), Arc::clone(&receiver))
                 .map_err(|source| StartError::Listener { address: listener.address, source })?;
             tracing::info!(address = %server.local_addr(), tls = ?listener.tls, "listening");
@@ -156,10 +166,10 @@ fn gate(limits: &config::Limits) -> Gate {
     Gate::new(connections)
 }
 
-fn server_settings(config: &Config, listener: &config::Listener, gate: &Gate) -> ServerSettings {
+fn server_settings(config: &Config, listener: &config::Listener, logins: bool, gate: &Gate) -> ServerSettings {
     let limits = &config.limits;
     let mut session = ServerConfig::new(config.hostname.clone());
-    session.offer = offer();
+    session.offer = offer(logins);
     session.require_tls_before_mail = listener.tls == config::ListenerTls::Require;
     session.limits.recipients = limits.recipients;
     session.limits.message = limits.message_size;
@@ -179,10 +189,13 @@ fn server_settings(config: &Config, listener: &config::Listener, gate: &Gate) ->
     settings
 }
 
-/// What the whole path honours beside the default of the session: no DSN, no REQUIRETLS, no AUTH yet.
-fn offer() -> Offer {
+/// What the whole path honours beside the default of the session: no DSN, no REQUIRETLS yet. AUTH where there are users.
+fn offer(logins: bool) -> Offer {
     let mut offer = Offer::default();
     offer.smtputf8 = true;
+    if logins {
+        offer.auth = vec![AuthMechanism::Plain, AuthMechanism::Login];
+    }
     offer
 }
 

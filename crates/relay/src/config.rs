@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
 
+pub(crate) use problem::Problems;
 pub use problem::{ConfigError, ConfigProblem};
 
 /// Everything that `sealpost.toml` says, with the defaults filled in.
@@ -30,6 +31,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may send through the relay.
     pub rights: Rights,
+    /// Who may log in.
+    pub auth: Auth,
     /// Next hops that are configured instead of looked up.
     pub routes: Routes,
     /// The retry queue.
@@ -96,6 +99,14 @@ pub struct Rights {
     pub trusted_networks: Vec<IpNet>,
     /// Who gets the mail for `<Postmaster>` without a domain (RFC 5321 section 4.5.1).
     pub postmaster: Option<Mailbox>,
+}
+
+/// Who may log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Auth {
+    /// The file of names and hashes that [`Users`](crate::Users) reads; none means that AUTH is not offered.
+    pub users: Option<PathBuf>,
 }
 
 /// Next hops that are configured instead of looked up.
@@ -167,6 +178,7 @@ impl Config {
             listeners: Vec::new(),
             tls: Tls::default(),
             rights: Rights::default(),
+            auth: Auth::default(),
             routes: Routes::default(),
             queue: Queue::default(),
             dns_servers: Vec::new(),

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use crate::config::Config;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
+use crate::receive::Logins;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
@@ -41,6 +42,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) history: Option<History>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) accept_hook: Option<AcceptHook>,
+    /// None where AUTH is not offered.
+    pub(crate) logins: Option<Logins>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
     /// One for each open connection of the deliver hop.

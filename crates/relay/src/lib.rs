@@ -45,18 +45,20 @@ mod stats;
 mod submit;
 mod tasks;
 mod unreachable;
+mod users;
 
 use sealpost_discovery::{HickoryResolver, Resolver};
 use sealpost_queue::{EmbeddedSpool, Spool};
 use sealpost_transport::{RustlsBackend, TlsBackend};
 
-pub use assemble::{history_directory, open_tls, read_config, read_policy, read_trust_anchors};
+pub use assemble::{history_directory, open_tls, read_config, read_policy, read_trust_anchors, read_users};
 pub use builder::RelayBuilder;
 pub use error::StartError;
 pub use handle::RelayHandle;
 pub use reach::{Reach, ReachError, ReachSetupError, Reached};
 pub use route::next_hop;
 pub use stats::RelayStats;
+pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, users_line};
 
 /// Where a relay begins.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,11 @@
 //! The receive hop: a client's session, from its first command to the durable message.
 
 mod content;
+mod login;
 mod received;
 mod rights;
 mod session;
 mod trace_header;
 
+pub(crate) use login::Logins;
 pub(crate) use session::Receiver;

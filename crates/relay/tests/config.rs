@@ -50,6 +50,8 @@ fn every_key_is_read() {
         [relay]
         trusted_networks = ["127.0.0.0/8", "::1/128"]
         postmaster = "admin@relay.example"
+        [auth]
+        users = "users"
         [routes]
         "a.example" = "mail.a.example:26"
         "*.example" = "192.0.2.1"
@@ -90,6 +92,7 @@ fn every_key_is_read() {
     assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));
     assert!(!config.rights.is_trusted("192.0.2.1".parse().unwrap()));
     assert_eq!(config.rights.postmaster.unwrap().to_string(), "admin@relay.example");
+    assert_eq!(config.auth.users, Some(PathBuf::from("/etc/sealpost/users")));
     let route = |domain: &str| config.routes.find(&Domain::parse(domain).unwrap()).map(ToString::to_string);
     assert_eq!(route("a.example").as_deref(), Some("mail.a.example:26"));
     assert_eq!(route("b.c.example").as_deref(), Some("192.0.2.1:25"));
@@ -150,7 +153,7 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
-    for key in ["[[listener]]", "[tls]", "[relay]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]"] {
+    for key in ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]"] {
         assert!(example.contains(key), "{key}");
     }
 }

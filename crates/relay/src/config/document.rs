@@ -31,6 +31,8 @@ struct Document {
     #[serde(default)]
     relay: RelayTable,
     #[serde(default)]
+    auth: AuthTable,
+    #[serde(default)]
     routes: BTreeMap<Text, Text>,
     #[serde(default)]
     queue: QueueTable,
@@ -64,6 +66,12 @@ struct RelayTable {
     #[serde(default)]
     trusted_networks: Vec<Text>,
     postmaster: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthTable {
+    users: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,6 +142,7 @@ impl Reader<'_, '_> {
         self.listeners(document.listener, &mut config);
         self.tls(document.tls, &mut config);
         self.rights(document.relay, &mut config);
+        config.auth.users = document.auth.users.map(|path| self.folder.join(path));
         self.routes(document.routes, &mut config);
         self.queue(document.queue, &mut config);
         config.dns_servers = document.dns.servers.iter().filter_map(|text| self.name_server(text)).collect();

@@ -61,19 +61,19 @@ impl fmt::Display for ConfigError {
 }
 
 /// Collects the problems of one file.
-pub(super) struct Problems<'a> {
+pub(crate) struct Problems<'a> {
     name: &'a str,
     text: &'a str,
     found: Vec<(usize, ConfigProblem)>,
 }
 
 impl<'a> Problems<'a> {
-    pub(super) fn new(name: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
         Self { name, text, found: Vec::new() }
     }
 
     /// Notes a problem at a place of the text.
-    pub(super) fn add(&mut self, span: Range<usize>, message: String) {
+    pub(crate) fn add(&mut self, span: Range<usize>, message: String) {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -92,7 +92,7 @@ impl<'a> Problems<'a> {
     }
 
     /// All problems in the order of the file, if there are any.
-    pub(super) fn into_error(mut self) -> Option<ConfigError> {
+    pub(crate) fn into_error(mut self) -> Option<ConfigError> {
         self.found.sort_by_key(|(offset, _)| *offset);
         let problems: Vec<_> = self.found.into_iter().map(|(_, problem)| problem).collect();
         (!problems.is_empty()).then_some(ConfigError { problems })

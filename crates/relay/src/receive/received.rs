@@ -41,7 +41,7 @@ impl Received {
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
             event.decided = Some(account::decided(&trace));
-            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &decision)));
+            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, self.reception.login.as_deref(), &decision)));
             event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);
         }

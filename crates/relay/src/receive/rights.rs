@@ -6,7 +6,7 @@ use sealpost_types::{ForwardPath, MailHost, Mailbox};
 
 use crate::config::Rights;
 
-/// The mailbox that a recipient means, if this client may send to it.
+/// The mailbox that a recipient means, if this client may send to it. Who is `logged_in` may send anywhere.
 ///
 /// # Errors
 /// The reply that refuses it: 550 5.1.3 for forms that other relays read as a route of their own, 550 5.1.1 for
@@ -26,7 +26,8 @@ pub(crate) fn admit(rights: &Rights, policy: &Policy, facts: &ReceiveFacts<'_>, 
     if !local_part.is_quoted() && local_part.as_str().contains(['%', '!']) {
         return Err(Reply::fixed::<550, 1, 3>("a local part with '%' or '!' is not accepted here: it reads as a route"));
     }
-    if !rights.is_trusted(facts.client.address) && !policy.is_hosted(domain) && !policy.may_relay(facts) {
+    let is_known = facts.client.login.is_some() || rights.is_trusted(facts.client.address);
+    if !is_known && !policy.is_hosted(domain) && !policy.may_relay(facts) {
         return Err(Reply::fixed::<550, 7, 1>(format!("relaying to {domain} is not permitted for your address")));
     }
     Ok(mailbox.clone())
@@ -35,13 +36,20 @@ pub(crate) fn admit(rights: &Rights, policy: &Policy, facts: &ReceiveFacts<'_>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sealpost_policy::ClientFacts;
     use sealpost_types::ReversePath;
 
     fn code(client: &str, to: &str) -> String {
+        code_for(client, false, to)
+    }
+
+    fn code_for(client: &str, logged_in: bool, to: &str) -> String {
         let rights = Rights { trusted_networks: vec!["192.0.2.0/24".parse().unwrap()], postmaster: None };
         let policy = Policy::parse("policy.toml", "[[domain]]\nname = \"hosted.example\"\nservers = \"203.0.113.9\"\n").unwrap();
         let forward_path = if to == "Postmaster" { ForwardPath::Postmaster } else { Mailbox::parse(to).unwrap().into() };
-        let facts = ReceiveFacts::new(client.parse().unwrap(), &ReversePath::Null);
+        let mut known = ClientFacts::new(client.parse().unwrap());
+        known.login = logged_in.then_some("ann");
+        let facts = ReceiveFacts::new(known.address, &ReversePath::Null).with_client(known);
         match admit(&rights, &policy, &facts, &forward_path) {
             Ok(mailbox) => mailbox.to_string(),
             Err(reply) => format!("{} {}", reply.code(), reply.status().map(|s| s.to_string()).unwrap_or_default()),
@@ -62,6 +70,13 @@ mod tests {
     fn own_servers_reach_everybody() {
         assert_eq!(code("203.0.113.9", "a@other.example"), "a@other.example");
         assert_eq!(code("203.0.113.10", "a@other.example"), "550 5.7.1");
+    }
+
+    #[test]
+    fn who_is_logged_in_may_send_anywhere() {
+        assert_eq!(code_for("198.51.100.1", true, "a@other.example"), "a@other.example");
+        assert_eq!(code_for("198.51.100.1", false, "a@other.example"), "550 5.7.1");
+        assert_eq!(code_for("198.51.100.1", true, "a%other.example@hosted.example"), "550 5.1.3");
     }
 
     #[test]

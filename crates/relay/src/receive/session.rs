@@ -29,6 +29,8 @@ pub(crate) struct ClientSession<C: Components> {
     helo: String,
     greeting: Greeting,
     tls: Option<TlsFacts>,
+    /// The name that the client proved with AUTH.
+    login: Option<Arc<str>>,
     transaction: Option<Transaction>,
 }
 
@@ -64,6 +66,7 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
             helo: String::new(),
             greeting: Greeting::Helo,
             tls: None,
+            login: None,
             transaction: None,
         })
     }
@@ -78,6 +81,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
 
     fn tls_established(&mut self, facts: &TlsFacts, _client_chain: &[Vec<u8>]) {
         self.tls = Some(*facts);
+        self.login = None;
         self.helo.clear();
     }
 
@@ -105,9 +109,15 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let engine = &self.engine;
         let writer = engine.spool.body_writer(transaction.command.size).map_err(|error| spool_reply(&error))?;
         let id = engine.spool.next_id();
-        let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls);
+        let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls)
+            .with_login(self.login.as_deref().map(str::to_owned));
         let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
-        let protocol = Protocol::new(self.greeting, transaction.command.smtputf8, self.tls.is_some());
+        let protocol = Protocol {
+            greeting: self.greeting,
+            smtputf8: transaction.command.smtputf8,
+            tls: self.tls.is_some(),
+            login: self.login.is_some(),
+        };
         let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, protocol, &paths);
         let content = HeaderFilter::new(engine.policy.load().header_name().clone());
         let mut sink = Sink { id, reception, writer, content, first_level: None };
@@ -135,9 +145,11 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         self.transaction = None;
     }
 
-    async fn auth(&mut self, _credentials: Credentials) -> Result<(), Reply> {
-        // No mechanism is offered, so the session asks nobody.
-        Err(Refusal::AuthUnavailable.reply())
+    async fn auth(&mut self, credentials: Credentials) -> Result<(), Reply> {
+        // Without users no mechanism is offered, so the session asks nobody.
+        let Some(logins) = &self.engine.logins else { return Err(Refusal::AuthUnavailable.reply()) };
+        self.login = Some(logins.check(credentials, self.client).await?);
+        Ok(())
     }
 }
 
@@ -178,7 +190,7 @@ impl<C: Components> ClientSession<C> {
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
-        event.proof = Some(Arc::new(account::reception_proof(self.tls, &decision)));
+        event.proof = Some(Arc::new(account::reception_proof(self.tls, self.login.as_deref(), &decision)));
         self.refused(event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }

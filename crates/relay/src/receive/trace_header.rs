@@ -9,40 +9,34 @@ use sealpost_types::{Domain, ForwardPath, Reception, UnixMillis};
 /// How a message came in, in the words of the registry "Mail Transmission Types".
 ///
 /// # Wire
-/// RFC 5321 section 4.4: SMTP, ESMTP; RFC 3848: ESMTPS; RFC 6531 section 4.3: UTF8SMTP, UTF8SMTPS. There is no word for HELO
-/// under TLS.
+/// RFC 5321 section 4.4: SMTP, ESMTP; RFC 3848: ESMTPS, ESMTPA, ESMTPSA; RFC 6531 section 4.3: UTF8SMTP, UTF8SMTPS, UTF8SMTPA,
+/// UTF8SMTPSA. There is no word for HELO under TLS or with AUTH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Smtp,
-    Esmtp,
-    Esmtps,
-    Utf8Smtp,
-    Utf8Smtps,
+pub(crate) struct Protocol {
+    pub(crate) greeting: Greeting,
+    pub(crate) smtputf8: bool,
+    pub(crate) tls: bool,
+    pub(crate) login: bool,
 }
 
 impl Protocol {
-    pub(crate) fn new(greeting: Greeting, smtputf8: bool, tls: bool) -> Self {
-        match (greeting, smtputf8, tls) {
-            (Greeting::Helo, ..) => Self::Smtp,
-            (Greeting::Ehlo, false, false) => Self::Esmtp,
-            (Greeting::Ehlo, false, true) => Self::Esmtps,
-            (Greeting::Ehlo, true, false) => Self::Utf8Smtp,
-            (Greeting::Ehlo, true, true) => Self::Utf8Smtps,
-        }
-    }
-
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Smtp => "SMTP",
-            Self::Esmtp => "ESMTP",
-            Self::Esmtps => "ESMTPS",
-            Self::Utf8Smtp => "UTF8SMTP",
-            Self::Utf8Smtps => "UTF8SMTPS",
+        let Self { greeting, smtputf8, tls, login } = self;
+        match (greeting, smtputf8, tls, login) {
+            (Greeting::Helo, ..) => "SMTP",
+            (Greeting::Ehlo, false, false, false) => "ESMTP",
+            (Greeting::Ehlo, false, true, false) => "ESMTPS",
+            (Greeting::Ehlo, false, false, true) => "ESMTPA",
+            (Greeting::Ehlo, false, true, true) => "ESMTPSA",
+            (Greeting::Ehlo, true, false, false) => "UTF8SMTP",
+            (Greeting::Ehlo, true, true, false) => "UTF8SMTPS",
+            (Greeting::Ehlo, true, false, true) => "UTF8SMTPA",
+            (Greeting::Ehlo, true, true, true) => "UTF8SMTPSA",
         }
     }
 
     fn is_utf8(self) -> bool {
-        matches!(self, Self::Utf8Smtp | Self::Utf8Smtps)
+        self.greeting == Greeting::Ehlo && self.smtputf8
     }
 }
 
@@ -112,22 +106,26 @@ mod tests {
 
     fn field(tls: bool, helo: &str, recipients: &[&str]) -> String {
         let recipients: Vec<_> = recipients.iter().map(|r| ForwardPath::from(Mailbox::parse(r).unwrap())).collect();
-        let protocol = Protocol::new(Greeting::Ehlo, false, tls);
+        let protocol = Protocol { greeting: Greeting::Ehlo, smtputf8: false, tls, login: false };
         received_field(&Domain::parse("relay.example").unwrap(), "ID7", &reception(tls, helo), protocol, &recipients)
     }
 
-    /// RFC 5321 section 4.4: what began with HELO came by SMTP; RFC 3848 gives the S to EHLO alone.
+    /// RFC 5321 section 4.4: what began with HELO came by SMTP; RFC 3848 gives S and A to EHLO alone.
     #[test]
     fn the_protocol_is_that_of_the_session() {
-        for (greeting, smtputf8, tls, word) in [
-            (Greeting::Helo, false, false, " with SMTP id "),
-            (Greeting::Helo, false, true, " with SMTP id "),
-            (Greeting::Ehlo, false, false, " with ESMTP id "),
-            (Greeting::Ehlo, false, true, " with ESMTPS id "),
-            (Greeting::Ehlo, true, false, " with UTF8SMTP id "),
-            (Greeting::Ehlo, true, true, " with UTF8SMTPS id "),
+        for (greeting, smtputf8, tls, login, word) in [
+            (Greeting::Helo, false, false, false, " with SMTP id "),
+            (Greeting::Helo, false, true, true, " with SMTP id "),
+            (Greeting::Ehlo, false, false, false, " with ESMTP id "),
+            (Greeting::Ehlo, false, true, false, " with ESMTPS id "),
+            (Greeting::Ehlo, false, false, true, " with ESMTPA id "),
+            (Greeting::Ehlo, false, true, true, " with ESMTPSA id "),
+            (Greeting::Ehlo, true, false, false, " with UTF8SMTP id "),
+            (Greeting::Ehlo, true, true, false, " with UTF8SMTPS id "),
+            (Greeting::Ehlo, true, false, true, " with UTF8SMTPA id "),
+            (Greeting::Ehlo, true, true, true, " with UTF8SMTPSA id "),
         ] {
-            let protocol = Protocol::new(greeting, smtputf8, tls);
+            let protocol = Protocol { greeting, smtputf8, tls, login };
             let field = received_field(&Domain::parse("relay.example").unwrap(), "ID7", &reception(tls, "x"), protocol, &[]);
             assert!(field.contains(word) && field.contains("(using TLS") == tls, "{field}");
         }
