@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Show the certificates of files and of mail servers.
     #[command(subcommand)]
     Cert(Cert),
+    /// Make lines for the file of who may log in.
+    #[command(subcommand)]
+    Users(Users),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +144,20 @@ pub(crate) struct CertShow {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// Read a password from standard input, and print the line for the file in [auth] users.
+    #[command(after_help = USERS_HASH)]
+    Hash(UsersHash),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsersHash {
+    /// Who logs in with it; without a name, the hash alone is printed.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
 const START_HERE: &str = "\
 Start here:
   sealpost quickstart          see it work, without any configuration
@@ -193,17 +210,25 @@ Examples:
 
 A server's certificates are shown even if nobody would trust them; the check tells what is wrong.";
 
+const USERS_HASH: &str = "\
+Examples:
+  sealpost users hash --name ann@shop.example
+  sealpost users hash --name ann@shop.example < password.txt >> /etc/sealpost/users
+
+One line is read; on a terminal it is asked for and not shown.
+The relay reads a changed file at the next login.";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 7] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, CERT_SHOW];
+    const EXAMPLES: [&str; 8] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, CERT_SHOW, USERS_HASH];
 
     #[test]
     fn every_example_is_understood() {
         let mut tried = 0;
         for line in EXAMPLES.into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("  sealpost ")) {
-            let command = line.split("  ").next().and_then(|line| line.split("&&").next()).unwrap_or_default();
+            let command = line.split("  ").next().and_then(|line| line.split("&&").next()?.split(" < ").next()).unwrap_or_default();
             if command.starts_with("COMMAND") {
                 continue;
             }
@@ -217,11 +242,11 @@ mod tests {
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in ["", "run", "check", "quickstart", "explain", "history", "cert", "cert show"] {
+        for command in ["", "run", "check", "quickstart", "explain", "history", "cert", "cert show", "users", "users hash"] {
             let words = ["sealpost"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");
-            assert!(command.is_empty() || command == "cert" || text.contains("Examples:"), "{text}");
+            assert!(command.is_empty() || ["cert", "users"].contains(&command) || text.contains("Examples:"), "{text}");
         }
     }
 }

@@ -6,13 +6,14 @@ mod explain;
 mod history;
 mod quickstart;
 mod run;
+mod users;
 
 use std::process::ExitCode;
 
 use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_types::WithCauses;
 
-use crate::cli::{Arguments, Cert, Command};
+use crate::cli::{Arguments, Cert, Command, Users};
 use crate::identity;
 
 /// What a command says on stderr when it fails: one or more lines for people.
@@ -26,6 +27,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Explain(options) => explain::explain(&options),
         Command::History(options) => history::history(&options),
         Command::Cert(Cert::Show(options)) => cert::show(&options),
+        Command::Users(Users::Hash(options)) => users::hash(&options),
     }
 }
 

@@ -58,7 +58,7 @@ pub use handle::RelayHandle;
 pub use reach::{Reach, ReachError, ReachSetupError, Reached};
 pub use route::next_hop;
 pub use stats::RelayStats;
-pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, users_line};
+pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, password_hash, users_line};
 
 /// Where a relay begins.
 #[derive(Clone, Copy, Debug)]

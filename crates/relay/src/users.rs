@@ -144,11 +144,19 @@ pub fn users_line(name: &str, password: &[u8]) -> Result<String, UsersLineError>
     if let Some(problem) = name_problem(name) {
         return Err(UsersLineError::Name { name: name.to_owned(), problem });
     }
+    Ok(format!("{name}:{}", password_hash(password)?))
+}
+
+/// What stands behind the colon of such a line: the password's argon2id hash in PHC form, with a salt of its own.
+///
+/// # Errors
+/// [`UsersLineError::NoPassword`] and [`UsersLineError::Hash`].
+pub fn password_hash(password: &[u8]) -> Result<String, UsersLineError> {
     if password.is_empty() {
         return Err(UsersLineError::NoPassword);
     }
     let hash = Argon2::default().hash_password(password);
-    hash.map(|hash| format!("{name}:{hash}")).map_err(|error| UsersLineError::Hash { detail: error.to_string().into() })
+    hash.map(|hash| hash.to_string()).map_err(|error| UsersLineError::Hash { detail: error.to_string().into() })
 }
 
 fn read(path: &Path) -> Result<Book, StartError> {

@@ -4,15 +4,17 @@ use std::process::ExitCode;
 
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::{open_tls, read_config, read_policy, read_trust_anchors};
+use sealpost_relay::{open_tls, read_config, read_policy, read_trust_anchors, read_users};
 
 use super::{Failure, in_words};
 use crate::cli;
 
 pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
-    // Policy and certificates are read both, so that one run shows what is wrong with either.
-    let mut problems: Vec<_> = [read_policy(&config).err(), open_tls(&config).err()].into_iter().flatten().map(in_words).collect();
+    // Policy, certificates and users are all read, so that one run shows what is wrong with any of them.
+    let (policy, tls) = (read_policy(&config).err(), open_tls(&config).err());
+    let (users, no_users) = read_users(&config).map_or_else(|error| (None, Some(error)), |users| (users, None));
+    let mut problems: Vec<_> = [policy, tls, no_users].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
     if !problems.is_empty() {
         return Err(problems.join("\n"));
@@ -38,6 +40,15 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
             println!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
         }
         None => println!("  trusts       the system's {anchors} certificate authorities"),
+    }
+    if let (Some(path), Some(users)) = (&config.auth.users, &users) {
+        println!("  logins       {}: {} users", path.display(), users.len());
+        if users.is_empty() {
+            println!("  warning      the users file is empty: nobody can log in; `sealpost users hash` makes a line");
+        }
+        if config.listeners.iter().all(|listener| listener.tls == ListenerTls::None) {
+            println!("  warning      no listener has TLS, so nobody can log in; AUTH is offered under TLS only");
+        }
     }
     println!("  data         {}", config.data_dir.display());
     Ok(ExitCode::SUCCESS)

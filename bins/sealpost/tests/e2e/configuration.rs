@@ -61,6 +61,34 @@ fn a_typo_in_a_key() {
     refused("hostname =", "hostnam =", &["sealpost.toml:1:1", "hostnam", "hostname"]);
 }
 
+/// A users file is read by `check` and at start, and repeated nowhere.
+#[test]
+fn a_wrong_users_file() {
+    for (users, words) in [
+        (Some("ann:hunter2\n"), "users:1:5: what follows the name is no hash in PHC form"),
+        (Some("# x\n  ann\n"), "users:2:3: no colon found"),
+        (None, "cannot read [auth] users"),
+    ] {
+        let house = house("[queue]", "[auth]\nusers = \"users\"\n[queue]");
+        if let Some(users) = users {
+            fs::write(house.file("users"), users).unwrap();
+        }
+        for output in [house.run(&["check"]), run(&house.config())] {
+            says(&output, &[words]);
+            said_once(&output, words);
+            assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"));
+        }
+    }
+}
+
+#[test]
+fn an_empty_users_file_is_a_warning() {
+    let house = house("[queue]", "[auth]\nusers = \"users\"\n[queue]");
+    fs::write(house.file("users"), "# nobody yet\n").unwrap();
+    let checked = house.run(&["check"]);
+    assert!(checked.status.success() && String::from_utf8_lossy(&checked.stdout).contains("the users file is empty"), "{checked:?}");
+}
+
 #[test]
 fn a_typo_in_a_word() {
     refused("tls = \"starttls\"", "tls = \"startls\"", &["sealpost.toml:6:7", "startls", "\"starttls\""]);

@@ -24,6 +24,7 @@ mod fate;
 mod hostile;
 mod levels;
 mod load;
+mod login;
 mod programs;
 mod servers;
 mod settings;

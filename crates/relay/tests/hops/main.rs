@@ -11,6 +11,7 @@ mod extensions;
 mod fairness;
 mod fallback;
 mod listeners;
+mod login;
 mod notice;
 mod reuse;
 mod rights;
