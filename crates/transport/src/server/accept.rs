@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_smtp::ServerConfig;
+use sealpost_types::WithCauses;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -13,7 +14,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, debug, debug_span, warn};
 
 use super::connection;
-use super::gate::Gate;
+use super::gate::{Gate, Pass};
+use super::proxy::{HeaderError, read_header};
 use super::{ConnectionHandler, Refusal};
 use crate::tls::{HandshakeError, TlsBackend};
 
@@ -42,6 +44,8 @@ pub struct ServerSettings {
     pub tls: ListenerTls,
     /// How many connections are let in. Listeners with clones of one gate share its limits, as do clones of these settings.
     pub gate: Gate,
+    /// Time for the PROXY header of a connection that must have one. 10 s.
+    pub proxy_header_timeout: Duration,
     /// Time for a TLS handshake. 30 s.
     pub handshake_timeout: Duration,
     /// Time for the client to take a reply. 60 s.
@@ -81,7 +85,14 @@ impl ServerSettings {
     /// The defaults around a session configuration.
     #[must_use]
     pub fn new(session: Arc<ServerConfig>, tls: ListenerTls) -> Self {
-        Self { session, tls, gate: Gate::default(), handshake_timeout: Duration::from_secs(30), write_timeout: Duration::from_secs(60) }
+        Self {
+            session,
+            tls,
+            gate: Gate::default(),
+            proxy_header_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+        }
     }
 }
 
@@ -157,19 +168,22 @@ async fn accept<B: TlsBackend, H: ConnectionHandler>(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, client)) => {
-                let exempt = shared.handler.is_exempt(client.ip().to_canonical());
-                match gate.enter(client.ip(), exempt) {
+            Ok((tcp, peer)) => {
+                let is_proxy = shared.handler.is_proxy(peer.ip().to_canonical());
+                // Whom a proxy speaks for, and is counted, is known later.
+                let exempt = is_proxy || shared.handler.is_exempt(peer.ip().to_canonical());
+                match gate.enter(peer.ip(), exempt) {
                     Ok(pass) => {
                         let (shared, phase) = (Arc::clone(&shared), phase.clone());
-                        let span = debug_span!("session", %client);
-                        let session = async move {
-                            connection::serve(tcp, client, &shared, phase).await;
-                            drop(pass);
-                        };
-                        sessions.spawn(session.instrument(span));
+                        sessions.spawn(async move {
+                            if is_proxy {
+                                serve_behind_proxy(tcp, peer, pass, &shared, phase).await;
+                            } else {
+                                serve(tcp, peer, pass, &shared, phase).await;
+                            }
+                        });
                     }
-                    Err(refusal) => turn_away(tcp, client, refusal, shared.settings.tls),
+                    Err(refusal) => turn_away(tcp, peer, refusal, shared.settings.tls),
                 }
             }
             Err(error) => {
@@ -181,6 +195,43 @@ async fn accept<B: TlsBackend, H: ConnectionHandler>(
     }
     drop(listener);
     while sessions.join_next().await.is_some() {}
+}
+
+async fn serve<B: TlsBackend, H: ConnectionHandler>(
+    tcp: TcpStream,
+    client: SocketAddr,
+    pass: Pass,
+    shared: &Shared<B, H>,
+    phase: watch::Receiver<Phase>,
+) {
+    connection::serve(tcp, client, shared, phase).instrument(debug_span!("session", %client)).await;
+    drop(pass);
+}
+
+/// Learns who the client is, and serves it as if it had come by itself.
+async fn serve_behind_proxy<B: TlsBackend, H: ConnectionHandler>(
+    mut tcp: TcpStream,
+    proxy: SocketAddr,
+    mut pass: Pass,
+    shared: &Shared<B, H>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let header = tokio::select! {
+        header = read_header(&mut tcp, shared.settings.proxy_header_timeout) => header,
+        _ = phase.wait_for(|phase| *phase > Phase::Running) => return,
+    };
+    let client = match header {
+        Ok(client) => client.unwrap_or(proxy),
+        Err(HeaderError::Closed) => return debug!(%proxy, "{}", HeaderError::Closed),
+        Err(error) => return warn!(%proxy, "closed: {}", WithCauses(&error)),
+    };
+    debug!(%proxy, %client, "behind a proxy");
+    if !shared.handler.is_exempt(client.ip().to_canonical())
+        && let Err(refusal) = pass.count_as(client.ip())
+    {
+        return turn_away(tcp, client, refusal, shared.settings.tls);
+    }
+    serve(tcp, client, pass, shared, phase).await;
 }
 
 /// Says why and closes, without waiting for anything: the kernel takes the few octets or they are lost.

@@ -68,15 +68,7 @@ impl Gate {
             return Err(Refusal::TooManyConnections);
         }
         if let Some(address) = counted_as {
-            let count = inside.by_address.entry(address).or_default();
-            if *count >= self.0.limits.per_address {
-                // A limit of zero must not leave an entry behind for each address that knocks.
-                if *count == 0 {
-                    inside.by_address.remove(&address);
-                }
-                return Err(Refusal::TooManyFromAddress);
-            }
-            *count += 1;
+            inside.count(address, self.0.limits.per_address)?;
         }
         inside.total += 1;
         drop(inside);
@@ -85,6 +77,31 @@ impl Gate {
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn count(&mut self, address: IpAddr, limit: usize) -> Result<(), Refusal> {
+        let count = self.by_address.entry(address).or_default();
+        if *count >= limit {
+            // A limit of zero must not leave an entry behind for each address that knocks.
+            if *count == 0 {
+                self.by_address.remove(&address);
+            }
+            return Err(Refusal::TooManyFromAddress);
+        }
+        *count += 1;
+        Ok(())
+    }
+}
+
+impl Pass {
+    /// Counts the connection of an exempt client as one of this address from now on, or says why not.
+    pub(super) fn count_as(&mut self, client: IpAddr) -> Result<(), Refusal> {
+        let address = network(client);
+        self.gate.inside().count(address, self.gate.0.limits.per_address)?;
+        self.counted_as = Some(address);
+        Ok(())
     }
 }
 
@@ -148,6 +165,21 @@ mod tests {
         let passes: Vec<_> = (0..3).map(|_| gate.enter(one, true).unwrap()).collect();
         assert_eq!((passes.len(), gate.connections()), (3, 3));
         drop(passes);
+        let inside = gate.inside();
+        assert_eq!((inside.total, inside.by_address.len()), (0, 0), "nothing is left behind");
+    }
+
+    #[test]
+    fn who_is_learnt_later_has_a_share_too() {
+        let gate = Gate::new(ConnectionLimits { total: 10, per_address: 1 });
+        let (proxy, client) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([198, 51, 100, 1]));
+        let mut first = gate.enter(proxy, true).unwrap();
+        let mut second = gate.enter(proxy, true).unwrap();
+        first.count_as(client).unwrap();
+        assert_eq!(second.count_as(client), Err(Refusal::TooManyFromAddress));
+        drop(first);
+        second.count_as(client).unwrap();
+        drop(second);
         let inside = gate.inside();
         assert_eq!((inside.total, inside.by_address.len()), (0, 0), "nothing is left behind");
     }

@@ -15,7 +15,7 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     /// What answers for one connection.
     type Session: SessionHandler;
 
-    /// A client has connected.
+    /// A client has connected; behind a [proxy](Self::is_proxy), `client` is the address that the proxy names.
     ///
     /// # Errors
     /// The reply to send in place of the greeting; the connection then ends.
@@ -24,6 +24,13 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     /// Whether this client is held to no limit per address: a trusted network. The total limit holds for everybody.
     fn is_exempt(&self, client: IpAddr) -> bool {
         let _ = client;
+        false
+    }
+
+    /// Whether connections from this address must begin with a PROXY header, which then says who the client is: a proxy
+    /// that is trusted not to lie. What is no header ends the connection. For all others a header is a bad command.
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        let _ = peer;
         false
     }
 }

@@ -5,6 +5,7 @@ mod connection;
 mod gate;
 mod handler;
 mod listen;
+mod proxy;
 mod refusal;
 
 pub use accept::{ListenerTls, Server, ServerSettings};

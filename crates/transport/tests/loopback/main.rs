@@ -3,6 +3,7 @@
 mod client;
 mod pki;
 mod pool;
+mod proxy;
 mod raw;
 mod receiver;
 mod sending;

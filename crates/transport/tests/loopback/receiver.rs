@@ -23,6 +23,8 @@ pub(crate) struct Receiver {
     pub(crate) refuse_body_at: Option<usize>,
     pub(crate) refuse_connections: bool,
     pub(crate) exempt: bool,
+    /// Whether all peers are proxies.
+    pub(crate) behind_proxy: bool,
     /// If there, `body_end` takes a permit before it answers.
     pub(crate) gate: Option<Semaphore>,
 }
@@ -63,6 +65,10 @@ impl ConnectionHandler for Handler {
 
     fn is_exempt(&self, _client: IpAddr) -> bool {
         self.0.exempt
+    }
+
+    fn is_proxy(&self, _peer: IpAddr) -> bool {
+        self.0.behind_proxy
     }
 }
 

@@ -18,7 +18,7 @@ fn settings(config: ServerConfig) -> ServerSettings {
     ServerSettings::new(Arc::new(config), ListenerTls::StartTls)
 }
 
-fn limits(total: usize, per_address: usize) -> ServerSettings {
+pub(crate) fn limits(total: usize, per_address: usize) -> ServerSettings {
     let mut limits = ConnectionLimits::default();
     (limits.total, limits.per_address) = (total, per_address);
     let mut settings = settings(config());
