@@ -127,14 +127,15 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             counters: Counters::default(),
             config,
         });
-        let receiver = Arc::new(Receiver::new(Arc::clone(&engine)));
         let gate = gate(&engine.config.limits);
         let mut servers = Vec::with_capacity(listeners.len());
         for (socket, listener) in listeners {
             let settings = server_settings(&engine.config, &listener, engine.logins.is_some(), &gate);
-            let server = Server::start(socket, settings, Arc::clone(&tls), Arc::clone(&receiver))
-                .map_err(|source| StartError::Listener { address: listener.address, source })?;
-            tracing::info!(address = %server.local_addr(), tls = ?listener.tls, "listening");
+            let (address, mode) = (listener.address, listener.tls);
+            let receiver = Arc::new(Receiver::new(Arc::clone(&engine), listener));
+            let server =
+                Server::start(socket, settings, Arc::clone(&tls), receiver).map_err(|source| StartError::Listener { address, source })?;
+            tracing::info!(address = %server.local_addr(), tls = ?mode, "listening");
             servers.push(server);
         }
         let (stop, stopped) = watch::channel(false);
@@ -186,6 +187,7 @@ fn server_settings(config: &Config, listener: &config::Listener, logins: bool, g
     settings.gate = gate.clone();
     settings.handshake_timeout = settings.handshake_timeout.min(limits.idle);
     settings.write_timeout = settings.write_timeout.min(limits.idle);
+    settings.proxy_header_timeout = settings.proxy_header_timeout.min(limits.idle);
     settings
 }
 

@@ -53,6 +53,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What it does about TLS.
     pub tls: ListenerTls,
+    /// Proxies: connections from here must begin with a PROXY header, which says who the client is.
+    pub proxies: Vec<IpNet>,
 }
 
 /// What a listener does about TLS.
@@ -189,10 +191,16 @@ impl Config {
 }
 
 impl Listener {
-    /// A listener of its two parts.
+    /// A listener with an address and TLS, and everything else at its default.
     #[must_use]
     pub fn new(address: SocketAddr, tls: ListenerTls) -> Self {
-        Self { address, tls }
+        Self { address, tls, proxies: Vec::new() }
+    }
+
+    /// Whether connections from this address must begin with a PROXY header.
+    #[must_use]
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
+        contain(&self.proxies, peer)
     }
 }
 
@@ -208,9 +216,13 @@ impl Rights {
     /// Whether this client may send anywhere.
     #[must_use]
     pub fn is_trusted(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.trusted_networks.iter().any(|network| network.contains(&client))
+        contain(&self.trusted_networks, client)
     }
+}
+
+fn contain(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
 }
 
 impl Routes {

@@ -36,6 +36,7 @@ fn every_key_is_read() {
         [[listener]]
         address = "127.0.0.1:2525"
         tls = "require"
+        proxy = ["192.0.2.10/32", "2001:db8::/64"]
         [[listener]]
         address = "[::1]:465"
         tls = "implicit"
@@ -83,6 +84,9 @@ fn every_key_is_read() {
         config.listeners.iter().map(|l| l.tls).collect::<Vec<_>>(),
         [ListenerTls::Require, ListenerTls::Implicit, ListenerTls::None]
     );
+    let proxied = |listener: usize, peer: &str| config.listeners[listener].is_proxy(peer.parse().unwrap());
+    assert!(proxied(0, "192.0.2.10") && proxied(0, "::ffff:192.0.2.10") && proxied(0, "2001:db8::7") && !proxied(0, "192.0.2.11"));
+    assert!(!proxied(1, "192.0.2.10"), "each listener has its own");
     let identity = config.tls.identity.unwrap();
     assert_eq!(identity.certificate, PathBuf::from("/etc/sealpost/chain.pem"));
     assert_eq!(identity.private_key, PathBuf::from("/secret/key.pem"));
@@ -117,6 +121,7 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[tls]\ncertificate = \"a\""), "sealpost.toml:3:15:", "without private_key"),
         (with("[[listener]]\naddress = \"25\""), "sealpost.toml:3:11:", "\"0.0.0.0:25\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"maybe\""), "sealpost.toml:4:7:", "\"starttls\""),
+        (with("[[listener]]\naddress = \"1.2.3.4:25\"\nproxy = [\"lb.example\"]"), "sealpost.toml:4:10:", "a network such as"),
         (with("[relay]\ntrusted_networks = [\"10.0.0.0/33\"]"), "sealpost.toml:3:21:", "a network such as"),
         (with("[routes]\n\"*\" = \"host:0\""), "sealpost.toml:3:7:", "no number from 1 to 65535"),
         (with("[routes]\n\"a b\" = \"host\""), "sealpost.toml:3:1:", "\"*.example.org\""),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion, parse_span};
 use serde::Deserialize;
 use toml::Spanned;
@@ -49,6 +50,8 @@ struct Document {
 struct ListenerTable {
     address: Text,
     tls: Option<Text>,
+    #[serde(default)]
+    proxy: Vec<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -174,7 +177,9 @@ impl Reader<'_, '_> {
             if config.listeners.iter().any(|other| other.address == address && address.port() != 0) {
                 self.problems.add(table.address.span(), format!("a second listener on {address}; one of them must go"));
             }
-            config.listeners.push(Listener::new(address, tls));
+            let mut listener = Listener::new(address, tls);
+            listener.proxies = self.networks(&table.proxy);
+            config.listeners.push(listener);
         }
     }
 
@@ -202,11 +207,7 @@ impl Reader<'_, '_> {
     }
 
     fn rights(&mut self, table: RelayTable, config: &mut Config) {
-        for text in &table.trusted_networks {
-            let network: Option<ipnet::IpNet> =
-                self.parse(text, "a network such as \"192.0.2.0/24\" or an address with /32 or /128 is meant");
-            config.rights.trusted_networks.extend(network);
-        }
+        config.rights.trusted_networks = self.networks(&table.trusted_networks);
         config.rights.postmaster = table.postmaster.and_then(|text| self.parse::<Mailbox>(&text, "a mailbox is meant"));
     }
 
@@ -261,6 +262,11 @@ impl Reader<'_, '_> {
     {
         let parsed = text.get_ref().parse().map_err(|error| format!("{:?}: {error}", text.get_ref()));
         self.problems.check(text.span(), parsed, right)
+    }
+
+    fn networks(&mut self, texts: &[Text]) -> Vec<IpNet> {
+        let right = "a network such as \"192.0.2.0/24\" or an address with /32 or /128 is meant";
+        texts.iter().filter_map(|text| self.parse(text, right)).collect()
     }
 
     fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)]) -> Option<T> {

@@ -14,17 +14,20 @@ use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
 use super::trace_header::{self, Protocol};
+use crate::config::Listener;
 use crate::engine::{Components, Engine};
 use crate::{account, deliver, submit};
 
-/// Gives each client its [`ClientSession`].
+/// Gives each client of one listener its [`ClientSession`].
 pub(crate) struct Receiver<C: Components> {
     engine: Arc<Engine<C>>,
+    listener: Listener,
 }
 
 /// One client's connection.
 pub(crate) struct ClientSession<C: Components> {
     engine: Arc<Engine<C>>,
+    /// Where the client is; behind a proxy, as the proxy says.
     client: SocketAddr,
     helo: String,
     greeting: Greeting,
@@ -51,8 +54,8 @@ pub(crate) struct Sink<W> {
 }
 
 impl<C: Components> Receiver<C> {
-    pub(crate) fn new(engine: Arc<Engine<C>>) -> Self {
-        Self { engine }
+    pub(crate) fn new(engine: Arc<Engine<C>>, listener: Listener) -> Self {
+        Self { engine, listener }
     }
 }
 
@@ -73,6 +76,10 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
 
     fn is_exempt(&self, client: IpAddr) -> bool {
         self.engine.config.rights.is_trusted(client)
+    }
+
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.listener.is_proxy(peer)
     }
 }
 

@@ -13,6 +13,7 @@ mod fallback;
 mod listeners;
 mod login;
 mod notice;
+mod proxy;
 mod reuse;
 mod rights;
 mod silence;

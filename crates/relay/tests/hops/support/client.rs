@@ -44,7 +44,8 @@ impl Client {
         Self::greeted(Self { wire, address }).await
     }
 
-    async fn begin(address: SocketAddr, tcp: TcpStream) -> Self {
+    /// Over this connection, in clear.
+    pub(crate) async fn begin(address: SocketAddr, tcp: TcpStream) -> Self {
         Self::greeted(Self { wire: Wire::new(tcp), address }).await
     }
 
