@@ -23,6 +23,12 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     println!("  relay        {}", config.hostname);
     for listener in &config.listeners {
         println!("  listens on   {} ({})", listener.address, tls_in_words(listener.tls));
+        if !listener.proxies.is_empty() {
+            println!("  behind       {}, which must begin with a PROXY header", in_a_row(&listener.proxies));
+            if listener.proxies.iter().any(|network| network.prefix_len() == 0) {
+                println!("  warning      everybody is a proxy there, and says whatever address it likes");
+            }
+        }
         if listener.tls == ListenerTls::Require && listener.address.port() == 25 {
             println!("  warning      tls = \"require\" on port 25 turns away senders without TLS (RFC 3207 section 4)");
         }
@@ -77,6 +83,10 @@ fn certificate(config: &Config) -> Result<(), Failure> {
         println!("  certificate  {path}, until {}", super::cert::date(details.not_after()));
     }
     Ok(())
+}
+
+fn in_a_row(items: &[impl ToString]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn tls_in_words(tls: ListenerTls) -> &'static str {

@@ -90,6 +90,16 @@ fn an_empty_users_file_is_a_warning() {
 }
 
 #[test]
+fn a_proxy_that_anybody_is_is_a_warning() {
+    for (network, warned) in [("0.0.0.0/0", true), ("::/0", true), ("192.0.2.0/24", false)] {
+        let house = house("[tls]\n", &format!("proxy = [\"{network}\"]\n[tls]\n"));
+        let checked = house.run(&["check"]);
+        let text = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success() && text.contains("everybody is a proxy") == warned, "{text}");
+    }
+}
+
+#[test]
 fn a_typo_in_a_word() {
     refused("tls = \"starttls\"", "tls = \"startls\"", &["sealpost.toml:6:7", "startls", "\"starttls\""]);
 }

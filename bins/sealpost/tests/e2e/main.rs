@@ -26,6 +26,7 @@ mod levels;
 mod load;
 mod login;
 mod programs;
+mod proxy;
 mod servers;
 mod settings;
 mod stop;
