@@ -95,8 +95,8 @@ pub use server::{
     listen,
 };
 pub use tls::{
-    AlertName, BackendError, ClientHandshake, HandshakeError, IdentityError, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS,
-    SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend, system_anchors,
+    AlertName, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, RustlsBackend, RustlsSettings,
+    RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend, system_anchors,
 };
 
 #[cfg(doctest)]

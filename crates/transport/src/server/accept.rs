@@ -17,7 +17,7 @@ use super::connection;
 use super::gate::{Gate, Pass};
 use super::proxy::{HeaderError, read_header};
 use super::{ConnectionHandler, Refusal};
-use crate::tls::{HandshakeError, TlsBackend};
+use crate::tls::{ClientCertificate, HandshakeError, TlsBackend};
 
 /// How TLS comes about on a listener. Whether a message needs it is the policy's to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +42,8 @@ pub struct ServerSettings {
     pub session: Arc<ServerConfig>,
     /// How TLS comes about.
     pub tls: ListenerTls,
+    /// Whether clients are asked for a certificate in the handshake. They are not.
+    pub client_certificate: ClientCertificate,
     /// How many connections are let in. Listeners with clones of one gate share its limits, as do clones of these settings.
     pub gate: Gate,
     /// Time for the PROXY header of a connection that must have one. 10 s.
@@ -88,6 +90,7 @@ impl ServerSettings {
         Self {
             session,
             tls,
+            client_certificate: ClientCertificate::default(),
             gate: Gate::default(),
             proxy_header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(30),

@@ -298,8 +298,9 @@ async fn write<W: AsyncWrite + Unpin>(wire: &mut W, octets: &[u8]) -> io::Result
 }
 
 async fn handshake<B: TlsBackend, H>(shared: &Shared<B, H>, tcp: TcpStream) -> Result<ServerHandshake<B::ServerStream>, HandshakeError> {
-    let limit = shared.settings.handshake_timeout;
-    timeout(limit, shared.backend.accept(tcp)).await.unwrap_or(Err(HandshakeError::Closed { kind: io::ErrorKind::TimedOut }))
+    let settings = &shared.settings;
+    let handshake = shared.backend.accept(tcp, settings.client_certificate);
+    timeout(settings.handshake_timeout, handshake).await.unwrap_or(Err(HandshakeError::Closed { kind: io::ErrorKind::TimedOut }))
 }
 
 fn accept_or_refuse(answer: Result<(), Reply>) -> Answer {

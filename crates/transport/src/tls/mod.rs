@@ -40,17 +40,32 @@ pub trait TlsBackend: Send + Sync + 'static {
         key: &WireKey,
     ) -> impl Future<Output = Result<ClientHandshake<Self::ClientStream>, HandshakeError>> + Send;
 
-    /// Shakes hands as a server.
+    /// Shakes hands as a server. A client that is asked for a certificate may have none, or one that proves nothing.
     ///
     /// # Errors
     /// [`HandshakeError`]; there is no time limit here, so the caller sets one.
-    fn accept(&self, tcp: TcpStream) -> impl Future<Output = Result<ServerHandshake<Self::ServerStream>, HandshakeError>> + Send;
+    fn accept(
+        &self,
+        tcp: TcpStream,
+        certificate: ClientCertificate,
+    ) -> impl Future<Output = Result<ServerHandshake<Self::ServerStream>, HandshakeError>> + Send;
 
     /// Whether there is a certificate to accept connections with.
     fn can_accept(&self) -> bool;
 
     /// Forgets the tickets of every policy generation before `generation`.
     fn invalidate(&self, generation: u64);
+}
+
+/// Whether a server asks its clients for a certificate. None has to have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "a question is put or it is not")]
+pub enum ClientCertificate {
+    /// It does not: some clients break when asked.
+    #[default]
+    NotAsked,
+    /// It does.
+    Asked,
 }
 
 /// What a finished handshake yields on the connecting side.
@@ -75,7 +90,8 @@ pub struct ServerHandshake<S> {
     pub stream: S,
     /// What was negotiated.
     pub facts: TlsFacts,
-    /// The client's certificates in DER, its own first; empty if it showed none.
+    /// The client's certificates in DER, its own first; empty if it showed none, or one whose key cannot be told. That the
+    /// client holds the key of the first is certain; nothing else is.
     pub chain: Vec<Vec<u8>>,
 }
 

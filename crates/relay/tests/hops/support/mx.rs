@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use sealpost_transport::{RustlsBackend, TlsBackend as _};
+use sealpost_transport::{ClientCertificate, RustlsBackend, TlsBackend as _};
 use sealpost_types::TlsFacts;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -381,7 +381,7 @@ impl Session {
             StartTls::Offered(backend) => {
                 self.reply("220 2.0.0 go on").await?;
                 let Some(tcp) = self.wire.take_tcp() else { return Ok(false) };
-                let Ok(shaken) = backend.accept(tcp).await else { return Ok(false) };
+                let Ok(shaken) = backend.accept(tcp, ClientCertificate::NotAsked).await else { return Ok(false) };
                 self.tls = Some(shaken.facts);
                 self.wire.secure(shaken.stream);
                 self.shared.note(|record| record.handshakes += 1);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustls::client::Resumption;
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WantsServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -26,8 +26,8 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::fault::handshake_error;
 use self::sessions::{SessionStore, TicketStore, WireTls};
-use self::verifier::{DangerAnyClient, WireVerifier};
-use super::{ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
+use self::verifier::{DangerAnyClient, WireVerifier, has_key};
+use super::{ClientCertificate, ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
 use crate::WallClock;
 use crate::stream::PlainStream;
 
@@ -43,8 +43,6 @@ pub struct RustlsSettings {
     pub identity: Option<ServerIdentity>,
     /// The lowest version that is accepted as a server. TLS 1.2. (As a client, each demand brings its own.)
     pub min_version: TlsVersion,
-    /// Whether clients are asked for a certificate. False: some clients break when asked.
-    pub ask_client_certificate: bool,
     /// For how many [`WireKey`]s tickets are kept. [`SESSION_KEYS`].
     pub session_keys: usize,
     /// How long tickets are used before a full handshake judges the certificate again. [`SESSION_LIFETIME`].
@@ -65,6 +63,8 @@ pub struct RustlsBackend {
     client_tls12: ConfigBuilder<ClientConfig, WantsVerifier>,
     client_tls13: ConfigBuilder<ClientConfig, WantsVerifier>,
     server: TlsAcceptor,
+    /// The same, but asking clients for a certificate. Its tickets are its own.
+    asking_server: TlsAcceptor,
     algorithms: WebPkiSupportedAlgorithms,
     identity: Arc<IdentitySlot>,
     anchors: RwLock<Arc<TrustAnchors>>,
@@ -104,7 +104,6 @@ impl RustlsSettings {
             anchors,
             identity: None,
             min_version: TlsVersion::Tls1_2,
-            ask_client_certificate: false,
             session_keys: SESSION_KEYS,
             session_lifetime: SESSION_LIFETIME,
             clock: WallClock::system(),
@@ -128,16 +127,13 @@ impl RustlsBackend {
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(settings.clock.clone()));
         let identity = Arc::new(IdentitySlot::default());
         identity.set(settings.identity.as_ref());
-        let server = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
+        let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
             .with_protocol_versions(versions(settings.min_version))
             .map_err(provider_error)?;
         let algorithms = provider.signature_verification_algorithms;
-        let server = match settings.ask_client_certificate {
-            true => server.with_client_cert_verifier(Arc::new(DangerAnyClient { algorithms })),
-            false => server.with_no_client_auth(),
-        };
-        let mut server = server.with_cert_resolver(Arc::clone(&identity) as _);
-        server.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| BackendError::Randomness)?;
+        let asking = builder.clone().with_client_cert_verifier(Arc::new(DangerAnyClient { algorithms }));
+        let server = acceptor(builder.with_no_client_auth(), &identity)?;
+        let asking_server = acceptor(asking, &identity)?;
         let client = |lowest| {
             ClientConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
                 .with_protocol_versions(versions(lowest))
@@ -146,7 +142,8 @@ impl RustlsBackend {
         Ok(Self {
             client_tls12: client(TlsVersion::Tls1_2)?,
             client_tls13: client(TlsVersion::Tls1_3)?,
-            server: TlsAcceptor::from(Arc::new(server)),
+            server,
+            asking_server,
             algorithms,
             identity,
             anchors: RwLock::new(settings.anchors),
@@ -213,13 +210,18 @@ impl TlsBackend for RustlsBackend {
         Ok(ClientHandshake { facts, chain: judged.chain, verdict: judged.verdict, stream: RustlsStream::new(stream.into()) })
     }
 
-    async fn accept(&self, tcp: TcpStream) -> Result<ServerHandshake<RustlsStream>, HandshakeError> {
+    async fn accept(&self, tcp: TcpStream, certificate: ClientCertificate) -> Result<ServerHandshake<RustlsStream>, HandshakeError> {
         if !self.can_accept() {
             return Err(HandshakeError::NoIdentity);
         }
-        let stream = self.server.accept(PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
+        let acceptor = match certificate {
+            ClientCertificate::NotAsked => &self.server,
+            ClientCertificate::Asked => &self.asking_server,
+        };
+        let stream = acceptor.accept(PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
-        let chain = connection.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
+        let shown = connection.peer_certificates().filter(|chain| chain.first().is_some_and(has_key));
+        let chain = shown.unwrap_or_default().iter().map(|der| der.to_vec()).collect();
         let facts = facts(connection)?;
         Ok(ServerHandshake { facts, chain, stream: RustlsStream::new(stream.into()) })
     }
@@ -276,6 +278,12 @@ impl TimeProvider for RustlsClock {
     fn current_time(&self) -> Option<UnixTime> {
         u64::try_from(self.0.now().0).ok().map(|millis| UnixTime::since_unix_epoch(Duration::from_millis(millis)))
     }
+}
+
+fn acceptor(builder: ConfigBuilder<ServerConfig, WantsServerCert>, identity: &Arc<IdentitySlot>) -> Result<TlsAcceptor, BackendError> {
+    let mut config = builder.with_cert_resolver(Arc::clone(identity) as _);
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| BackendError::Randomness)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn versions(lowest: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {

@@ -58,7 +58,7 @@ async fn accept_all(backend: RustlsBackend) -> (SocketAddr, Arc<RustlsBackend>) 
         while let Ok((tcp, _)) = listener.accept().await {
             let backend = Arc::clone(&shared);
             tokio::spawn(async move {
-                if let Ok(mut shaken) = backend.accept(tcp).await {
+                if let Ok(mut shaken) = backend.accept(tcp, ClientCertificate::NotAsked).await {
                     let _ = shaken.stream.write_all(b"!").await;
                     let _ = shaken.stream.flush().await;
                     let _ = shaken.stream.read_u8().await;
@@ -244,35 +244,63 @@ async fn the_certificate_can_be_exchanged_while_serving() {
     shake(&client, &new).await.unwrap();
 }
 
+/// What a server that asks or does not ask learns of a client of this version, with this certificate and key.
+async fn shown(
+    (pki, backend, ask): (&Pki, &RustlsBackend, ClientCertificate),
+    version: &'static SupportedProtocolVersion,
+    certificate: &[u8],
+    key: &KeyPair,
+) -> Result<Vec<Vec<u8>>, HandshakeError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(pki.ca.der().clone()).unwrap();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let signer = aws_lc_rs::sign::any_supported_type(&private).unwrap();
+    // Not checked here whether the two belong together: that is for the server to find out.
+    let certified = CertifiedKey::new(vec![certificate.to_vec().into()], signer);
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let connect = async {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect("mx.example".try_into().unwrap(), tcp).await
+    };
+    let accept = async { backend.accept(listener.accept().await.unwrap().0, ask).await };
+    let (_client, shaken) = tokio::join!(connect, accept);
+    shaken.map(|shaken| shaken.chain)
+}
+
 #[tokio::test]
 async fn clients_show_their_certificate_only_when_asked() {
     let pki = Pki::new();
-    let key_pair = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["client.example".to_owned()]).unwrap().signed_by(&key_pair, &pki.ca).unwrap();
-    for ask in [false, true] {
-        let settings = RustlsSettings { ask_client_certificate: ask, ..server(&pki, "mx.example") };
-        let backend = RustlsBackend::new(settings).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(pki.ca.der().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_client_auth_cert(
-                vec![certificate.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(key_pair.serialize_der()).unwrap(),
-            )
-            .unwrap();
-        let connect = async {
-            let tcp = TcpStream::connect(address).await.unwrap();
-            TlsConnector::from(Arc::new(config)).connect("mx.example".try_into().unwrap(), tcp).await.unwrap()
-        };
-        let accept = async { backend.accept(listener.accept().await.unwrap().0).await.unwrap() };
-        let (_client, shaken) = tokio::join!(connect, accept);
-        let expected: Vec<Vec<u8>> = if ask { vec![certificate.der().to_vec()] } else { vec![] };
-        assert_eq!(shaken.chain, expected);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["client.example".to_owned()]).unwrap().signed_by(&key, &pki.ca).unwrap();
+    let backend = RustlsBackend::new(server(&pki, "mx.example")).unwrap();
+    for (ask, expected) in [(ClientCertificate::NotAsked, vec![]), (ClientCertificate::Asked, vec![certificate.der().to_vec()])] {
+        assert_eq!(shown((&pki, &backend, ask), &TLS13, certificate.der(), &key).await.unwrap(), expected, "{ask:?}");
+    }
+}
+
+/// What the handler is given is the certificate of whoever holds its key, or nothing.
+#[tokio::test]
+async fn a_certificate_of_somebody_else_is_refused_and_one_without_a_key_is_none() {
+    let pki = Pki::new();
+    let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let certificate = CertificateParams::new(vec!["client.example".to_owned()]).unwrap().signed_by(&key, &pki.ca).unwrap();
+    let backend = RustlsBackend::new(server(&pki, "mx.example")).unwrap();
+    let asking = (&pki, &backend, ClientCertificate::Asked);
+    for version in [&TLS12, &TLS13] {
+        assert!(shown(asking, version, certificate.der(), &other).await.is_err(), "stolen");
+        assert_eq!(shown(asking, version, b"no certificate", &key).await.unwrap(), Vec::<Vec<u8>>::new());
+        let mut version_1 = certificate.der().to_vec();
+        // [0] EXPLICIT INTEGER 2 is version 3; as version 1 it has no extensions, and is not read.
+        let at = version_1.windows(5).position(|octets| octets == [0xa0, 3, 2, 1, 2]).unwrap();
+        version_1[at + 4] = 0;
+        assert_eq!(shown(asking, version, &version_1, &other).await.unwrap(), Vec::<Vec<u8>>::new());
+        assert_eq!(shown(asking, version, certificate.der(), &key).await.unwrap().len(), 1, "the negative control");
     }
 }
 
@@ -282,7 +310,7 @@ async fn without_a_certificate_nothing_is_accepted() {
     assert!(!backend.can_accept());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let error = backend.accept(listener.accept().await.unwrap().0).await.unwrap_err();
+    let error = backend.accept(listener.accept().await.unwrap().0, ClientCertificate::NotAsked).await.unwrap_err();
     assert!(matches!(error, HandshakeError::NoIdentity));
 }
 

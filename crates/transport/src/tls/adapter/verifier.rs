@@ -7,9 +7,10 @@ use std::time::Duration;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
-use sealpost_cert::{TrustAnchors, Verdict, verify_client, verify_server};
+use sealpost_cert::{TrustAnchors, Verdict, verify_server};
 use sealpost_types::{HostDemand, UnixMillis};
 
 use super::sessions::TicketStore;
@@ -40,7 +41,7 @@ pub(super) struct Judged {
 #[derive(Debug)]
 pub(super) struct Unsatisfied(pub(super) Arc<Verdict>);
 
-/// Asks a client for its certificate and checks that it holds the key; whom to trust is decided later, per message.
+/// Asks a client for its certificate and checks that it holds the key; whom to trust is decided later.
 #[derive(Debug)]
 pub(super) struct DangerAnyClient {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -130,18 +131,14 @@ impl ClientCertVerifier for DangerAnyClient {
     }
 
     /// Nobody is trusted by this: which clients need a certificate, from whom, is known only at MAIL and RCPT, where
-    /// the policy judges the chain that the handler was given. What cannot be read at all is refused here.
+    /// the policy judges the chain that the handler was given.
     fn verify_client_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let chain: Vec<&[u8]> = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
-        match verify_client(&chain, &HostDemand::default(), &TrustAnchors::default(), unix_millis(now)).leaf {
-            Some(_) => Ok(ClientCertVerified::assertion()),
-            None => Err(CertificateError::BadEncoding.into()),
-        }
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -150,6 +147,10 @@ impl ClientCertVerifier for DangerAnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // A certificate without a key that can be told proves nothing, whatever it signs: its chain is given to nobody.
+        if !has_key(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
@@ -159,12 +160,21 @@ impl ClientCertVerifier for DangerAnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // A certificate without a key that can be told proves nothing, whatever it signs: its chain is given to nobody.
+        if !has_key(certificate) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether a certificate can be read as far as its key: only then can somebody prove to hold it.
+pub(super) fn has_key(certificate: &CertificateDer<'_>) -> bool {
+    ParsedCertificate::try_from(certificate).is_ok()
 }
 
 impl fmt::Display for Unsatisfied {
