@@ -120,6 +120,7 @@ keys! {
     LabelTrace = "label-trace",
     LabelTls = "label-tls",
     LabelLogin = "label-login",
+    LabelClientNames = "label-client-names",
     LabelCertificate = "label-certificate",
     LabelPin = "label-pin",
     LabelShadow = "label-shadow",

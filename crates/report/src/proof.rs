@@ -15,6 +15,9 @@ pub struct Proof {
     /// The name that a client proved with AUTH.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<String>,
+    /// The names that a client proved with its certificate: those of its host names that a trusted chain vouches for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_names: Vec<Domain>,
     /// The subject of the certificate that the other end showed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -44,6 +47,7 @@ impl Proof {
         Self {
             tls,
             login: None,
+            client_names: Vec::new(),
             subject: None,
             spki_pin: None,
             validation_path: Vec::new(),

@@ -148,6 +148,10 @@ impl Block {
             Some(facts) => self.line(Key::LabelTls, &self.tls(facts)),
         }
         self.opt(Key::LabelLogin, proof.login.as_deref());
+        if !proof.client_names.is_empty() {
+            let names: Vec<_> = proof.client_names.iter().map(Domain::as_str).collect();
+            self.line(Key::LabelClientNames, &names.join(" "));
+        }
         self.opt(Key::LabelCertificate, proof.subject.as_deref());
         self.opt(Key::LabelPin, proof.spki_pin.as_deref());
         if !proof.validation_path.is_empty() {
@@ -258,6 +262,8 @@ struct JsonProof<'a> {
     tls: Option<JsonTls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     login: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Domain]>::is_empty")]
+    client_names: &'a [Domain],
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -290,6 +296,7 @@ impl<'a> JsonProof<'a> {
                 resumed: facts.resumed,
             }),
             login: proof.login.as_deref(),
+            client_names: &proof.client_names,
             subject: proof.subject.as_deref(),
             spki_pin: proof.spki_pin.as_deref(),
             validation_path: &proof.validation_path,
@@ -377,15 +384,18 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_shown() {
+    fn who_a_client_proved_to_be_is_shown() {
         let mut proof = Proof::new(None, "opportunistic", true);
         proof.login = Some("ann".into());
+        proof.client_names = ["out.acme.example", "acme.example"].map(|name| Domain::parse(name).unwrap()).to_vec();
         let mut event = full_event();
         event.proof = Some(Arc::new(proof));
-        assert!(event.to_json().contains("\"proof\":{\"tls\":null,\"login\":\"ann\","), "{}", event.to_json());
-        for (lang, words) in [(Lang::En, "login              ann\n"), (Lang::De, "Anmeldung          ann\n")] {
+        let json = "\"proof\":{\"tls\":null,\"login\":\"ann\",\"client_names\":[\"out.acme.example\",\"acme.example\"],";
+        assert!(event.to_json().contains(json), "{}", event.to_json());
+        for (lang, login, names) in [(Lang::En, "login", "client names"), (Lang::De, "Anmeldung", "Client-Namen")] {
             let text = event.to_text(TextStyle::new(lang, Clock::Utc));
-            assert!(text.contains(words), "{text}");
+            assert!(text.contains(&format!("    {login:<18} ann\n")), "{text}");
+            assert!(text.contains(&format!("    {names:<18} out.acme.example acme.example\n")), "{text}");
         }
     }
 

@@ -30,6 +30,7 @@ label-decided = entschieden
 label-trace = Herleitung
 label-tls = TLS
 label-login = Anmeldung
+label-client-names = Client-Namen
 label-certificate = Zertifikat
 label-pin = Schlüssel-Pin
 label-path = Pfad

@@ -30,6 +30,7 @@ label-decided = decided
 label-trace = trace
 label-tls = TLS
 label-login = login
+label-client-names = client names
 label-certificate = certificate
 label-pin = key pin
 label-path = path
