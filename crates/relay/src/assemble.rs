@@ -59,16 +59,21 @@ impl Include for ListsBeside<'_> {
 /// # Errors
 /// For a file of one's own [`StartError::Unreadable`], [`StartError::TrustAnchors`] and [`StartError::NoTrustAnchor`].
 pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
-    let Some(path) = &config.tls.trust_anchors else { return Ok(Arc::new(of_the_system())) };
-    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what: "[tls] trust_anchors", path: path.clone(), source })?;
-    let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { path: path.clone(), source })?;
-    if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {
-        return Err(StartError::NoTrustAnchor { path: path.clone(), source: problem.clone() });
+    match &config.tls.trust_anchors {
+        Some(path) => read_anchors("[tls] trust_anchors", path),
+        None => Ok(Arc::new(of_the_system())),
     }
-    for problem in anchors.problems() {
-        tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
+}
+
+/// Reads the trust anchors for clients' certificates that a configuration names, or else those for servers'.
+///
+/// # Errors
+/// As for [`read_trust_anchors`].
+pub fn read_client_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
+    match &config.tls.client_anchors {
+        Some(path) => read_anchors("[tls] client_anchors", path),
+        None => read_trust_anchors(config),
     }
-    Ok(Arc::new(anchors))
 }
 
 /// Reads who may log in, if a configuration names a file of them.
@@ -84,7 +89,11 @@ pub fn read_users(config: &Config) -> Result<Option<Users>, StartError> {
 /// # Errors
 /// [`StartError::Identity`], [`StartError::Tls`], and those of [`read_trust_anchors`].
 pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
-    let mut settings = RustlsSettings::new(read_trust_anchors(config)?);
+    tls_with(config, read_trust_anchors(config)?)
+}
+
+fn tls_with(config: &Config, anchors: Arc<TrustAnchors>) -> Result<RustlsBackend, StartError> {
+    let mut settings = RustlsSettings::new(anchors);
     settings.min_version = config.tls.min_version;
     settings.identity = match &config.tls.identity {
         Some(identity) => Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key)?),
@@ -100,7 +109,10 @@ pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
 /// What of these cannot be opened.
 pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
     let policy = read_policy(&config)?;
-    let tls = open_tls(&config)?;
+    let anchors = read_trust_anchors(&config)?;
+    let tls = tls_with(&config, Arc::clone(&anchors))?;
+    // The system's are many files: they are not read twice.
+    let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
     let users = read_users(&config)?;
     let resolver = match config.dns_servers.as_slice() {
         [] => HickoryResolver::system()?,
@@ -111,7 +123,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&config.data_dir.join(QUEUE), settings)?;
     let history = History::open(&history_directory(&config))?;
-    let builder = RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history);
+    let builder = RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history).client_anchors(client_anchors);
     Ok(match users {
         Some(users) => builder.users(users),
         None => builder,
@@ -122,6 +134,18 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
 #[must_use]
 pub fn history_directory(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(HISTORY)
+}
+
+fn read_anchors(what: &'static str, path: &Path) -> Result<Arc<TrustAnchors>, StartError> {
+    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })?;
+    let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { what, path: path.to_owned(), source })?;
+    if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {
+        return Err(StartError::NoTrustAnchor { what, path: path.to_owned(), source: problem.clone() });
+    }
+    for problem in anchors.problems() {
+        tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
+    }
+    Ok(Arc::new(anchors))
 }
 
 fn of_the_system() -> TrustAnchors {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+use sealpost_cert::TrustAnchors;
 use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::Spool;
 use sealpost_report::History;
 use sealpost_smtp::{AuthMechanism, ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
-    ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server, ServerSettings,
-    TlsBackend, WallClock, listen,
+    ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server,
+    ServerSettings, TlsBackend, WallClock, listen,
 };
 use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -44,6 +45,7 @@ pub struct RelayBuilder<S, R, T> {
     history: Option<History>,
     accept_hook: Option<AcceptHook>,
     users: Option<Users>,
+    client_anchors: Arc<TrustAnchors>,
 }
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
@@ -57,7 +59,8 @@ impl<S: Spool, R: Resolver, T: TlsBackend> Components for Parts<S, R, T> {
 impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     pub(crate) fn new(config: Config, spool: S, resolver: R, tls: T) -> Self {
         let (policy, clock) = (Policy::builtin(), WallClock::system());
-        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None, users: None }
+        let client_anchors = Arc::default();
+        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None, users: None, client_anchors }
     }
 
     /// The policy that decides.
@@ -97,6 +100,14 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
+    /// Whom clients' certificates must lead to before the names in them count, on listeners that ask for one. Without them,
+    /// no certificate proves anything.
+    #[must_use]
+    pub fn client_anchors(mut self, anchors: Arc<TrustAnchors>) -> Self {
+        self.client_anchors = anchors;
+        self
+    }
+
     /// Opens every listener and begins to receive and to deliver, on the current tokio runtime.
     ///
     /// # Errors
@@ -119,6 +130,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             events: broadcast::Sender::new(EVENTS_KEPT),
             accept_hook: self.accept_hook,
             logins: self.users.map(Logins::new),
+            client_anchors: self.client_anchors,
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
             permits: Semaphore::new(config.delivery.connections),
@@ -185,6 +197,9 @@ fn server_settings(config: &Config, listener: &config::Listener, logins: bool, g
     };
     let mut settings = ServerSettings::new(Arc::new(session), tls);
     settings.gate = gate.clone();
+    if listener.client_certificates {
+        settings.client_certificate = ClientCertificate::Asked;
+    }
     settings.handshake_timeout = settings.handshake_timeout.min(limits.idle);
     settings.write_timeout = settings.write_timeout.min(limits.idle);
     settings.proxy_header_timeout = settings.proxy_header_timeout.min(limits.idle);

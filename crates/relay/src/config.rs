@@ -55,6 +55,8 @@ pub struct Listener {
     pub tls: ListenerTls,
     /// Proxies: connections from here must begin with a PROXY header, which says who the client is.
     pub proxies: Vec<IpNet>,
+    /// Whether clients are asked for a certificate. None has to have one.
+    pub client_certificates: bool,
 }
 
 /// What a listener does about TLS.
@@ -81,6 +83,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// A PEM bundle of trust anchors; none means those of the system.
     pub trust_anchors: Option<PathBuf>,
+    /// A PEM bundle of trust anchors for clients' certificates; none means those that servers' are held against.
+    pub client_anchors: Option<PathBuf>,
 }
 
 /// The two PEM files of a certificate.
@@ -194,7 +198,7 @@ impl Listener {
     /// A listener with an address and TLS, and everything else at its default.
     #[must_use]
     pub fn new(address: SocketAddr, tls: ListenerTls) -> Self {
-        Self { address, tls, proxies: Vec::new() }
+        Self { address, tls, proxies: Vec::new(), client_certificates: false }
     }
 
     /// Whether connections from this address must begin with a PROXY header.
@@ -251,7 +255,7 @@ impl Routes {
 /// A certificate made at first start, TLS 1.2 and later, the system's trust anchors.
 impl Default for Tls {
     fn default() -> Self {
-        Self { identity: None, min_version: TlsVersion::Tls1_2, trust_anchors: None }
+        Self { identity: None, min_version: TlsVersion::Tls1_2, trust_anchors: None, client_anchors: None }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+use sealpost_cert::TrustAnchors;
 use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::{Lease, Spool};
@@ -44,6 +45,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) accept_hook: Option<AcceptHook>,
     /// None where AUTH is not offered.
     pub(crate) logins: Option<Logins>,
+    /// Whom clients' certificates must lead to.
+    pub(crate) client_anchors: Arc<TrustAnchors>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
     /// One for each open connection of the deliver hop.

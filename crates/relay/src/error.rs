@@ -56,17 +56,21 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// The file of trust anchors is no list of certificates.
-    #[error("[tls] trust_anchors {} (a PEM file of certificates is meant)", path.display())]
+    /// A file of trust anchors is no list of certificates.
+    #[error("{what} {} (a PEM file of certificates is meant)", path.display())]
     TrustAnchors {
+        /// What the file is for, as the configuration calls it.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: PemError,
     },
-    /// No certificate in the file of trust anchors can be one.
-    #[error("[tls] trust_anchors {} has none that can be used", path.display())]
+    /// No certificate in a file of trust anchors can be one.
+    #[error("{what} {} has none that can be used", path.display())]
     NoTrustAnchor {
+        /// What the file is for, as the configuration calls it.
+        what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with the first.
@@ -142,7 +146,7 @@ mod tests {
             StartError::Identity(IdentityError::Unreadable { path: path.clone(), source: io() }),
             StartError::Resolver(ResolverSetupError::NoServers),
             StartError::DataDir { path: path.clone(), source: io() },
-            StartError::TrustAnchors { path, source: sealpost_cert::TrustAnchors::from_pem(b"").unwrap_err() },
+            StartError::TrustAnchors { what: "[tls] trust_anchors", path, source: sealpost_cert::TrustAnchors::from_pem(b"").unwrap_err() },
             StartError::Queue(store()),
             StartError::Listen(ListenError::Io { address: ([127, 0, 0, 1], 25).into(), source: io() }),
             StartError::Listener { address: ([127, 0, 0, 1], 25).into(), source: io() },

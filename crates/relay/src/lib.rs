@@ -51,7 +51,7 @@ use sealpost_discovery::{HickoryResolver, Resolver};
 use sealpost_queue::{EmbeddedSpool, Spool};
 use sealpost_transport::{RustlsBackend, TlsBackend};
 
-pub use assemble::{history_directory, open_tls, read_config, read_policy, read_trust_anchors, read_users};
+pub use assemble::{history_directory, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 pub use builder::RelayBuilder;
 pub use error::StartError;
 pub use handle::RelayHandle;

@@ -1,5 +1,6 @@
 //! The receive hop: a client's session, from its first command to the durable message.
 
+mod certificate;
 mod content;
 mod login;
 mod received;

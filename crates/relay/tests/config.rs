@@ -40,6 +40,7 @@ fn every_key_is_read() {
         [[listener]]
         address = "[::1]:465"
         tls = "implicit"
+        client_certificates = true
         [[listener]]
         address = "127.0.0.1:2526"
         tls = "none"
@@ -48,6 +49,7 @@ fn every_key_is_read() {
         private_key = "/secret/key.pem"
         min_version = "1.3"
         trust_anchors = "ca.pem"
+        client_anchors = "clients.pem"
         [relay]
         trusted_networks = ["127.0.0.0/8", "::1/128"]
         postmaster = "admin@relay.example"
@@ -92,6 +94,8 @@ fn every_key_is_read() {
     assert_eq!(identity.private_key, PathBuf::from("/secret/key.pem"));
     assert_eq!(config.tls.min_version, TlsVersion::Tls1_3);
     assert_eq!(config.tls.trust_anchors, Some(PathBuf::from("/etc/sealpost/ca.pem")));
+    assert_eq!(config.tls.client_anchors, Some(PathBuf::from("/etc/sealpost/clients.pem")));
+    assert_eq!(config.listeners.iter().map(|l| l.client_certificates).collect::<Vec<_>>(), [false, true, false]);
     assert!(config.rights.is_trusted("127.5.5.5".parse().unwrap()));
     assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));
     assert!(!config.rights.is_trusted("192.0.2.1".parse().unwrap()));
@@ -122,6 +126,11 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[[listener]]\naddress = \"25\""), "sealpost.toml:3:11:", "\"0.0.0.0:25\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"maybe\""), "sealpost.toml:4:7:", "\"starttls\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\nproxy = [\"lb.example\"]"), "sealpost.toml:4:10:", "a network such as"),
+        (
+            with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"none\"\nclient_certificates = true"),
+            "sealpost.toml:5:23:",
+            "client certificates come with TLS",
+        ),
         (with("[relay]\ntrusted_networks = [\"10.0.0.0/33\"]"), "sealpost.toml:3:21:", "a network such as"),
         (with("[routes]\n\"*\" = \"host:0\""), "sealpost.toml:3:7:", "no number from 1 to 65535"),
         (with("[routes]\n\"a b\" = \"host\""), "sealpost.toml:3:1:", "\"*.example.org\""),

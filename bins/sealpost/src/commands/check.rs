@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::{open_tls, read_config, read_policy, read_trust_anchors, read_users};
+use sealpost_relay::{open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 
 use super::{Failure, in_words};
 use crate::cli;
@@ -13,8 +13,10 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
     // Policy, certificates and users are all read, so that one run shows what is wrong with any of them.
     let (policy, tls) = (read_policy(&config).err(), open_tls(&config).err());
+    // Without a file of its own it is the other anchors, and what is wrong with those is told already.
+    let no_client_anchors = config.tls.client_anchors.as_ref().and_then(|_| read_client_anchors(&config).err());
     let (users, no_users) = read_users(&config).map_or_else(|error| (None, Some(error)), |users| (users, None));
-    let mut problems: Vec<_> = [policy, tls, no_users].into_iter().flatten().map(in_words).collect();
+    let mut problems: Vec<_> = [policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
     if !problems.is_empty() {
         return Err(problems.join("\n"));
@@ -23,6 +25,9 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     println!("  relay        {}", config.hostname);
     for listener in &config.listeners {
         println!("  listens on   {} ({})", listener.address, tls_in_words(listener.tls));
+        if listener.client_certificates {
+            println!("  asks         for client certificates");
+        }
         if !listener.proxies.is_empty() {
             println!("  behind       {}, which must begin with a PROXY header", in_a_row(&listener.proxies));
             if listener.proxies.iter().any(|network| network.prefix_len() == 0) {
@@ -46,6 +51,12 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
             println!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
         }
         None => println!("  trusts       the system's {anchors} certificate authorities"),
+    }
+    if let Some(path) = &config.tls.client_anchors {
+        println!("  of clients   {}: {} certificate authorities", path.display(), read_client_anchors(&config).map_err(in_words)?.len());
+        if !config.listeners.iter().any(|listener| listener.client_certificates) {
+            println!("  warning      client_anchors without a listener that has client_certificates = true: nobody is asked");
+        }
     }
     if let (Some(path), Some(users)) = (&config.auth.users, &users) {
         println!("  logins       {}: {} users", path.display(), users.len());

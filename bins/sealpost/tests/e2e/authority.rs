@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -53,11 +54,21 @@ impl Authority {
 
     /// What a client needs to verify what this authority signed.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        Arc::new(self.verifying().with_no_client_auth())
+    }
+
+    /// The same for a client that shows this certificate when it is asked.
+    pub(crate) fn client_showing(&self, identity: &Identity) -> Arc<ClientConfig> {
+        let (chain, key) = identity.parts();
+        Arc::new(self.verifying().with_client_auth_cert(chain, key).unwrap())
+    }
+
+    fn verifying(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+        builder.with_root_certificates(roots)
     }
 }
 
@@ -70,11 +81,15 @@ impl Identity {
 
     /// What a server needs to show this certificate.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let (chain, key) = self.parts();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
+    }
+
+    fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
+        (chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
     }
 
     /// Writes `cert.pem` and `key.pem`.

@@ -99,6 +99,19 @@ fn a_proxy_that_anybody_is_is_a_warning() {
     }
 }
 
+/// Anchors for clients are read whether anybody is asked or not.
+#[test]
+fn wrong_client_anchors() {
+    refused("[tls]\n", "[tls]\nclient_anchors = \"none.pem\"\n", &["cannot read [tls] client_anchors", "none.pem"]);
+    refused(
+        "[tls]\n",
+        "[tls]\nclient_anchors = \"key.pem\"\n",
+        &["[tls] client_anchors", "key.pem", "a PEM file of certificates is meant"],
+    );
+    let checked = house("[tls]\n", "[tls]\nclient_anchors = \"ca.pem\"\n").run(&["check"]);
+    assert!(checked.status.success() && String::from_utf8_lossy(&checked.stdout).contains("nobody is asked"), "{checked:?}");
+}
+
 #[test]
 fn a_typo_in_a_word() {
     refused("tls = \"starttls\"", "tls = \"startls\"", &["sealpost.toml:6:7", "startls", "\"starttls\""]);

@@ -52,6 +52,7 @@ struct ListenerTable {
     tls: Option<Text>,
     #[serde(default)]
     proxy: Vec<Text>,
+    client_certificates: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -61,6 +62,7 @@ struct TlsTable {
     private_key: Option<Spanned<PathBuf>>,
     min_version: Option<Text>,
     trust_anchors: Option<PathBuf>,
+    client_anchors: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -179,6 +181,10 @@ impl Reader<'_, '_> {
             }
             let mut listener = Listener::new(address, tls);
             listener.proxies = self.networks(&table.proxy);
+            listener.client_certificates = table.client_certificates.as_ref().is_some_and(|asked| *asked.get_ref());
+            if let (Some(asked), true, ListenerTls::None) = (&table.client_certificates, listener.client_certificates, tls) {
+                self.problems.add(asked.span(), "client certificates come with TLS, and this listener has none; false is meant".to_owned());
+            }
             config.listeners.push(listener);
         }
     }
@@ -204,6 +210,7 @@ impl Reader<'_, '_> {
             config.tls.min_version = version;
         }
         config.tls.trust_anchors = table.trust_anchors.map(|path| self.folder.join(path));
+        config.tls.client_anchors = table.client_anchors.map(|path| self.folder.join(path));
     }
 
     fn rights(&mut self, table: RelayTable, config: &mut Config) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_policy::ReceiveFacts;
 use sealpost_queue::QueueId;
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{Envelope, Hop, Octets, Reception, TlsFacts};
+use sealpost_types::{Domain, Envelope, Hop, Octets, Reception, TlsFacts};
 
 use crate::account;
 use crate::engine::{Components, Engine};
@@ -26,7 +26,7 @@ impl Received {
     }
 
     /// Tells of it: an entry for each recipient.
-    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>) {
+    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>, client_names: &[Domain]) {
         let policy = engine.policy.load();
         for recipient in self.envelope.recipients {
             let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path)
@@ -41,7 +41,8 @@ impl Received {
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
             event.decided = Some(account::decided(&trace));
-            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, self.reception.login.as_deref(), &decision)));
+            let login = self.reception.login.as_deref();
+            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, login, client_names, &decision)));
             event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);
         }

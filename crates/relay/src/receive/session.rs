@@ -8,8 +8,9 @@ use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, Sp
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
-use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
+use sealpost_types::{BodyKind, Domain, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
 
+use super::certificate::proven_names;
 use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
@@ -34,6 +35,8 @@ pub(crate) struct ClientSession<C: Components> {
     tls: Option<TlsFacts>,
     /// The name that the client proved with AUTH.
     login: Option<Arc<str>>,
+    /// The host names that the client proved with its certificate.
+    client_names: Vec<Domain>,
     transaction: Option<Transaction>,
 }
 
@@ -70,6 +73,7 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
             greeting: Greeting::Helo,
             tls: None,
             login: None,
+            client_names: Vec::new(),
             transaction: None,
         })
     }
@@ -86,9 +90,10 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
 impl<C: Components> SessionHandler for ClientSession<C> {
     type Sink = Sink<<C::Spool as Spool>::Writer>;
 
-    fn tls_established(&mut self, facts: &TlsFacts, _client_chain: &[Vec<u8>]) {
+    fn tls_established(&mut self, facts: &TlsFacts, client_chain: &[Vec<u8>]) {
         self.tls = Some(*facts);
         self.login = None;
+        self.client_names = proven_names(client_chain, &self.engine.client_anchors, self.engine.now());
         self.helo.clear();
     }
 
@@ -197,7 +202,7 @@ impl<C: Components> ClientSession<C> {
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
-        event.proof = Some(Arc::new(account::reception_proof(self.tls, self.login.as_deref(), &decision)));
+        event.proof = Some(Arc::new(account::reception_proof(self.tls, self.login.as_deref(), &self.client_names, &decision)));
         self.refused(event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
@@ -274,7 +279,7 @@ impl<C: Components> ClientSession<C> {
         match engine.spool.accept(message, writer).await {
             Ok(leases) => {
                 engine.counters.accepted.add_one();
-                received.record(engine, self.tls.as_ref());
+                received.record(engine, self.tls.as_ref(), &self.client_names);
                 deliver::submit(engine, leases);
                 Ok(Reply::fixed::<250, 0, 0>(format!("Ok: queued as {id}")))
             }

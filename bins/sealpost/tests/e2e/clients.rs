@@ -1,0 +1,143 @@
+//! Certificates of clients: whoever has one that can be verified is known by its names, everybody else is served as ever.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use crate::authority::{Authority, Identity};
+use crate::client::Client;
+use crate::relay::{House, Relay, free_address};
+use crate::sink::{Behaviour, Sink, StartTls};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const FROM: &str = "alice@sender.example";
+const SMALL: &[u8] = b"Subject: x\r\n\r\nx\r\n";
+const NAME: &str = "out.acme.example";
+
+/// A relay with two more listeners that ask for certificates: one with STARTTLS, one with TLS from the first octet.
+struct Asking {
+    relay: Relay,
+    house: House,
+    starttls: SocketAddr,
+    implicit: SocketAddr,
+    _sink: Sink,
+}
+
+impl Asking {
+    /// `anchors` go into `client_anchors`.
+    fn new(anchors: Option<&Authority>) -> Self {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let (starttls, implicit) = (free_address(), free_address());
+        let listener = |address, tls| format!("[[listener]]\naddress = \"{address}\"\ntls = \"{tls}\"\nclient_certificates = true\n");
+        let house = House::to(&sink).also(&listener(starttls, "starttls")).also(&listener(implicit, "implicit"));
+        let house = house.environment("SEALPOST_LOG", "debug");
+        house.write();
+        if let Some(anchors) = anchors {
+            fs::write(house.file("clients.pem"), &anchors.pem).unwrap();
+            fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nclient_anchors = \"clients.pem\"\n")).unwrap();
+        }
+        Self { relay: house.start_again(), house, starttls, implicit, _sink: sink }
+    }
+
+    /// The history's entry of a message that such a client sends.
+    fn sent(&self, address: SocketAddr, config: &Arc<ClientConfig>, to: &str) -> String {
+        let mut client =
+            if address == self.implicit { Client::connect_tls(address, config).unwrap() } else { Client::secure(address, config).unwrap() };
+        client.expect("EHLO client.example", 250).unwrap();
+        assert_eq!(client.send(FROM, &[to], SMALL).unwrap().code, 250);
+        client.quit();
+        self.received(to)
+    }
+
+    fn received(&self, to: &str) -> String {
+        let words = ["\"kind\":\"received\"", to];
+        let history = self.house.wait_for_history(&words, LIMIT);
+        history.lines().find(|line| words.iter().all(|word| line.contains(word))).unwrap().to_owned()
+    }
+
+    fn showing(&self, identity: &Identity) -> Arc<ClientConfig> {
+        self.house.authority.client_showing(identity)
+    }
+}
+
+fn names_it(entry: &str) -> bool {
+    entry.contains(&format!("\"client_names\":[\"{NAME}\"]"))
+}
+
+#[test]
+fn client_certificates() {
+    let asking = Asking::new(None);
+    let right = asking.showing(&asking.house.authority.issue(&[NAME]));
+    assert!(names_it(&asking.sent(asking.starttls, &right, "starttls@partner.example")));
+    assert!(names_it(&asking.sent(asking.implicit, &right, "implicit@partner.example")));
+    // Without the setting, nobody is asked.
+    assert!(!asking.sent(asking.relay.address, &right, "unasked@partner.example").contains("client_names"));
+    assert!(!asking.relay.log().contains("proves nothing"));
+
+    // What cannot be verified is no reason to refuse anybody.
+    let nothing = [
+        ("none", asking.house.authority.client()),
+        ("self-signed", asking.showing(&Identity::self_signed(&[NAME]))),
+        ("expired", asking.showing(&asking.house.authority.issue_expired(&[NAME]))),
+        ("unknown", asking.showing(&Authority::new().issue(&[NAME]))),
+    ];
+    for (what, config) in &nothing {
+        let entry = asking.sent(asking.starttls, config, &format!("{what}@partner.example"));
+        assert!(entry.contains("TLSv1.3") && !entry.contains("client_names"), "{what}: {entry}");
+    }
+    assert_eq!(asking.relay.log().matches("the client's certificate proves nothing").count(), 3);
+    let checked = String::from_utf8(asking.house.run(&["check"]).stdout).unwrap();
+    assert_eq!(checked.matches("asks         for client certificates").count(), 2, "{checked}");
+}
+
+#[test]
+fn client_anchors() {
+    let authority = Authority::new();
+    let asking = Asking::new(Some(&authority));
+    let theirs = asking.showing(&authority.issue(&[NAME]));
+    assert!(names_it(&asking.sent(asking.starttls, &theirs, "theirs@partner.example")));
+    let ours = asking.showing(&asking.house.authority.issue(&[NAME]));
+    assert!(!names_it(&asking.sent(asking.starttls, &ours, "ours@partner.example")), "trusted as a server's, not as a client's");
+}
+
+mod with_openssl {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs openssl"]
+    fn s_client_shows_its_certificate() {
+        let asking = Asking::new(None);
+        let folder = asking.house.file("client");
+        fs::create_dir(&folder).unwrap();
+        for (to, version, identity, known) in [
+            ("bob@partner.example", "-tls1_3", asking.house.authority.issue(&[NAME]), true),
+            ("carol@partner.example", "-tls1_2", asking.house.authority.issue(&[NAME]), true),
+            ("dave@partner.example", "-tls1_3", Identity::self_signed(&[NAME]), false),
+        ] {
+            let (certificate, key) = identity.write(&folder);
+            let mut command = Command::new("timeout");
+            command.args(["60", "openssl", "s_client", "-quiet", "-starttls", "smtp", "-name", "client.example", version]);
+            command.arg("-connect").arg(asking.starttls.to_string()).arg("-CAfile").arg(asking.house.file("ca.pem"));
+            command.arg("-cert").arg(certificate).arg("-key").arg(key);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            let mut input = child.stdin.take().unwrap();
+            let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+            let envelope = format!("EHLO client.example\r\nMAIL FROM:<{FROM}>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
+            for (said, code) in
+                [(envelope.as_str(), "354 "), ("Subject: x\r\n\r\nx\r\n.\r\n", "250 2.0.0 Ok: queued"), ("QUIT\r\n", "221 ")]
+            {
+                input.write_all(said.as_bytes()).unwrap();
+                assert!(output.by_ref().any(|line| line.unwrap().starts_with(code)), "{said:?} did not get {code}");
+            }
+            drop(input);
+            child.wait().unwrap();
+            let entry = asking.received(to);
+            assert_eq!(names_it(&entry), known, "{entry}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a client's certificate proves.
+
+use sealpost_cert::{CertificateDetails, PresentedName, TrustAnchors, verify_client};
+use sealpost_types::{Domain, HostClause, HostDemand, TlsRequirement, TlsVersion, UnixMillis};
+
+/// The host names that a chain of certificates in DER proves, the client's own first: those in it, if it leads to a trust
+/// anchor, is in date, and is meant for clients.
+///
+/// What cannot be verified proves nothing and is no error. A wildcard names no host, so it proves none.
+pub(crate) fn proven_names(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Vec<Domain> {
+    let Some(own) = chain.first() else { return Vec::new() };
+    let presented: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let demand = HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Chain], TlsVersion::default());
+    let verdict = verify_client(&presented, &demand, anchors, now);
+    let subject = verdict.leaf.as_ref().map(|leaf| leaf.subject.as_str());
+    if !verdict.satisfied {
+        let finding = verdict.most_telling().map(ToString::to_string);
+        tracing::debug!(subject, finding, "the client's certificate proves nothing");
+        return Vec::new();
+    }
+    let Ok(details) = CertificateDetails::from_der(own) else { return Vec::new() };
+    let name = |presented: &PresentedName| match presented {
+        PresentedName::Dns(name) => Domain::parse(name).ok(),
+        _ => None,
+    };
+    let names: Vec<_> = details.alternative_names().iter().filter_map(name).collect();
+    tracing::debug!(subject, ?names, "the client's certificate is verified");
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+    impl Authority {
+        fn new() -> Self {
+            let mut params = CertificateParams::new(vec![]).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        }
+
+        fn anchors(&self) -> TrustAnchors {
+            TrustAnchors::from_der([self.0.der()])
+        }
+
+        fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+            let mut params = CertificateParams::new(vec!["Out.acme.example".to_owned(), "acme.example".to_owned()]).unwrap();
+            params.not_before = date_time_ymd(2025, 1, 1);
+            params.not_after = date_time_ymd(2030, 1, 1);
+            change(&mut params);
+            params.signed_by(&KeyPair::generate().unwrap(), &*self.0).unwrap().der().to_vec()
+        }
+    }
+
+    fn names(chain: &[Vec<u8>], anchors: &TrustAnchors) -> Vec<String> {
+        // 2026
+        proven_names(chain, anchors, UnixMillis(1_790_000_000_000)).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_verified_certificate_proves_its_names_and_no_other_proves_any() {
+        let (authority, other) = (Authority::new(), Authority::new());
+        let anchors = authority.anchors();
+        let right = authority.issue(|_| {});
+        assert_eq!(names(std::slice::from_ref(&right), &anchors), ["out.acme.example", "acme.example"]);
+        assert!(names(std::slice::from_ref(&right), &other.anchors()).is_empty());
+        assert!(names(std::slice::from_ref(&right), &TrustAnchors::default()).is_empty());
+        assert!(names(&[other.issue(|_| {}), right.clone()], &anchors).is_empty(), "the first is the client's own");
+        assert!(names(&[authority.issue(|params| params.not_after = date_time_ymd(2026, 1, 1))], &anchors).is_empty());
+        assert!(names(&[authority.issue(|params| params.not_before = date_time_ymd(2029, 1, 1))], &anchors).is_empty());
+        for (purpose, proves) in [(ExtendedKeyUsagePurpose::ServerAuth, false), (ExtendedKeyUsagePurpose::ClientAuth, true)] {
+            assert_eq!(!names(&[authority.issue(|params| params.extended_key_usages = vec![purpose])], &anchors).is_empty(), proves);
+        }
+        for chain in [vec![], vec![b"no certificate".to_vec()], vec![vec![]]] {
+            assert!(names(&chain, &anchors).is_empty());
+        }
+    }
+
+    #[test]
+    fn only_host_names_are_names() {
+        let authority = Authority::new();
+        let mixed = authority.issue(|params| {
+            params.subject_alt_names = vec![
+                SanType::DnsName("*.acme.example".try_into().unwrap()),
+                SanType::IpAddress([192, 0, 2, 1].into()),
+                SanType::Rfc822Name("ann@acme.example".try_into().unwrap()),
+                SanType::DnsName("out.acme.example".try_into().unwrap()),
+            ];
+        });
+        assert_eq!(names(&[mixed], &authority.anchors()), ["out.acme.example"]);
+    }
+}
