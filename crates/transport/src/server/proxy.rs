@@ -73,7 +73,11 @@ async fn read(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, HeaderError> {
     let mut ahead = vec![0; V2_OCTETS];
     let mut header = Vec::new();
     loop {
-        let there = tcp.peek(&mut ahead).await?;
+        let there = match tcp.peek(&mut ahead).await {
+            // How some close a connection that they opened for nothing else.
+            Err(error) if header.is_empty() && error.kind() == io::ErrorKind::ConnectionReset => 0,
+            peeked => peeked?,
+        };
         let ahead = ahead.get(..there).unwrap_or_default();
         if ahead.is_empty() {
             return Err(if header.is_empty() { HeaderError::Closed } else { HeaderError::Cut { octets: header.len() } });
@@ -235,6 +239,17 @@ mod tests {
             }
         }
         assert_eq!(receive(&[]).await.0, Err("the connection was closed before its PROXY header".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_look_whether_somebody_listens_is_no_fault() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        // Closed so, a reset is sent.
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        assert!(matches!(read_header(&mut tcp, Duration::from_secs(10)).await, Err(HeaderError::Closed)));
     }
 
     #[tokio::test]
