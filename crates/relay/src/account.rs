@@ -1,10 +1,10 @@
 //! Decisions and verdicts in the words of the history.
 
 use sealpost_cert::Verdict;
-use sealpost_policy::{Axis, ReceiveDecision, Trace};
+use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Trace};
 use sealpost_report::{Decided, Proof, Shadow, ShadowOutcome};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
-use sealpost_types::{Domain, HostClause, HostDemand, TlsFacts, TlsRequirement, WireKey};
+use sealpost_types::{HostClause, HostDemand, TlsFacts, TlsRequirement, WireKey};
 
 /// The level, the source that decided on TLS, and the trace in its short form.
 pub(crate) fn decided(trace: &Trace) -> Decided {
@@ -13,12 +13,12 @@ pub(crate) fn decided(trace: &Trace) -> Decided {
 }
 
 /// What the session with a client was like, and what was asked of it.
-pub(crate) fn reception_proof(tls: Option<TlsFacts>, login: Option<&str>, client_names: &[Domain], decision: &ReceiveDecision) -> Proof {
+pub(crate) fn reception_proof(tls: Option<TlsFacts>, client: &ClientFacts<'_>, decision: &ReceiveDecision) -> Proof {
     let demand = &decision.demand;
     let asked = if demand.is_mandatory() { format!("{} or later", demand.min_version) } else { "TLS is offered".to_owned() };
     let mut proof = Proof::new(tls, asked, decision.refusal().is_none());
-    proof.login = login.map(str::to_owned);
-    proof.client_names = client_names.to_vec();
+    proof.login = client.login.map(str::to_owned);
+    proof.client_names = client.certificate.map(|certificate| certificate.names.clone()).unwrap_or_default();
     proof
 }
 

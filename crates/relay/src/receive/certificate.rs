@@ -1,31 +1,33 @@
 //! What a client's certificate proves.
 
 use sealpost_cert::{CertificateDetails, PresentedName, TrustAnchors, verify_client};
+use sealpost_policy::ClientCertificate;
 use sealpost_types::{Domain, HostClause, HostDemand, TlsRequirement, TlsVersion, UnixMillis};
 
-/// The host names that a chain of certificates in DER proves, the client's own first: those in it, if it leads to a trust
-/// anchor, is in date, and is meant for clients.
+/// What a chain of certificates in DER, the client's own first, proves; nothing where none was shown.
 ///
-/// What cannot be verified proves nothing and is no error. A wildcard names no host, so it proves none.
-pub(crate) fn proven_names(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Vec<Domain> {
-    let Some(own) = chain.first() else { return Vec::new() };
+/// Its names count if it leads to a trust anchor, is in date, and is meant for clients; its key counts without that. What
+/// cannot be verified is no error. A wildcard names no host, so it proves none.
+pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Option<ClientCertificate> {
+    let own = chain.first()?;
     let presented: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let demand = HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Chain], TlsVersion::default());
     let verdict = verify_client(&presented, &demand, anchors, now);
+    let pin = verdict.leaf.as_ref().map(|leaf| leaf.pin);
     let subject = verdict.leaf.as_ref().map(|leaf| leaf.subject.as_str());
     if !verdict.satisfied {
         let finding = verdict.most_telling().map(ToString::to_string);
-        tracing::debug!(subject, finding, "the client's certificate proves nothing");
-        return Vec::new();
+        tracing::debug!(subject, finding, "the client's certificate proves no name");
+        return Some(ClientCertificate::new(false, Vec::new(), pin));
     }
-    let Ok(details) = CertificateDetails::from_der(own) else { return Vec::new() };
+    let details = CertificateDetails::from_der(own).ok();
     let name = |presented: &PresentedName| match presented {
         PresentedName::Dns(name) => Domain::parse(name).ok(),
         _ => None,
     };
-    let names: Vec<_> = details.alternative_names().iter().filter_map(name).collect();
+    let names: Vec<_> = details.iter().flat_map(|details| details.alternative_names()).filter_map(name).collect();
     tracing::debug!(subject, ?names, "the client's certificate is verified");
-    names
+    Some(ClientCertificate::new(true, names, pin))
 }
 
 #[cfg(test)]
@@ -58,7 +60,8 @@ mod tests {
 
     fn names(chain: &[Vec<u8>], anchors: &TrustAnchors) -> Vec<String> {
         // 2026
-        proven_names(chain, anchors, UnixMillis(1_790_000_000_000)).iter().map(ToString::to_string).collect()
+        let shown = shown(chain, anchors, UnixMillis(1_790_000_000_000));
+        shown.iter().flat_map(|certificate| &certificate.names).map(ToString::to_string).collect()
     }
 
     #[test]
@@ -75,6 +78,8 @@ mod tests {
         for (purpose, proves) in [(ExtendedKeyUsagePurpose::ServerAuth, false), (ExtendedKeyUsagePurpose::ClientAuth, true)] {
             assert_eq!(!names(&[authority.issue(|params| params.extended_key_usages = vec![purpose])], &anchors).is_empty(), proves);
         }
+        let strange = shown(&[other.issue(|_| {})], &anchors, UnixMillis(1_790_000_000_000)).unwrap();
+        assert!(!strange.is_trusted && strange.pin.is_some(), "its key may still be one that is written down");
         for chain in [vec![], vec![b"no certificate".to_vec()], vec![vec![]]] {
             assert!(names(&chain, &anchors).is_empty());
         }

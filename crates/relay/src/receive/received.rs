@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealpost_policy::ReceiveFacts;
+use sealpost_policy::{ClientFacts, ReceiveFacts};
 use sealpost_queue::QueueId;
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{Domain, Envelope, Hop, Octets, Reception, TlsFacts};
+use sealpost_types::{Envelope, Hop, Octets, Reception, TlsFacts};
 
 use crate::account;
 use crate::engine::{Components, Engine};
@@ -26,10 +26,11 @@ impl Received {
     }
 
     /// Tells of it: an entry for each recipient.
-    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>, client_names: &[Domain]) {
+    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>, client: ClientFacts<'_>) {
         let policy = engine.policy.load();
         for recipient in self.envelope.recipients {
             let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path)
+                .with_client(client)
                 .with_tls(tls)
                 .with_recipient(&recipient.path)
                 .at(self.reception.at);
@@ -41,8 +42,7 @@ impl Received {
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
             event.decided = Some(account::decided(&trace));
-            let login = self.reception.login.as_deref();
-            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, login, client_names, &decision)));
+            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &client, &decision)));
             event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);
         }

@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealpost_policy::{ClientFacts, ReceiveFacts};
+use sealpost_policy::{ClientCertificate, ClientFacts, ReceiveFacts};
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
 use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
-use sealpost_types::{BodyKind, Domain, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
+use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
 
-use super::certificate::proven_names;
+use super::certificate;
 use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
@@ -35,8 +35,8 @@ pub(crate) struct ClientSession<C: Components> {
     tls: Option<TlsFacts>,
     /// The name that the client proved with AUTH.
     login: Option<Arc<str>>,
-    /// The host names that the client proved with its certificate.
-    client_names: Vec<Domain>,
+    /// What the client showed with its certificate.
+    certificate: Option<ClientCertificate>,
     transaction: Option<Transaction>,
 }
 
@@ -73,7 +73,7 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
             greeting: Greeting::Helo,
             tls: None,
             login: None,
-            client_names: Vec::new(),
+            certificate: None,
             transaction: None,
         })
     }
@@ -93,7 +93,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     fn tls_established(&mut self, facts: &TlsFacts, client_chain: &[Vec<u8>]) {
         self.tls = Some(*facts);
         self.login = None;
-        self.client_names = proven_names(client_chain, &self.engine.client_anchors, self.engine.now());
+        self.certificate = certificate::shown(client_chain, &self.engine.client_anchors, self.engine.now());
         self.helo.clear();
     }
 
@@ -202,7 +202,7 @@ impl<C: Components> ClientSession<C> {
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
-        event.proof = Some(Arc::new(account::reception_proof(self.tls, self.login.as_deref(), &self.client_names, &decision)));
+        event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, &decision)));
         self.refused(event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
@@ -214,7 +214,10 @@ impl<C: Components> ClientSession<C> {
 
     /// Who the client is, as far as it has shown it.
     fn client_facts(&self) -> ClientFacts<'_> {
-        ClientFacts::new(self.client.ip())
+        let mut client = ClientFacts::new(self.client.ip());
+        client.login = self.login.as_deref();
+        client.certificate = self.certificate.as_ref();
+        client
     }
 
     /// The recipient, if this client may send to it with the session as it is.
@@ -279,7 +282,7 @@ impl<C: Components> ClientSession<C> {
         match engine.spool.accept(message, writer).await {
             Ok(leases) => {
                 engine.counters.accepted.add_one();
-                received.record(engine, self.tls.as_ref(), &self.client_names);
+                received.record(engine, self.tls.as_ref(), self.client_facts());
                 deliver::submit(engine, leases);
                 Ok(Reply::fixed::<250, 0, 0>(format!("Ok: queued as {id}")))
             }
