@@ -38,7 +38,9 @@ mod compile;
 mod decide;
 mod demand;
 mod document;
+mod edit;
 mod facts;
+mod form;
 mod header;
 mod host;
 mod layer;
@@ -59,7 +61,14 @@ pub use decide::{
 };
 pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
+pub use edit::{
+    Changed, Edit, EditError, Entry, EntryForm, EntryKind, Patch, PatchValue, PolicyText, RowEdit, RulePlace, TextError, TextProblem, diff,
+};
 pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
+pub use form::{
+    DefaultsForm, DomainForm, HeaderForm, HopForm, HopTable, IncludeForm, Items, ListForm, MatchForm, OwnerForm, PartnerForm, RuleForm,
+    ScopeForm, ThenForm, WhenForm,
+};
 pub use header::{FIELD_NAME_OCTETS, FieldName, FieldNameError, HEADER_OCTETS, HeaderBlock};
 pub use host::{Barred, HostDecision};
 pub use network::{ClientPattern, ClientPatternError, IpNetwork};
