@@ -44,6 +44,7 @@ mod form;
 mod header;
 mod host;
 mod layer;
+mod lint;
 mod network;
 mod pattern;
 mod policy;
@@ -71,6 +72,7 @@ pub use form::{
 };
 pub use header::{FIELD_NAME_OCTETS, FieldName, FieldNameError, HEADER_OCTETS, HeaderBlock};
 pub use host::{Barred, HostDecision};
+pub use lint::{Conflict, LINTS, Lint, Oddity, Unreachable};
 pub use network::{ClientPattern, ClientPatternError, IpNetwork};
 pub use pattern::{
     AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,

@@ -67,6 +67,7 @@ pub(crate) struct Main {
     /// Which partners' clients a client is.
     pub(crate) clients: ClientIndex,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) named_lists: Vec<NamedList>,
     /// The name of the X-TLSLevel field.
     pub(crate) header: FieldName,
     pub(crate) header_trust: ClientSet,
@@ -77,6 +78,15 @@ pub(crate) struct Main {
 pub(crate) struct Defaults {
     pub(crate) line: u32,
     pub(crate) hops: Hops,
+}
+
+/// One `[[list]]`, beside what it compiles to.
+#[derive(Debug)]
+pub(crate) struct NamedList {
+    pub(crate) name: Arc<str>,
+    pub(crate) line: u32,
+    /// Whether a rule looks into it.
+    pub(crate) is_used: bool,
 }
 
 /// One `[[owner]]`.
@@ -185,6 +195,10 @@ impl Main {
 
     pub(crate) fn rule(&self, number: u32) -> Option<&Rule> {
         usize::try_from(number).ok().and_then(|number| self.rules.get(number))
+    }
+
+    pub(crate) fn named_list(&self, number: u32) -> Option<&NamedList> {
+        usize::try_from(number).ok().and_then(|number| self.named_lists.get(number))
     }
 
     pub(crate) fn owner(&self, number: u32) -> Option<&Owner> {

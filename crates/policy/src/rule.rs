@@ -57,6 +57,11 @@ pub(crate) struct HeaderMatch {
 }
 
 impl When {
+    /// Whether it holds for all mail.
+    pub(crate) fn is_always(&self) -> bool {
+        self.direction.is_none() && self.sender.is_none() && self.recipient.is_none() && self.header.is_none()
+    }
+
     /// Whether the rule holds for this recipient.
     pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
         self.direction.is_none_or(|asked| asked == direction)

@@ -160,6 +160,24 @@ impl Table {
         }
     }
 
+    /// Calls `visit` with the entries of each pattern.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
+        for shard in &self.shards {
+            for slot in shard.names.iter() {
+                for (matched, list) in [(Matched::Exact(&slot.name), &slot.exact), (Matched::Below(&slot.name), &slot.below)] {
+                    let entries = shard.entries(list);
+                    if !entries.is_empty() {
+                        visit(matched, entries);
+                    }
+                }
+            }
+        }
+        self.rest.wild.iter().for_each(|wild| visit(Matched::Wild(&wild.text), &wild.entries));
+        if !self.rest.all.is_empty() {
+            visit(Matched::All, &self.rest.all);
+        }
+    }
+
     /// The name and each of its parents, as far as they stand in the table, with the entries under the name itself and those
     /// under what lies below it.
     pub(crate) fn family(&self, name: &Domain) -> impl Iterator<Item = (&Domain, &[u32], &[u32])> {

@@ -20,7 +20,7 @@ use crate::document::{
 use crate::layer::{Entry, Extra, Hops, Label, Layer};
 use crate::network::{ClientIndex, ClientSet};
 use crate::pattern::{AddressPattern, AddressSet, LocalPattern, Pattern, TAG_DELIMITERS};
-use crate::policy::{Defaults, Main, Owner, Policy};
+use crate::policy::{Defaults, Main, NamedList, Owner, Policy};
 use crate::rule::{HeaderMatch, ListMatch, Rule, When};
 use crate::setting::{Conditions, Settings};
 use crate::table::{MAX_ENTRIES, NameSet, Table};
@@ -103,6 +103,7 @@ impl<'c, 't> Compiler<'c, 't> {
             servers: ClientIndex::default(),
             clients: ClientIndex::default(),
             rules: Vec::new(),
+            named_lists: Vec::new(),
             header: document.base.header.unwrap_or_default(),
             header_trust: ClientSet::new(document.base.header_trust),
         };
@@ -112,8 +113,12 @@ impl<'c, 't> Compiler<'c, 't> {
         for entry in document.partners {
             self.partner(entry, &mut main);
         }
-        let lists: Vec<_> = document.lists.into_iter().map(|list| Arc::new(AddressSet::new(list.entries, &self.delimiters))).collect();
-        main.rules = document.rules.into_iter().map(|rule| self.rule(rule, &lists)).collect();
+        let mut lists = Vec::with_capacity(document.lists.len());
+        for list in document.lists {
+            main.named_lists.push(NamedList { name: list.name.value, line: list.line, is_used: false });
+            lists.push(Arc::new(AddressSet::new(list.entries, &self.delimiters)));
+        }
+        main.rules = document.rules.into_iter().map(|rule| self.rule(rule, &lists, &mut main.named_lists)).collect();
         main.settings = Arc::new(std::mem::take(&mut self.settings.list));
         main.hosted.settings = Arc::clone(&main.settings);
         main.partners.settings = Arc::clone(&main.settings);
@@ -181,11 +186,12 @@ impl<'c, 't> Compiler<'c, 't> {
         main.partners.entries.push(Entry { label, line: entry.line, file: 0, hops, extra });
     }
 
-    fn rule(&mut self, entry: RuleEntry, lists: &[Arc<AddressSet>]) -> Rule {
+    fn rule(&mut self, entry: RuleEntry, lists: &[Arc<AddressSet>], named: &mut [NamedList]) -> Rule {
         let mut list = |condition: Option<crate::document::ListCondition>| {
             let condition = condition?;
-            let number = self.names.list(&condition.list, self.text)?;
-            let list = usize::try_from(number).ok().and_then(|number| lists.get(number))?;
+            let number = usize::try_from(self.names.list(&condition.list, self.text)?).ok()?;
+            let list = lists.get(number)?;
+            named.get_mut(number)?.is_used = true;
             Some(ListMatch { list: Arc::clone(list), is_in: condition.is_in })
         };
         let (sender, recipient) = (list(entry.sender), list(entry.recipient));

@@ -37,6 +37,8 @@ pub enum SourceKind {
     Owner,
     /// `[[rule]]`.
     Rule,
+    /// `[[list]]`, which asks for nothing itself.
+    List,
     /// The X-TLSLevel field of a client in `header_trust`.
     Header,
     /// The rule that comes with the product: opportunistic for all outbound mail (C6).
@@ -63,6 +65,7 @@ impl Source {
             SourceKind::DefaultsHosted => (main.hosted_defaults.line, None),
             SourceKind::DefaultsExternal => (main.external_defaults.line, None),
             SourceKind::Owner => main.owner(origin.entry).map_or((0, None), |owner| named(&owner.name, owner.line)),
+            SourceKind::List => main.named_list(origin.entry).map_or((0, None), |list| named(&list.name, list.line)),
             SourceKind::Rule => main.rule(origin.entry).map_or((0, None), |rule| named(&rule.name, rule.line)),
             _ => entry.map_or((0, None), |entry| (entry.line, Some(entry.label.clone()))),
         };
@@ -115,6 +118,7 @@ impl SourceKind {
             Self::Partner => "partner",
             Self::Owner => "owner",
             Self::Rule => "rule",
+            Self::List => "list",
             Self::Header => "X-TLSLevel field",
             Self::SystemRule => "system rule",
         }
