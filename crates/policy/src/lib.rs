@@ -39,6 +39,7 @@ mod decide;
 mod demand;
 mod document;
 mod edit;
+mod exchange;
 mod facts;
 mod form;
 mod header;
@@ -64,6 +65,10 @@ pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use edit::{
     Changed, Edit, EditError, Entry, EntryForm, EntryKind, Patch, PatchValue, PolicyText, RowEdit, RulePlace, TextError, TextProblem, diff,
+};
+pub use exchange::{
+    CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, Exported, Fingerprints, Imported, Loss, Row, Warning,
+    export_csv, export_postfix, export_postfix_policy, import_csv, import_postfix, read_rows,
 };
 pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
 pub use form::{

@@ -2,12 +2,13 @@
 
 use toml_edit::{InlineTable, Item, Table, Value};
 
+use super::entry::same_item;
 use super::entry::sealed::Listed;
 use super::outline::{Outline, TablePath};
 use super::place::{Cuts, between, line_start};
 use super::table::{Body, Draft};
 use super::value::{Written, key_text, render};
-use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace, same_item};
+use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace};
 use crate::form::{DomainForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm};
 
 /// Where the change is found afterwards.
@@ -31,11 +32,7 @@ impl Place {
             Self::At(EntryKind::List, index) => line::<ListForm>(after, index),
             Self::At(EntryKind::Rule, index) => line::<RuleForm>(after, index),
             Self::Was(line) => line,
-            Self::Defaults => {
-                let text = after.as_str();
-                let key = after.document.as_table().key("defaults").and_then(toml_edit::Key::span);
-                key.map_or(1, |span| super::place::LineStarts::of(text).line(span.start))
-            }
+            Self::Defaults => after.defaults_line(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub use error::{EditError, TextError, TextProblem};
 pub use patch::{Patch, PatchValue};
 pub use rows::RowEdit;
 
-pub(crate) use entry::same_item;
+pub(crate) use place::LineStarts;
 
 /// A policy document as text, with its entries.
 ///
@@ -79,6 +79,13 @@ impl PolicyText {
     #[must_use]
     pub fn defaults(&self) -> &DefaultsForm {
         &self.defaults
+    }
+
+    /// The line of `[defaults]` or of the first table in it, from 1; 1 if there is none.
+    #[must_use]
+    pub fn defaults_line(&self) -> u32 {
+        let key = self.document.as_table().key("defaults").and_then(toml_edit::Key::span);
+        key.map_or(1, |span| LineStarts::of(self.as_str()).line(span.start))
     }
 
     /// Each `[[include]]`, in the order of the text.
@@ -153,7 +160,7 @@ impl PolicyText {
         match found.as_slice() {
             [one] => Ok(*one),
             [] => {
-                let near = entries.iter().filter(|entry| entry.form.patterns().iter().any(|pattern| same_item(pattern, address)));
+                let near = entries.iter().filter(|other| other.form.patterns().iter().any(|pattern| entry::same_item(pattern, address)));
                 let near = near.map(|entry| entry.line).collect();
                 Err(EditError::NotFound { kind: T::KIND, address: address.to_owned(), near })
             }

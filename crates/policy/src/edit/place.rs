@@ -4,20 +4,20 @@ use std::ops::Range;
 
 /// Where the lines of a text begin.
 #[derive(Clone, Debug)]
-pub(super) struct LineStarts(Vec<usize>);
+pub(crate) struct LineStarts(Vec<usize>);
 
 impl LineStarts {
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
     }
 
     /// The line of an octet, from 1.
-    pub(super) fn line(&self, offset: usize) -> u32 {
+    pub(crate) fn line(&self, offset: usize) -> u32 {
         u32::try_from(self.0.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
     }
 
     /// The line of an octet and its column in characters, both from 1.
-    pub(super) fn place(&self, text: &str, offset: usize) -> (u32, u32) {
+    pub(crate) fn place(&self, text: &str, offset: usize) -> (u32, u32) {
         let before = text.get(line_start(text, offset)..offset).unwrap_or_default();
         let before = before.strip_prefix('\u{feff}').unwrap_or(before);
         (self.line(offset), u32::try_from(before.chars().count() + 1).unwrap_or(u32::MAX))

@@ -1,6 +1,7 @@
 //! Edits of a file with one domain a line, a line at a time.
 
-use super::{EditError, same_item};
+use super::EditError;
+use super::entry::same_item;
 
 /// One change of a file with one domain a line, such as an `[[include]]` names: the caller reads the lines and writes what comes out.
 ///
