@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 
 use crate::authority::{Authority, Identity};
 use crate::client::Client;
-use crate::relay::{House, Relay, free_address};
+use crate::relay::{House, Relay, finish, free_address};
 use crate::sink::{Behaviour, Sink, StartTls};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -114,16 +114,22 @@ mod with_openssl {
         let asking = Asking::new(None);
         let folder = asking.house.file("client");
         fs::create_dir(&folder).unwrap();
-        for (to, version, identity, known) in [
-            ("bob@partner.example", "-tls1_3", asking.house.authority.issue(&[NAME]), true),
-            ("carol@partner.example", "-tls1_2", asking.house.authority.issue(&[NAME]), true),
-            ("dave@partner.example", "-tls1_3", Identity::self_signed(&[NAME]), false),
+        // a key so short that nothing that it signs is taken
+        let (weak, weak_key) = (folder.join("weak.pem"), folder.join("weak.key.pem"));
+        let mut make = Command::new("openssl");
+        make.args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-subj", "/CN=weak", "-addext", &format!("subjectAltName=DNS:{NAME}")]);
+        assert!(finish(make.arg("-keyout").arg(&weak_key).arg("-out").arg(&weak), LIMIT).status.success());
+        let right = asking.house.authority.issue(&[NAME]).write(&folder);
+        for (to, version, (certificate, key), known) in [
+            ("bob@partner.example", "-tls1_3", &right, true),
+            ("carol@partner.example", "-tls1_2", &right, true),
+            ("dave@partner.example", "-tls1_3", &(weak.clone(), weak_key.clone()), false),
+            ("erin@partner.example", "-tls1_2", &(weak, weak_key), false),
         ] {
-            let (certificate, key) = identity.write(&folder);
             let mut command = Command::new("timeout");
             command.args(["60", "openssl", "s_client", "-quiet", "-starttls", "smtp", "-name", "client.example", version]);
             command.arg("-connect").arg(asking.starttls.to_string()).arg("-CAfile").arg(asking.house.file("ca.pem"));
-            command.arg("-cert").arg(certificate).arg("-key").arg(key);
+            command.args(["-cipher", "DEFAULT@SECLEVEL=0"]).arg("-cert").arg(certificate).arg("-key").arg(key);
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
             let mut input = child.stdin.take().unwrap();
             let mut output = BufReader::new(child.stdout.take().unwrap()).lines();

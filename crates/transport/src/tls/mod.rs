@@ -90,8 +90,8 @@ pub struct ServerHandshake<S> {
     pub stream: S,
     /// What was negotiated.
     pub facts: TlsFacts,
-    /// The client's certificates in DER, its own first; empty if it showed none, or one whose key cannot be told. That the
-    /// client holds the key of the first is certain; nothing else is.
+    /// The client's certificates in DER, its own first; empty if it showed none, or one that cannot be read or whose key is too
+    /// weak. That the client holds the key of the first is certain; nothing else is.
     pub chain: Vec<Vec<u8>>,
 }
 

@@ -26,7 +26,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::fault::handshake_error;
 use self::sessions::{SessionStore, TicketStore, WireTls};
-use self::verifier::{DangerAnyClient, WireVerifier, has_key};
+use self::verifier::{DangerAnyClient, WireVerifier, is_provable};
 use super::{ClientCertificate, ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
 use crate::WallClock;
 use crate::stream::PlainStream;
@@ -220,7 +220,7 @@ impl TlsBackend for RustlsBackend {
         };
         let stream = acceptor.accept(PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
-        let shown = connection.peer_certificates().filter(|chain| chain.first().is_some_and(has_key));
+        let shown = connection.peer_certificates().filter(|chain| chain.first().is_some_and(is_provable));
         let chain = shown.unwrap_or_default().iter().map(|der| der.to_vec()).collect();
         let facts = facts(connection)?;
         Ok(ServerHandshake { facts, chain, stream: RustlsStream::new(stream.into()) })

@@ -286,7 +286,7 @@ async fn clients_show_their_certificate_only_when_asked() {
 
 /// What the handler is given is the certificate of whoever holds its key, or nothing.
 #[tokio::test]
-async fn a_certificate_of_somebody_else_is_refused_and_one_without_a_key_is_none() {
+async fn a_certificate_of_somebody_else_is_refused_and_one_that_proves_nothing_is_none() {
     let pki = Pki::new();
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let certificate = CertificateParams::new(vec!["client.example".to_owned()]).unwrap().signed_by(&key, &pki.ca).unwrap();

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
-use sealpost_cert::{TrustAnchors, Verdict, verify_server};
+use sealpost_cert::{CertificateDetails, TrustAnchors, Verdict, verify_server};
 use sealpost_types::{HostDemand, UnixMillis};
 
 use super::sessions::TicketStore;
@@ -147,8 +147,8 @@ impl ClientCertVerifier for DangerAnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // A certificate without a key that can be told proves nothing, whatever it signs: its chain is given to nobody.
-        if !has_key(certificate) {
+        // Such a certificate proves nothing, whatever it signs: its chain is given to nobody.
+        if !is_provable(certificate) {
             return Ok(HandshakeSignatureValid::assertion());
         }
         verify_tls12_signature(message, certificate, signed, &self.algorithms)
@@ -160,8 +160,8 @@ impl ClientCertVerifier for DangerAnyClient {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // A certificate without a key that can be told proves nothing, whatever it signs: its chain is given to nobody.
-        if !has_key(certificate) {
+        // Such a certificate proves nothing, whatever it signs: its chain is given to nobody.
+        if !is_provable(certificate) {
             return Ok(HandshakeSignatureValid::assertion());
         }
         verify_tls13_signature(message, certificate, signed, &self.algorithms)
@@ -172,9 +172,11 @@ impl ClientCertVerifier for DangerAnyClient {
     }
 }
 
-/// Whether a certificate can be read as far as its key: only then can somebody prove to hold it.
-pub(super) fn has_key(certificate: &CertificateDer<'_>) -> bool {
-    ParsedCertificate::try_from(certificate).is_ok()
+/// Whether somebody can prove to hold the key of this certificate: it can be read, and its key is one whose signatures are
+/// taken.
+pub(super) fn is_provable(certificate: &CertificateDer<'_>) -> bool {
+    let accepted = || CertificateDetails::from_der(certificate).is_ok_and(|details| details.public_key().is_accepted());
+    ParsedCertificate::try_from(certificate).is_ok() && accepted()
 }
 
 impl fmt::Display for Unsatisfied {
