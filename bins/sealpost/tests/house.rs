@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost", ALL),
     ("sealpost-probe", &["types", "smtp", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
+    ("sealpost-benches", ALL),
 ];
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
 const ALL: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];

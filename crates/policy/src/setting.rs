@@ -116,6 +116,13 @@ impl Proofs<'_> {
 }
 
 impl Settings {
+    /// Settings that go on from these; those with conditions are not shared.
+    pub(crate) fn of(list: &[Arc<Setting>]) -> Self {
+        let shared = (0..).zip(list).filter(|(_, setting)| setting.conditions.is_none());
+        let places = shared.map(|(place, setting)| (Arc::clone(&setting.asked), place)).collect();
+        Self { list: list.to_vec(), places }
+    }
+
     /// The number of a setting that says this, without conditions.
     pub(crate) fn place(&mut self, asked: Asked) -> u32 {
         if let Some(place) = self.places.get(&asked) {

@@ -1,41 +1,18 @@
 //! A decision without a trace allocates nothing but a join that is new; counted, not guessed.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[allow(dead_code, reason = "each test takes what it needs of it")]
+mod counting;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use sealpost_policy::{AddressSet, DeliverFacts, Policy, ReceiveFacts, TAG_DELIMITERS, faces};
 use sealpost_types::{CipherSuite, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsVersion};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-#[allow(unsafe_code, reason = "counting allocations needs an allocator, and an allocator is an unsafe trait")]
-// SAFETY: every call goes to the system's allocator with the arguments that came in.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// What `call` gives, and how often this thread allocated meanwhile.
 fn count<T>(call: impl FnOnce() -> T) -> (T, usize) {
-    let before = ALLOCATIONS.with(Cell::get);
+    let before = counting::allocations();
     let value = call();
-    (value, ALLOCATIONS.with(Cell::get) - before)
+    (value, counting::allocations() - before)
 }
 
 const DOCUMENT: &str = r#"

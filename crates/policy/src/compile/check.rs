@@ -1,5 +1,7 @@
 //! Keys whose meaning hangs on a level that stands elsewhere.
 
+use std::borrow::Cow;
+
 use sealpost_types::Level;
 
 use crate::document::{HopEntries, Problem, Text, has_meaning};
@@ -67,8 +69,12 @@ impl Main {
     /// The line of the `[[domain]]` that makes all names of this pattern hosted ones.
     pub(super) fn hosting_line(&self, pattern: &Pattern) -> Option<u32> {
         let mut line = None;
+        let text: Cow<'_, str> = match pattern {
+            Pattern::Exact(name) => name.as_str().into(),
+            other => other.to_string().into(),
+        };
         if *pattern != Pattern::All {
-            table::walk([Some(&self.hosted.table), None], Some(&pattern.to_string()), true, |_, [entries, _]| {
+            table::walk([Some(&self.hosted.table), None], Some(&text), true, |_, [entries, _]| {
                 line = entries.first().and_then(|index| self.hosted.entries.get(*index)).map(|entry| entry.line);
                 false
             });

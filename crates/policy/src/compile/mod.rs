@@ -3,6 +3,7 @@
 mod check;
 mod included;
 mod names;
+mod row;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,9 +50,10 @@ impl Policy {
         let includes = std::mem::take(&mut document.includes);
         let mut compiler = Compiler::new(&document, &mut text);
         let main = compiler.main(document);
+        let names = compiler.names;
         let mut policy =
             Self { plain: Arc::new(PlainDemands::new()), main: Arc::new(main), included: Layer::default(), lists: Arc::default() };
-        let errors = policy.include(includes, include, &mut text);
+        let errors = policy.include(includes, include, &names, &mut text);
         PolicyErrors::all(text.into_errors(), errors).map_or(Ok(policy), Err)
     }
 

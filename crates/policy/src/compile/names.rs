@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::document::{Document, End, Problem, Text, Written};
 use crate::layer::Ends;
+use crate::policy::Owner;
 use crate::table::NameSet;
 
 /// Owners and lists by name.
@@ -50,22 +51,35 @@ impl Names {
         find(&self.lists, "list", name, text)
     }
 
-    /// The number of an owner, for those who note problems themselves.
-    pub(super) fn owner_number(&self, name: &str) -> Result<u32, Problem> {
+    /// The names of owners that are compiled already.
+    pub(super) fn of_owners(owners: &[Owner]) -> Self {
+        let owners = (0..).zip(owners).map(|(number, owner)| (Arc::clone(&owner.name), number)).collect();
+        Self { owners, lists: HashMap::new() }
+    }
+
+    fn owner_number(&self, name: &str) -> Result<u32, Problem> {
         self.owners.get(name).copied().ok_or_else(|| unknown(&self.owners, "owner", name))
     }
 
-    /// `for`, with its owners found.
+    /// `for`, with its owners found; what cannot be found is noted.
     pub(super) fn ends(&self, ends: Vec<Written<End>>, text: &mut Text<'_>) -> Ends {
+        self.find_ends(ends).unwrap_or_else(|(offset, problem)| {
+            text.problem(offset, problem);
+            Ends { names: None, owners: Vec::new() }
+        })
+    }
+
+    /// `for`, with its owners found; else the first that cannot be.
+    pub(super) fn find_ends(&self, ends: Vec<Written<End>>) -> Result<Ends, (usize, Problem)> {
         let mut patterns = Vec::new();
         let mut owners = Vec::new();
         for Written { offset, value } in ends {
             match value {
                 End::Name(pattern) => patterns.push(pattern),
-                End::Owner(name) => owners.extend(text.noted(offset, self.owner_number(&name))),
+                End::Owner(name) => owners.push(self.owner_number(&name).map_err(|problem| (offset, problem))?),
             }
         }
-        Ends { names: NameSet::new(&patterns), owners }
+        Ok(Ends { names: NameSet::new(&patterns), owners })
     }
 }
 

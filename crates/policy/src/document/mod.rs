@@ -19,11 +19,11 @@ use crate::network::ClientPattern;
 
 pub use problem::{PolicyError, PolicyErrors, Problem};
 
-pub(crate) use entry::{DomainEntry, End, IncludeEntry, OwnerEntry, PartnerEntry, Standing};
+pub(crate) use entry::{DomainEntry, End, IncludeEntry, OwnerEntry, PartnerEntry, Standing, end as read_end, name_of};
 pub(crate) use hop::{HopEntries, HopEntry, has_meaning};
 pub(crate) use place::Text;
 pub(crate) use rule::{ListCondition, ListEntry, RuleEntry};
-pub(crate) use value::Written;
+pub(crate) use value::{Written, as_set, items_of, pattern, pin, reference_name};
 
 /// A document as it was written, before anything is looked up in it.
 #[derive(Debug, Default)]

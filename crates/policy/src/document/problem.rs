@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealpost_types::{Blame, DomainError, Level, NextHopError, PinError, Retry};
 
+use crate::exchange::CsvProblem;
 use crate::header::FieldNameError;
 use crate::layer::Side;
 use crate::network::ClientPatternError;
@@ -252,6 +253,10 @@ pub enum Problem {
         /// What the reader says.
         cause: String,
     },
+    /// Conditions where a list is included: its rows have none.
+    IncludeCondition,
+    /// An included list that is no CSV, or a row of it that is none.
+    Csv(CsvProblem),
     /// One list included twice.
     IncludedTwice {
         /// The file.
@@ -290,6 +295,11 @@ pub enum Problem {
 impl PolicyErrors {
     pub(crate) fn new(errors: Vec<PolicyError>) -> Option<Self> {
         (!errors.is_empty()).then_some(Self(errors))
+    }
+
+    /// One error, at the start of a line.
+    pub(crate) fn one(file: Arc<str>, line: u32, problem: Problem) -> Self {
+        Self(vec![PolicyError { file, line, column: 1, problem }])
     }
 
     /// Those of the document, then those of its lists; nothing if there is none.
@@ -386,6 +396,8 @@ impl Problem {
             Self::NamedTwice { .. } => "give one of the two another name".to_owned(),
             Self::OwnerLoop { .. } => "leave out one \"parent\" of those that lead back to it".to_owned(),
             Self::Include { .. } => "name a file that can be read".to_owned(),
+            Self::IncludeCondition => "leave out senders, recipients and exempt_clients, or write a [[partner]]".to_owned(),
+            Self::Csv(_) => "docs/policy/import.md has every column".to_owned(),
             Self::IncludedTwice { .. } => "keep one of the two".to_owned(),
             Self::Name { .. } => {
                 format!("write up to {NAME_CHARACTERS} characters, without line breaks and other control characters")
@@ -446,6 +458,8 @@ impl fmt::Display for Problem {
             Self::NamedTwice { kind, name, first_line } => write!(f, "a second {kind} {name:?}; the first stands in line {first_line}"),
             Self::OwnerLoop { name } => write!(f, "the owner {name:?} stands above itself"),
             Self::Include { file, cause } => write!(f, "the included file {file:?} cannot be read: {cause}"),
+            Self::IncludeCondition => f.write_str("conditions beside an included list"),
+            Self::Csv(problem) => problem.fmt(f),
             Self::IncludedTwice { file, first_line } => write!(f, "{file:?} is included already, by line {first_line}"),
             Self::Name { characters } => {
                 write!(f, "the name has control characters, or too many characters ({characters})")

@@ -105,16 +105,26 @@ impl Row<'_, '_> {
         self.error_at(self.written(column).map_or(self.start, |cell| cell.offset), problem)
     }
 
+    /// The line and the column, both from 1, at which a cell of this row begins; the row itself if it has no such cell.
+    pub(crate) fn place(&self, column: Column) -> (u32, u32) {
+        self.place_of(self.written(column).map_or(self.start, |cell| cell.offset))
+    }
+
     fn written(&self, column: Column) -> Option<&Cell<'_>> {
         self.cells.get((*self.columns.get(index(column))?)?)
     }
 
     fn error_at(&self, offset: usize, problem: CsvProblem) -> CsvError {
+        let (line, column) = self.place_of(offset);
+        CsvError { file: Arc::clone(self.file), line, column, problem }
+    }
+
+    fn place_of(&self, offset: usize) -> (u32, u32) {
         let before = self.text.get(..offset).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let breaks = self.text.get(self.start..offset).unwrap_or_default().matches('\n').count();
         let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        CsvError { file: Arc::clone(self.file), line: self.line.saturating_add(as_u32(breaks)), column: as_u32(column), problem }
+        (self.line.saturating_add(as_u32(breaks)), as_u32(column))
     }
 
     /// The columns, if this is a header line; nothing if it is a domain.

@@ -1,0 +1,103 @@
+//! What a policy costs by its size: to compile, to ask, to change. Growth shows when 10, 1,000 and 1,000,000 entries stand
+//! side by side.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use sealpost_policy::{DeliverFacts, Include, IncludeError, Pattern, Policy};
+use sealpost_types::{ForwardPath, Mailbox, ReversePath};
+
+const SIZES: [u32; 3] = [10, 1_000, 1_000_000];
+
+struct List(Arc<str>);
+
+impl Include for List {
+    fn read(&self, _: &str) -> Result<Arc<str>, IncludeError> {
+        Ok(Arc::clone(&self.0))
+    }
+}
+
+/// A list with exact names and `*.` mixed.
+fn list(entries: u32) -> List {
+    let mut text = String::from("domain,receive,deliver\n");
+    for number in 0..entries {
+        let wild = if number % 2 == 0 { "*." } else { "" };
+        let level = if number % 10 == 0 { "verify" } else { "require" };
+        let _ = writeln!(text, "{wild}{},require,{level}", name(number));
+    }
+    List(text.into())
+}
+
+fn name(number: u32) -> String {
+    format!("partner-{number}.example")
+}
+
+fn policy(list: &List) -> Policy {
+    Policy::parse_with("policy.toml", "[[include]]\nfile = 'partners.csv'\n", list).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Recipients all over the list, so that no cache holds what is asked for.
+fn recipients(entries: u32, host: &str, step: u32) -> Vec<ForwardPath> {
+    let numbers = (0..4096_u32).map(|at| (at.wrapping_mul(step) % entries) | 1);
+    numbers.map(|number| Mailbox::parse(&format!("ann@{host}{}", name(number % entries.max(2)))).unwrap().into()).collect()
+}
+
+fn compile(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("policy/compile");
+    group.sample_size(10).measurement_time(Duration::from_secs(15));
+    for entries in SIZES {
+        let list = list(entries);
+        group.throughput(Throughput::Elements(entries.into()));
+        group.bench_with_input(BenchmarkId::from_parameter(entries), &list, |bencher, list| bencher.iter_with_large_drop(|| policy(list)));
+    }
+    group.finish();
+}
+
+fn decide(criterion: &mut Criterion) {
+    let sender = ReversePath::from(Mailbox::parse("bob@acme.example").unwrap());
+    let policies = SIZES.map(|entries| (entries, policy(&list(entries))));
+    let mut ask = |what: &str, host: &str, trace: bool| {
+        let mut group = criterion.benchmark_group(format!("policy/decide_deliver/{what}"));
+        for (entries, policy) in &policies {
+            let recipients = recipients(*entries, host, 7919);
+            let mut next = 0;
+            group.bench_function(BenchmarkId::from_parameter(entries), |bencher| {
+                bencher.iter(|| {
+                    next = (next + 1) % recipients.len();
+                    let facts = DeliverFacts::new(&sender, &recipients[next], true);
+                    match trace {
+                        true => drop(black_box(policy.explain_deliver(&facts))),
+                        false => drop(black_box(policy.decide_deliver(&facts))),
+                    }
+                });
+            });
+        }
+        group.finish();
+    };
+    ask("exact", "", false);
+    ask("below", "a.b.mx.", false);
+    ask("exact, trace on", "", true);
+    ask("below, trace on", "a.b.mx.", true);
+}
+
+fn change(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("policy/change");
+    for entries in SIZES {
+        let policy = policy(&list(entries));
+        let header = Some("domain,receive,deliver");
+        group.bench_function(BenchmarkId::new("add", entries), |bencher| {
+            bencher.iter_with_large_drop(|| policy.with_row("partners.csv", entries + 2, header, "new.example,require,verify").unwrap());
+        });
+        let pattern: Pattern = name(1).parse().unwrap();
+        group.bench_function(BenchmarkId::new("remove", entries), |bencher| {
+            bencher.iter_with_large_drop(|| policy.without_row("partners.csv", 3, &pattern).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, compile, decide, change);
+criterion_main!(benches);
