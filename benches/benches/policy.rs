@@ -47,7 +47,7 @@ fn recipients(entries: u32, host: &str, step: u32) -> Vec<ForwardPath> {
 
 fn compile(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy/compile");
-    group.sample_size(10).measurement_time(Duration::from_secs(15));
+    group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(5));
     for entries in SIZES {
         let list = list(entries);
         group.throughput(Throughput::Elements(entries.into()));
@@ -61,6 +61,7 @@ fn decide(criterion: &mut Criterion) {
     let policies = SIZES.map(|entries| (entries, policy(&list(entries))));
     let mut ask = |what: &str, host: &str, trace: bool| {
         let mut group = criterion.benchmark_group(format!("policy/decide_deliver/{what}"));
+        group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2)).sample_size(50);
         for (entries, policy) in &policies {
             let recipients = recipients(*entries, host, 7919);
             let mut next = 0;
@@ -85,6 +86,7 @@ fn decide(criterion: &mut Criterion) {
 
 fn change(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("policy/change");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2)).sample_size(20);
     for entries in SIZES {
         let policy = policy(&list(entries));
         let header = Some("domain,receive,deliver");

@@ -73,10 +73,11 @@ pub(crate) struct Layer {
     pub(crate) table: Table,
 }
 
-/// A list whose parts are shared until they are changed.
+/// A list whose parts are shared until it is changed. All parts but the last are full.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entries {
-    chunks: Vec<Arc<Vec<Option<Entry>>>>,
+    full: Vec<Arc<[Option<Entry>]>>,
+    last: Vec<Option<Entry>>,
     len: u32,
 }
 
@@ -88,33 +89,37 @@ impl Entries {
 
     pub(crate) fn get(&self, index: u32) -> Option<&Entry> {
         let index = usize::try_from(index).ok()?;
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)?.as_ref()
+        let chunk = self.full.get(index / CHUNK).map_or(&*self.last, |chunk| chunk);
+        // What lies behind the last part has no place in it either.
+        if index / CHUNK > self.full.len() { None } else { chunk.get(index % CHUNK)?.as_ref() }
     }
 
     /// Adds an entry; its number is the length before.
     pub(crate) fn push(&mut self, entry: Entry) {
-        if self.chunks.last().is_none_or(|chunk| chunk.len() >= CHUNK) {
-            self.chunks.push(Arc::new(Vec::new()));
-        }
-        if let Some(chunk) = self.chunks.last_mut() {
-            Arc::make_mut(chunk).push(Some(entry));
-            self.len += 1;
+        self.last.push(Some(entry));
+        self.len += 1;
+        if self.last.len() == CHUNK {
+            self.full.push(std::mem::take(&mut self.last).into());
         }
     }
 
     /// Leaves the place of an entry empty.
     pub(crate) fn remove(&mut self, index: u32) {
         let Ok(index) = usize::try_from(index) else { return };
-        if let Some(chunk) = self.chunks.get_mut(index / CHUNK)
-            && let Some(place) = Arc::make_mut(chunk).get_mut(index % CHUNK)
-        {
+        let is_last = index / CHUNK == self.full.len();
+        let place = match self.full.get_mut(index / CHUNK) {
+            Some(chunk) => Arc::make_mut(chunk).get_mut(index % CHUNK),
+            None if is_last => self.last.get_mut(index % CHUNK),
+            None => None,
+        };
+        if let Some(place) = place {
             *place = None;
         }
     }
 
     /// Those that are there, with their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        let places = self.chunks.iter().flat_map(|chunk| chunk.iter());
+        let places = self.full.iter().flat_map(|chunk| chunk.iter()).chain(&self.last);
         places.zip(0..).filter_map(|(entry, index)| Some((index, entry.as_ref()?)))
     }
 }

@@ -87,6 +87,9 @@ impl<'p, 'f> Scope<'p, 'f> {
     /// Asks the hosted domains that cover the name; tells whether any of them does.
     pub(crate) fn ask_domains<T: Tracer>(&mut self, name: Option<&Domain>, tracer: &mut T) -> bool {
         let layer = &self.policy.main.hosted;
+        if layer.table.is_empty() {
+            return false;
+        }
         let mut covered = false;
         table::walk([Some(&layer.table), None], name.map(Domain::as_str), true, |matched, found| {
             covered |= self.ask_found(SourceKind::Domain, [layer, layer], name, matched, found, tracer);
@@ -153,14 +156,21 @@ impl<'p, 'f> Scope<'p, 'f> {
     }
 
     fn ask_one<T: Tracer>(&mut self, origin: Origin, setting: u32, testing: bool, until: Option<UnixMillis>, tracer: &mut T) {
-        let Some(setting) = self.policy.main.setting(setting) else { return };
+        let layer = &self.policy.main.hosted;
+        let Some(setting) = layer.setting(setting) else { return };
         if testing && !self.mail.shadow {
             self.left_out_testing |= !setting.asked.is_empty();
             tracer.passed_over(self.rank, origin, None, &setting.asked, Note::Testing);
             return;
         }
-        let doubtful = until.is_some_and(|until| self.mail.now > until);
-        tracer.asked(self.rank, origin, None, &setting.asked, doubtful.then_some(Note::Expired));
+        let doubt = until.is_some_and(|until| self.mail.now > until).then_some(Note::Expired);
+        let (setting, doubtful, note) = match doubted(self.speaking(layer, setting), doubt) {
+            Applies::Yes(setting) => (setting, false, None),
+            Applies::Doubtful(setting, note) => (setting, true, Some(note)),
+            Applies::Instead(setting, note) => (setting, false, Some(note)),
+            Applies::No(note) => return tracer.passed_over(self.rank, origin, None, &setting.asked, note),
+        };
+        tracer.asked(self.rank, origin, None, &setting.asked, note);
         self.rank += 1;
         self.fill([Asking { origin, setting, doubtful }].into_iter());
     }
@@ -270,13 +280,14 @@ impl<'p, 'f> Scope<'p, 'f> {
                 doubt = Some(Note::Expired);
             }
         }
-        let speaking = match setting.conditions.as_deref() {
+        doubted(self.speaking(layer, setting), doubt)
+    }
+
+    /// What an entry that stands says to this mail.
+    fn speaking(&self, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
+        match setting.conditions.as_deref() {
             None => Applies::Yes(setting),
             Some(conditions) => self.meets(conditions, layer, setting),
-        };
-        match (speaking, doubt) {
-            (Applies::Yes(setting) | Applies::Instead(setting, _), Some(note)) => Applies::Doubtful(setting, note),
-            (speaking, _) => speaking,
         }
     }
 
@@ -408,6 +419,14 @@ impl<'p, 'f> Scope<'p, 'f> {
         let resolved = resolved?;
         resolved.tell(tracer);
         Some(resolved)
+    }
+}
+
+/// What an entry says whose standing is in doubt.
+fn doubted(speaking: Applies<'_>, doubt: Option<Note>) -> Applies<'_> {
+    match (speaking, doubt) {
+        (Applies::Yes(setting) | Applies::Instead(setting, _), Some(note)) => Applies::Doubtful(setting, note),
+        (speaking, _) => speaking,
     }
 }
 

@@ -22,6 +22,8 @@ use crate::pattern::Pattern;
 pub(crate) struct Table {
     shards: Vec<Arc<Shard>>,
     rest: Arc<Rest>,
+    /// How many names there are.
+    names: usize,
 }
 
 /// The names that an entry takes out of what it covers.
@@ -94,7 +96,7 @@ impl Table {
     /// An empty table with shards of a good size for so many names.
     pub(crate) fn with_capacity(names: usize) -> Self {
         let shards = (names / SHARD_NAMES).next_power_of_two().min(MAX_SHARDS);
-        Self { shards: vec![Arc::default(); shards], rest: Arc::default() }
+        Self { shards: vec![Arc::default(); shards], rest: Arc::default(), names: 0 }
     }
 
     /// Adds an entry under a pattern.
@@ -118,9 +120,14 @@ impl Table {
         let index = self.shard_index(hash);
         let Some(shard) = self.shards.get_mut(index).map(Arc::make_mut) else { return };
         let rehash = |slot: &Slot| self::hash(slot.name.as_str());
-        let new = || Slot { name: name.clone(), exact: List::default(), below: List::default() };
+        let mut is_new = false;
+        let new = || {
+            is_new = true;
+            Slot { name: name.clone(), exact: List::default(), below: List::default() }
+        };
         let mut slot = shard.names.entry(hash, |slot| slot.name == *name, rehash).or_insert_with(new);
         push(list(slot.get_mut()), &mut shard.shared, entry);
+        self.names += usize::from(is_new);
     }
 
     /// Takes an entry away from under a pattern.
@@ -145,6 +152,7 @@ impl Table {
         take(list(slot.get_mut()), &mut shard.shared, entry);
         if slot.get().exact.0 == EMPTY && slot.get().below.0 == EMPTY {
             slot.remove();
+            self.names -= 1;
         }
     }
 
@@ -181,10 +189,16 @@ impl Table {
     /// The name and each of its parents, as far as they stand in the table, with the entries under the name itself and those
     /// under what lies below it.
     pub(crate) fn family(&self, name: &Domain) -> impl Iterator<Item = (&Domain, &[u32], &[u32])> {
-        name.suffixes().filter_map(|suffix| {
+        let suffixes = (!self.is_empty()).then(|| name.suffixes()).into_iter().flatten();
+        suffixes.filter_map(|suffix| {
             let (shard, slot) = self.slot(suffix, hash(suffix))?;
             Some((&slot.name, shard.entries(&slot.exact), shard.entries(&slot.below)))
         })
+    }
+
+    /// Whether nothing at all is found in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names == 0 && self.rest.wild.is_empty() && self.rest.all.is_empty()
     }
 
     fn slot(&self, name: &str, hash: u64) -> Option<(&Shard, &Slot)> {
@@ -208,7 +222,10 @@ pub(crate) fn walk<'t>(
     with_all: bool,
     mut visit: impl FnMut(Matched<'t>, Found<'t>) -> bool,
 ) {
-    let [first, second] = tables;
+    let [first, second] = tables.map(|table| table.filter(|table| !table.is_empty()));
+    if first.is_none() && second.is_none() {
+        return;
+    }
     let mut go_on = true;
     if let Some(name) = name {
         let mut suffix = Some(name);
@@ -222,7 +239,7 @@ pub(crate) fn walk<'t>(
                 go_on = visit(if whole { Matched::Exact(&slot.name) } else { Matched::Below(&slot.name) }, found);
             }
             whole = false;
-            suffix = current.split_once('.').map(|(_, parent)| parent);
+            suffix = memchr::memchr(b'.', current.as_bytes()).and_then(|dot| current.get(dot + 1..));
         }
         let wilds = [first, second].map(|table| table.map_or(&[][..], |table| &table.rest.wild));
         let [own, other] = wilds;

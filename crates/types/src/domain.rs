@@ -121,7 +121,8 @@ impl Domain {
         let mut rest = Some(self.as_str());
         std::iter::from_fn(move || {
             let current = rest?;
-            rest = current.split_once('.').map(|(_, parent)| parent);
+            let dot = current.bytes().position(|octet| octet == b'.');
+            rest = dot.and_then(|dot| current.get(dot + 1..));
             Some(current)
         })
     }
