@@ -1,7 +1,7 @@
 //! From the demand on a delivery to the demand on one host.
 
 use sealpost_types::{
-    Clause, Demand, Domain, HostClause, HostDemand, Level, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, WireKey,
+    Clause, Demand, Domain, HostClause, HostDemand, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, WireKey,
 };
 
 use crate::decide::{DeliverDecision, DeliverShadow};
@@ -56,28 +56,22 @@ impl Policy {
     /// a host with secure TLSA records is under DANE (RFC 7672) and not under MTA-STS.
     #[must_use]
     pub fn decide_host(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> HostDecision {
-        let takes_published = takes_published(decision.level, decision.ignores_published);
-        host_decision(&decision.demand, takes_published, facts)
+        host_decision(&decision.demand, decision.ignores_published, facts)
     }
 
     /// What would be asked of it if entries in testing counted; nothing where that is the same.
     #[must_use]
     pub fn decide_host_shadow(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> Option<HostDecision> {
-        let DeliverShadow { demand, level, ignores_published } = decision.shadow.as_deref()?;
-        Some(host_decision(demand, takes_published(*level, *ignores_published), facts))
+        let DeliverShadow { demand, ignores_published, .. } = decision.shadow.as_deref()?;
+        Some(host_decision(demand, *ignores_published, facts))
     }
 }
 
-/// Whether what a domain publishes counts: not where it is ignored on purpose, nor where `none` is written.
-fn takes_published(level: Level, ignores_published: bool) -> bool {
-    !ignores_published && level != Level::None
-}
-
-fn host_decision(demand: &Demand, takes_published: bool, facts: &HostFacts<'_>) -> HostDecision {
+fn host_decision(demand: &Demand, ignores_published: bool, facts: &HostFacts<'_>) -> HostDecision {
     let mut filled = Filled { facts, tls: demand.tls, clauses: Vec::new(), insecure: false };
     demand.clauses.iter().for_each(|clause| filled.fill(clause));
     let mut barred = None;
-    if takes_published && matches!(facts.next_hop, NextHop::Mx(_)) {
+    if !ignores_published && matches!(facts.next_hop, NextHop::Mx(_)) {
         barred = filled.add_published();
     }
     if filled.tls == TlsRequirement::Never {
@@ -105,7 +99,12 @@ impl Filled<'_> {
                 Tlsa::Absent => otherwise.iter().for_each(|clause| self.fill(clause)),
                 // Whether there are records is not known: nothing weaker may be taken for granted.
                 Tlsa::Unknown => self.add_dane(true),
-                Tlsa::Secure { .. } => self.add_dane(false),
+                // No certificate can be held against unusable records: what they cannot prove must be proven otherwise.
+                Tlsa::Secure { usable: [] } => {
+                    self.tls = TlsRequirement::Mandatory;
+                    otherwise.iter().for_each(|clause| self.fill(clause));
+                }
+                Tlsa::Secure { .. } => self.add_dane(true),
             },
             // A clause that this release does not know must not be waived: with no name to match it cannot hold.
             _ => self.clauses.push(HostClause::Identity(Vec::new())),

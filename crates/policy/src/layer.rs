@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sealpost_types::{NextHop, UnixMillis};
+use sealpost_types::{Domain, NextHop, UnixMillis};
 
 use crate::pattern::Pattern;
 use crate::setting::Setting;
@@ -127,6 +127,13 @@ impl Entries {
 impl Layer {
     pub(crate) fn setting(&self, number: u32) -> Option<&Setting> {
         usize::try_from(number).ok().and_then(|number| self.settings.get(number)).map(|setting| &**setting)
+    }
+}
+
+impl Ends {
+    /// Whether the name is one of those that are written as patterns. A name that is none is one by `*` alone.
+    pub(crate) fn covers(&self, name: Option<&Domain>) -> bool {
+        self.names.as_ref().is_some_and(|names| names.contains(name))
     }
 }
 

@@ -228,8 +228,8 @@ impl Main {
 
     /// Calls `visit` with the number of each hosted domain of which the client is an own server.
     ///
-    /// Where several domains name a network that is not shared, those that cover the sender's domain count, and all of them
-    /// if none does.
+    /// Where several domains name a network that is not shared, those of them that cover the sender's domain count, and all of
+    /// them if none does. A network that is shared adds the domain of the sender and displaces nobody.
     pub(crate) fn visit_servers(&self, client: &ClientFacts<'_>, sender: Option<&Domain>, mut visit: impl FnMut(u32)) {
         let covers_sender = |number: u32| {
             let mut covers = false;
@@ -250,7 +250,7 @@ impl Main {
                 several |= first.is_some_and(|first| first != number);
                 first = first.or(Some(number));
             }
-            any_covers |= covers;
+            any_covers |= covers && !shared;
         });
         match first {
             Some(_) if any_covers => {}

@@ -1,21 +1,26 @@
 //! One scope: what holds for one name on one hop, field by field.
 
+mod applies;
 mod resolved;
 mod strand;
 
+use std::borrow::Cow;
+
 use sealpost_types::{Domain, ForwardPath, ReversePath, UnixMillis};
 
+use crate::asked::Fields;
 use crate::facts::ClientFacts;
-use crate::layer::{Ends, Entry, Layer, Side};
-use crate::pattern::{Face, faces};
+use crate::layer::{Label, Layer, Side};
+use crate::pattern::Pattern;
 use crate::policy::{Defaults, Policy};
-use crate::setting::{Conditions, Setting};
+use crate::setting::Setting;
 use crate::table::{self, Found, Matched};
 use crate::trace::{Note, SourceKind, Tracer};
 
 pub(crate) use resolved::Resolved;
 pub(crate) use strand::{Said, has_clauses};
 
+use applies::{Applies, Standing};
 use strand::Strand;
 
 /// A source, as small as an index.
@@ -65,18 +70,17 @@ pub(crate) struct Scope<'p, 'f> {
 pub(crate) struct Asking<'p> {
     pub(crate) origin: Origin,
     pub(crate) setting: &'p Setting,
-    /// Whether it is not sure that it speaks: then what holds with it and what holds without it join.
-    pub(crate) doubtful: bool,
+    certainty: Certainty,
 }
 
-/// Whether an entry that covers the name speaks for this mail.
-enum Applies<'p> {
-    Yes(&'p Setting),
-    /// It is past its date, or whether it speaks is not known: what it says counts where it is the stricter.
-    Doubtful(&'p Setting, Note),
-    /// It speaks with other words.
-    Instead(&'p Setting, Note),
-    No(Note),
+/// How sure it is that a source speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    Sure,
+    /// What holds with it and what holds without it join.
+    Doubtful,
+    /// That hangs on the recipient, who is not known yet: nothing holds of what it could say.
+    Later(Fields),
 }
 
 impl<'p, 'f> Scope<'p, 'f> {
@@ -114,13 +118,25 @@ impl<'p, 'f> Scope<'p, 'f> {
         }
     }
 
-    /// Asks these entries alone, as entries of one rank.
-    pub(crate) fn ask_entries<T: Tracer>(&mut self, kind: SourceKind, entries: &[u32], tracer: &mut T) {
-        let layer = match kind {
-            SourceKind::Domain => &self.policy.main.hosted,
-            _ => &self.policy.main.partners,
+    /// Asks this hosted domain, then those that lie around all its names.
+    pub(crate) fn ask_domain<T: Tracer>(&mut self, number: u32, tracer: &mut T) {
+        let layer = &self.policy.main.hosted;
+        let Some(Label::Pattern(pattern)) = layer.entries.get(number).map(|entry| &entry.label) else { return };
+        let text = match pattern {
+            Pattern::Exact(name) => Cow::Borrowed(name.as_str()),
+            Pattern::Wild(text) => Cow::Borrowed(&**text),
+            pattern => Cow::Owned(pattern.to_string()),
         };
-        self.ask_rank(kind, [layer, layer], None, None, [entries, &[]], tracer);
+        table::walk([Some(&layer.table), None], Some(&text), true, |_, found| {
+            self.ask_rank(SourceKind::Domain, [layer, layer], None, None, found, tracer);
+            T::ON || !self.is_complete()
+        });
+    }
+
+    /// Asks these partners alone, as entries of one rank.
+    pub(crate) fn ask_clients<T: Tracer>(&mut self, partners: &[u32], tracer: &mut T) {
+        let layer = &self.policy.main.partners;
+        self.ask_rank(SourceKind::Partner, [layer, layer], None, None, [partners, &[]], tracer);
     }
 
     /// Asks the owner of the most specific hosted domain, then the owner above it, and so on.
@@ -155,24 +171,15 @@ impl<'p, 'f> Scope<'p, 'f> {
         self.ask_one(Origin { kind, included: false, entry: 0 }, setting, false, None, tracer);
     }
 
+    /// Asks an owner or a table of defaults.
     fn ask_one<T: Tracer>(&mut self, origin: Origin, setting: u32, testing: bool, until: Option<UnixMillis>, tracer: &mut T) {
+        // The settings of the document are those of each of its layers.
         let layer = &self.policy.main.hosted;
         let Some(setting) = layer.setting(setting) else { return };
-        if testing && !self.mail.shadow {
-            self.left_out_testing |= !setting.asked.is_empty();
-            tracer.passed_over(self.rank, origin, None, &setting.asked, Note::Testing);
-            return;
-        }
-        let doubt = until.is_some_and(|until| self.mail.now > until).then_some(Note::Expired);
-        let (setting, doubtful, note) = match doubted(self.speaking(layer, setting), doubt) {
-            Applies::Yes(setting) => (setting, false, None),
-            Applies::Doubtful(setting, note) => (setting, true, Some(note)),
-            Applies::Instead(setting, note) => (setting, false, Some(note)),
-            Applies::No(note) => return tracer.passed_over(self.rank, origin, None, &setting.asked, note),
-        };
-        tracer.asked(self.rank, origin, None, &setting.asked, note);
+        let applies = self.applies(&Standing { testing, until, ends: None }, layer, setting);
+        let asking = self.hear(origin, None, setting, applies, tracer);
         self.rank += 1;
-        self.fill([Asking { origin, setting, doubtful }].into_iter());
+        self.fill(asking.into_iter());
     }
 
     /// Asks the entries under one pattern; tells whether one of them covers the name, speaking or not.
@@ -249,81 +256,40 @@ impl<'p, 'f> Scope<'p, 'f> {
         {
             self.owner = extra.owner;
         }
-        let (setting, doubtful, note) = match self.applies(entry, layer, setting) {
-            Applies::Yes(setting) => (setting, false, None),
-            Applies::Doubtful(setting, note) => (setting, true, Some(note)),
-            Applies::Instead(setting, note) => (setting, false, Some(note)),
+        let standing = entry.extra.as_ref().map_or(Standing { testing: false, until: None, ends: None }, |extra| Standing {
+            testing: extra.testing,
+            until: extra.until,
+            ends: extra.ends.as_ref(),
+        });
+        let applies = self.applies(&standing, layer, setting);
+        Some((self.hear(origin, matched, setting, applies, tracer), true))
+    }
+
+    /// What a source comes to that speaks, or does not.
+    fn hear<T: Tracer>(
+        &mut self,
+        origin: Origin,
+        matched: Option<Matched<'p>>,
+        setting: &'p Setting,
+        applies: Applies<'p>,
+        tracer: &mut T,
+    ) -> Option<Asking<'p>> {
+        let (setting, certainty, note) = match applies {
+            Applies::Yes(setting) => (setting, Certainty::Sure, None),
+            Applies::Doubtful(setting, note) => (setting, Certainty::Doubtful, Some(note)),
+            Applies::Instead(setting, note) => (setting, Certainty::Sure, Some(note)),
+            Applies::Later(fields) => {
+                tracer.passed_over(self.rank, origin, matched, &setting.asked, Note::AtRecipient);
+                return Some(Asking { origin, setting, certainty: Certainty::Later(fields) });
+            }
             Applies::No(note) => {
                 self.left_out_testing |= note == Note::Testing && !setting.asked.is_empty();
                 tracer.passed_over(self.rank, origin, matched, &setting.asked, note);
-                return Some((None, true));
+                return None;
             }
         };
         tracer.asked(self.rank, origin, matched, &setting.asked, note);
-        Some((Some(Asking { origin, setting, doubtful }), true))
-    }
-
-    fn applies(&self, entry: &Entry, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
-        let mut doubt = None;
-        if let Some(extra) = &entry.extra {
-            if extra.testing && !self.mail.shadow {
-                return Applies::No(Note::Testing);
-            }
-            if let Some(ends) = &extra.ends {
-                match self.is_for(ends) {
-                    Some(true) => {}
-                    Some(false) => return Applies::No(Note::OtherEnd),
-                    None => doubt = Some(Note::OtherEndUnknown),
-                }
-            }
-            if extra.until.is_some_and(|until| self.mail.now > until) {
-                doubt = Some(Note::Expired);
-            }
-        }
-        doubted(self.speaking(layer, setting), doubt)
-    }
-
-    /// What an entry that stands says to this mail.
-    fn speaking(&self, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
-        match setting.conditions.as_deref() {
-            None => Applies::Yes(setting),
-            Some(conditions) => self.meets(conditions, layer, setting),
-        }
-    }
-
-    /// Whether the mail's other end is one that an entry is for; nothing where that end is nowhere (`<>`).
-    fn is_for(&self, ends: &Ends) -> Option<bool> {
-        let (is_null, domain) = match self.side {
-            Side::Deliver => (self.mail.reverse_path.is_null(), self.mail.reverse_path.domain()),
-            // At MAIL nobody is known yet whom the mail is for: the recipient's turn comes.
-            _ => (false, self.mail.forward_path.and_then(ForwardPath::domain)),
-        };
-        if is_null {
-            return None;
-        }
-        let named = ends.names.as_ref().is_some_and(|names| names.contains(domain));
-        Some(named || domain.is_some_and(|domain| self.policy.main.owners_of(domain).any(|owner| ends.owners.contains(&owner))))
-    }
-
-    fn meets(&self, conditions: &'p Conditions, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
-        if self.mail.client.is_some_and(|client| conditions.exempt.contains(client)) {
-            return match self.policy.main.setting(BUILTIN) {
-                Some(offered) => Applies::Instead(offered, Note::ExemptClient),
-                None => Applies::Yes(setting),
-            };
-        }
-        let sender = conditions.senders.as_ref().is_none_or(|set| faces(self.mail.reverse_path).any(|face| set.matches(&face).is_some()));
-        let recipient = conditions.recipients.as_ref().is_none_or(|set| {
-            let mailbox = self.mail.forward_path.and_then(ForwardPath::mailbox);
-            mailbox.is_some_and(|mailbox| set.matches(&Face::of(mailbox)).is_some())
-        });
-        if sender && recipient {
-            return Applies::Yes(setting);
-        }
-        match conditions.otherwise.and_then(|number| layer.setting(number)) {
-            Some(otherwise) => Applies::Instead(otherwise, Note::Otherwise),
-            None => Applies::No(Note::OtherMail),
-        }
+        Some(Asking { origin, setting, certainty })
     }
 
     /// Notes the entries that would cover the name at another depth.
@@ -355,7 +321,7 @@ impl<'p, 'f> Scope<'p, 'f> {
         let mut speaking = sources.filter(|asking| !asking.setting.said.is_empty());
         let Some(first) = speaking.next() else { return };
         match speaking.next() {
-            None if !first.doubtful => {
+            None if first.certainty == Certainty::Sure => {
                 self.strand.fill(first);
                 self.more.iter_mut().for_each(|strand| strand.fill(first));
             }
@@ -363,25 +329,35 @@ impl<'p, 'f> Scope<'p, 'f> {
         }
     }
 
-    /// Several sources of one rank, or doubtful ones: each goes on from each strand above, and where all are doubtful each
-    /// strand goes on without them too.
+    /// Several sources of one rank, or some that are not sure to speak: each goes on from each strand above, and where none
+    /// is sure each strand goes on without them too. Those that may come to speak later count only where nobody else does.
     fn split(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
         let mut strands: Vec<Strand<'p>> = Vec::new();
-        let mut all_doubtful = true;
         let mut add = |strand: Strand<'p>| {
             if !strands.iter().any(|other| other.says_the_same(&strand)) {
                 strands.push(strand);
             }
         };
+        let (mut any, mut all_doubtful, mut later) = (false, true, Fields::NONE);
         for source in sources {
-            all_doubtful &= source.doubtful;
+            if let Certainty::Later(fields) = source.certainty {
+                later = later.union(fields);
+                continue;
+            }
+            any = true;
+            all_doubtful &= source.certainty == Certainty::Doubtful;
             for above in std::iter::once(&self.strand).chain(&self.more) {
                 let mut strand = *above;
                 strand.fill(source);
                 add(strand);
             }
         }
-        if all_doubtful {
+        if !any {
+            self.strand.withhold(later);
+            self.more.iter_mut().for_each(|strand| strand.withhold(later));
+            return;
+        }
+        if all_doubtful && later.is_empty() {
             std::iter::once(&self.strand).chain(&self.more).for_each(|above| add(*above));
         }
         let mut strands = strands.into_iter();
@@ -419,14 +395,6 @@ impl<'p, 'f> Scope<'p, 'f> {
         let resolved = resolved?;
         resolved.tell(tracer);
         Some(resolved)
-    }
-}
-
-/// What an entry says whose standing is in doubt.
-fn doubted(speaking: Applies<'_>, doubt: Option<Note>) -> Applies<'_> {
-    match (speaking, doubt) {
-        (Applies::Yes(setting) | Applies::Instead(setting, _), Some(note)) => Applies::Doubtful(setting, note),
-        (speaking, _) => speaking,
     }
 }
 

@@ -65,7 +65,8 @@ pub struct DeliverDecision {
     pub fate: Fate,
     /// When it may go in clear after TLS failed; means something only where the demand is opportunistic.
     pub clear_fallback: ClearFallback,
-    /// Whether what the recipient's domain publishes is left out of account.
+    /// Whether what the recipient's domain publishes is left out of account: by `ignore_published`, or by a `none` that an
+    /// entry writes.
     pub ignores_published: bool,
     /// What would hold if entries in testing counted (F2); none where that is the same.
     pub shadow: Option<Box<DeliverShadow>>,
@@ -164,10 +165,10 @@ impl Policy {
     fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> (DeliverDecision, Joined) {
         let Outcome { joined, left_out_testing } = outcome;
         let (demand, level) = (joined.demand(self), joined.level());
-        let ignores_published = joined.resolved().is_some_and(|resolved| resolved.ignores_published);
+        let ignores_published = joined.resolved().is_some_and(Resolved::leaves_out_published);
         let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
             let wanted = shadow.demand(self);
-            let ignores = shadow.resolved().is_some_and(|resolved| resolved.ignores_published);
+            let ignores = shadow.resolved().is_some_and(Resolved::leaves_out_published);
             let differs = wanted != demand || ignores != ignores_published;
             differs.then(|| Box::new(DeliverShadow { demand: wanted, level: shadow.level(), ignores_published: ignores }))
         });

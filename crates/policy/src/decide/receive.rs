@@ -39,17 +39,23 @@ impl Policy {
 
     /// A hosted domain's own servers: its `submit`, whatever reverse-path they use. Tells whether the client is one.
     fn receive_from_own<T: Tracer>(&self, facts: &ReceiveFacts<'_>, mail: Mail<'_>, outcome: &mut Outcome, tracer: &mut T) -> bool {
-        let mut is_own = false;
+        // Nearly always there is one, perhaps named twice: it needs no list.
+        let (mut first, mut more) = (None, Vec::new());
         self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |number| {
-            is_own = true;
+            if first.is_some_and(|first| first != number) && !more.contains(&number) {
+                more.push(number);
+            }
+            first = first.or(Some(number));
+        });
+        for number in first.into_iter().chain(more) {
             let mut scope = Scope::new(self, Side::Submit, mail);
             tracer.scope(Party::Client);
-            scope.ask_entries(SourceKind::Domain, &[number], tracer);
+            scope.ask_domain(number, tracer);
             scope.ask_owners(tracer);
             scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
             outcome.take(scope, tracer);
-        });
-        is_own
+        }
+        first.is_some()
     }
 
     /// Everybody else: the partners of the sender, by each of the mailboxes that it is known by; for `<>` the partners whose
@@ -69,7 +75,7 @@ impl Policy {
             known.dedup();
             let mut scope = Scope::new(self, Side::Receive, mail);
             tracer.scope(Party::Client);
-            scope.ask_entries(SourceKind::Partner, &known, tracer);
+            scope.ask_clients(&known, tracer);
             outcome.take(scope, tracer);
         }
         if let Some(host) = client.host_name {

@@ -17,7 +17,7 @@ use crate::trace::{Source, SourceKind};
 pub struct Refusal {
     /// What is missing.
     pub reason: RefusalReason,
-    /// Who asks for it.
+    /// Who asks for it; where several do, the first of them.
     pub asked_by: Source,
     /// 530 at MAIL, 550 at RCPT and for what TLS lacks; 451 where `refuse = "4xx"` is written.
     pub code: ReplyCode,
@@ -63,13 +63,15 @@ impl Policy {
 
     fn refusal(&self, facts: &ReceiveFacts<'_>, reason: RefusalReason, joined: &Joined) -> Refusal {
         let resolved = joined.resolved();
-        let origin = resolved.and_then(|resolved| match &reason {
-            RefusalReason::BelowFloor(FloorMissed::Version { .. }) => resolved.floor_from,
-            RefusalReason::BelowFloor(FloorMissed::Group { .. }) => resolved.group_from,
-            RefusalReason::BelowFloor(_) => resolved.ciphers_from.map(|[first, _]| first),
-            _ => resolved.tls_from,
+        let origins = resolved.and_then(|resolved| match &reason {
+            RefusalReason::BelowFloor(FloorMissed::Version { .. }) => twice(resolved.floor_from),
+            RefusalReason::BelowFloor(FloorMissed::Group { .. }) => twice(resolved.group_from),
+            RefusalReason::BelowFloor(_) => resolved.ciphers_from,
+            RefusalReason::NoCertificate | RefusalReason::Certificate(_) => resolved.certificate_from,
+            RefusalReason::NoTls => twice(resolved.tls_from),
         });
-        let asked_by = Source::of(self, origin.unwrap_or(Origin { kind: SourceKind::Builtin, included: false, entry: 0 }));
+        let builtin = Origin { kind: SourceKind::Builtin, included: false, entry: 0 };
+        let [asked_by, beside] = origins.unwrap_or([builtin, builtin]).map(|origin| Source::of(self, origin));
         let soft = resolved.is_some_and(|resolved| resolved.refuse == RefuseWith::Transient);
         let (code, status) = match (&reason, facts.forward_path, soft) {
             (RefusalReason::NoTls, None, false) => (AUTHENTICATION_REQUIRED, SECURITY_OTHER),
@@ -78,7 +80,7 @@ impl Policy {
             (_, _, true) => (LOCAL_ERROR, SECURITY_OTHER_LATER),
             (_, _, false) => (MAILBOX_UNAVAILABLE, SECURITY_OTHER),
         };
-        let text = refusal_text(&reason, &asked_by, facts);
+        let text = refusal_text(&reason, [&asked_by, &beside], facts);
         Refusal { reason, asked_by, code, status, text }
     }
 }
@@ -113,16 +115,24 @@ impl ClientCertificate {
     }
 }
 
-fn refusal_text(reason: &RefusalReason, asked_by: &Source, facts: &ReceiveFacts<'_>) -> String {
+fn twice(origin: Option<Origin>) -> Option<[Origin; 2]> {
+    origin.map(|origin| [origin, origin])
+}
+
+fn refusal_text(reason: &RefusalReason, [asked_by, beside]: [&Source; 2], facts: &ReceiveFacts<'_>) -> String {
     let whose = match facts.forward_path.and_then(ForwardPath::domain) {
         Some(to) if asked_by.kind().is_of_hosted() => Whose::To(to),
         _ => facts.reverse_path.domain().map_or(Whose::Any, Whose::From),
     };
-    let by = asked_by.in_words();
+    let by =
+        if beside == asked_by { asked_by.in_words().to_string() } else { format!("{} and {}", asked_by.in_words(), beside.in_words()) };
     let text = match reason {
         RefusalReason::NoTls => format!("{whose} is accepted over TLS only, use STARTTLS ({by})"),
         RefusalReason::BelowFloor(FloorMissed::Version { found, floor }) => {
             format!("{whose} is accepted over {floor} or later only, this session has {found} ({by})")
+        }
+        RefusalReason::BelowFloor(FloorMissed::Cipher { allowed, .. }) if allowed.as_slice().is_empty() => {
+            format!("{whose}: no cipher suite is allowed by all who name some ({by})")
         }
         RefusalReason::BelowFloor(missed) => format!("{whose}: {missed} ({by})"),
         RefusalReason::NoCertificate => format!("{whose} is accepted with a client certificate only ({by})"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure};
+use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure, TlsRequirement};
 
 use super::{Origin, Said};
 use crate::asked::{FailureEnd, RefuseWith};
@@ -19,6 +19,8 @@ pub(crate) struct Resolved {
     pub(crate) group_from: Option<Origin>,
     /// Two sources, for an intersection that leaves nothing names both.
     pub(crate) ciphers_from: Option<[Origin; 2]>,
+    /// Who asks something of the certificate: two of them, for all clauses must hold.
+    pub(crate) certificate_from: Option<[Origin; 2]>,
     /// How a session is refused that lacks what is asked.
     pub(crate) refuse: RefuseWith,
     pub(crate) lifetime: Said<Duration>,
@@ -30,7 +32,7 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
-    /// A source that asks for no more than this use of TLS.
+    /// A rule or a header field: it asks for no more than this use of TLS, beside sources that were asked before it.
     pub(crate) fn of_level(level: Level, demand: Arc<Demand>, origin: Origin) -> Self {
         Self {
             level: Some(level),
@@ -39,13 +41,15 @@ impl Resolved {
             floor_from: None,
             group_from: None,
             ciphers_from: None,
+            certificate_from: None,
             refuse: RefuseWith::Permanent,
             lifetime: None,
             on_expiry: None,
             on_failure: None,
             bounce_after: None,
             clear_fallback: None,
-            ignores_published: false,
+            // Of what is published it says nothing: in a join that leaves all as it is.
+            ignores_published: true,
         }
     }
 
@@ -62,16 +66,20 @@ impl Resolved {
             (_, true) => self.refuse.max(other.refuse),
             _ => self.refuse,
         };
-        let ciphers_from = match (self.ciphers_from, other.ciphers_from) {
-            (Some([own, _]), Some([theirs, _])) => Some([own, theirs]),
+        let both = |own: Option<[Origin; 2]>, theirs: Option<[Origin; 2]>| match (own, theirs) {
+            (Some([own, second]), Some([theirs, _])) => Some([own, if second == own { theirs } else { second }]),
             (own, theirs) => own.or(theirs),
         };
+        // Of two that want no TLS, the one that somebody wrote for this domain.
+        let written = self.demand.tls == TlsRequirement::Never
+            && [self.tls_from, other.tls_from].map(|from| from.is_some_and(|from| from.kind.is_entry())) == [false, true];
         Self {
             level: self.level.max(other.level),
-            tls_from: if stricter { other.tls_from } else { self.tls_from },
+            tls_from: if stricter || (as_strict && written) { other.tls_from } else { self.tls_from },
             floor_from: decides(self.floor_from, other.floor_from, other.demand.min_version > self.demand.min_version),
             group_from: decides(self.group_from, other.group_from, other.demand.min_group > self.demand.min_group),
-            ciphers_from,
+            ciphers_from: both(self.ciphers_from, other.ciphers_from),
+            certificate_from: both(self.certificate_from, other.certificate_from),
             refuse,
             demand: join_shared(self.demand, other.demand),
             lifetime: more_binding(self.lifetime, other.lifetime, |a, b| a < b),
@@ -94,6 +102,18 @@ impl Resolved {
                 tracer.holds(axis, origin);
             }
         }
+    }
+
+    /// Whether an entry writes for this domain that TLS is not attempted, and nobody asks for more.
+    pub(crate) fn is_written_none(&self) -> bool {
+        self.demand.tls == TlsRequirement::Never
+            && self.level == Some(Level::None)
+            && self.tls_from.is_some_and(|from| from.kind.is_entry())
+    }
+
+    /// Whether what the recipient's domain publishes does not count.
+    pub(crate) fn leaves_out_published(&self) -> bool {
+        self.ignores_published || self.is_written_none()
     }
 
     pub(crate) fn fate(&self) -> Fate {

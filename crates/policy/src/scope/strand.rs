@@ -19,12 +19,14 @@ pub(crate) type Said<T> = Option<(T, Origin)>;
 #[derive(Clone, Copy)]
 pub(super) struct Strand<'p> {
     said: Fields,
+    /// What is not known yet, though somebody may come to say it.
+    withheld: Fields,
     by: [Option<(&'p Setting, Origin)>; Field::ALL.len()],
 }
 
 impl Default for Strand<'_> {
     fn default() -> Self {
-        Self { said: Fields::default(), by: [None; Field::ALL.len()] }
+        Self { said: Fields::NONE, withheld: Fields::NONE, by: [None; Field::ALL.len()] }
     }
 }
 
@@ -39,10 +41,18 @@ impl<'p> Strand<'p> {
         self.said = self.said.union(setting.said);
     }
 
+    /// Takes nothing more of these fields from anybody.
+    pub(super) fn withhold(&mut self, fields: Fields) {
+        self.withheld = self.withheld.union(fields.without(self.said));
+        self.said = self.said.union(fields);
+    }
+
     /// Whether the words are the same, whoever said them.
     pub(super) fn says_the_same(&self, other: &Self) -> bool {
         let alone = |strand: &Self, field| strand.asked(field).map(|(asked, _)| asked.word(field));
-        self.said == other.said && self.said.iter().all(|field| alone(self, field) == alone(other, field))
+        self.said == other.said
+            && self.withheld == other.withheld
+            && self.said.iter().all(|field| alone(self, field) == alone(other, field))
     }
 
     pub(super) fn is_complete(&self, side: Side) -> bool {
@@ -88,7 +98,9 @@ impl<'p> Strand<'p> {
         let word = level.map(|(level, _)| level).unwrap_or(Level::None);
         let tls = proofs.tls(word, received_secure);
         let suites = ciphers.map(|(ciphers, _)| ciphers);
-        let demand = if has_clauses(word) {
+        // What a certificate must prove is not known as long as one of its fields is not.
+        let is_certain = self.withheld.without(read_by(word, side)) == self.withheld;
+        let demand = if has_clauses(word) && is_certain {
             let own = self.by.first().copied().flatten().filter(|_| suites.is_none());
             let make = || {
                 let demand = sealpost_types::Demand::new(tls, proofs.clauses(word), floor);
@@ -111,6 +123,7 @@ impl<'p> Strand<'p> {
             floor_from: version.map(|(_, origin)| origin),
             group_from: group.map(|(_, origin)| origin),
             ciphers_from: ciphers.map(|(_, origin)| [origin, origin]),
+            certificate_from: level.filter(|(level, _)| has_clauses(*level)).map(|(_, origin)| [origin, origin]),
             refuse: self.said(Field::Refuse, |asked| asked.refuse).map_or(RefuseWith::Permanent, |(with, _)| with),
             lifetime: self.said::<Duration>(Field::Lifetime, |asked| asked.lifetime),
             on_expiry: self.said::<OnExpiry>(Field::OnExpiry, |asked| asked.on_expiry),

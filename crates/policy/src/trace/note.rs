@@ -15,6 +15,8 @@ pub enum Note {
     OtherEnd,
     /// The mail has no other end that its `for` could name (`<>`): it counts where it is the stricter.
     OtherEndUnknown,
+    /// Whether it speaks hangs on the recipient, who is not known at MAIL.
+    AtRecipient,
     /// The mail is not among its senders and recipients, or a rule's conditions do not hold.
     OtherMail,
     /// The mail is not among its senders and recipients: its `else` holds.
@@ -40,6 +42,7 @@ impl Note {
             Self::Excluded => "excluded",
             Self::OtherEnd => "other-end",
             Self::OtherEndUnknown => "other-end-unknown",
+            Self::AtRecipient => "at-recipient",
             Self::OtherMail => "other-mail",
             Self::Otherwise => "otherwise",
             Self::ExemptClient => "exempt-client",
@@ -58,6 +61,7 @@ impl fmt::Display for Note {
             Self::Excluded => "does not cover this name: it is excluded",
             Self::OtherEnd => "does not speak: the mail's other end is not in its \"for\"",
             Self::OtherEndUnknown => "\"for\" names no <>: counts where it is stricter",
+            Self::AtRecipient => "does not speak yet: that hangs on the recipient",
             Self::OtherMail => "does not speak: this mail is not what it is for",
             Self::Otherwise => "this mail is not among its senders and recipients: its \"else\" holds",
             Self::ExemptClient => "the client is exempt: no more than TLS on offer is asked",

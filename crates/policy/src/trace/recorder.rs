@@ -92,6 +92,9 @@ impl Tracer for Recorder<'_> {
     }
 
     fn passed_over(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Note) {
+        if asked.is_empty() && !origin.kind.is_entry() {
+            return;
+        }
         self.draft(rank, origin, matched, Arc::clone(asked), Some(note), false);
     }
 
