@@ -87,7 +87,7 @@ impl ClientPattern {
         }
     }
 
-    /// Whether it is a network, shared or not.
+    /// Whether it is a network that is not shared.
     pub(crate) fn is_network(&self) -> bool {
         matches!(self, Self::Network(_))
     }

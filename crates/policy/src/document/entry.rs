@@ -117,7 +117,7 @@ impl PartnerEntry {
         if let (Some(value), Some([])) = (table.get("for"), ends.as_deref()) {
             text.problem(value.span().start, Problem::Empty { key: "for", expected: "whom the partner is for, or leave it out" });
         }
-        let clients = text.list_at(table, "clients", client).map(values).unwrap_or_default();
+        let clients = text.clients_at(table, "clients");
         let hops = HopEntries::read(text, table, &[Side::Receive, Side::Deliver]);
         let standing = text.standing(table, &hops);
         let Some(value) = table.get("domains") else {
@@ -163,6 +163,16 @@ impl Text<'_> {
             self.problem(offset, Problem::MissingKey { key: "name", table: kind });
         }
         self.name_at(table, "name")
+    }
+
+    /// Clients that are known by themselves, whatever sender they name.
+    pub(super) fn clients_at(&mut self, table: &DeTable<'_>, key: &'static str) -> Vec<ClientPattern> {
+        self.list_at(table, key, |found| match client(found)? {
+            ClientPattern::Shared(_) => Err(Problem::SharedClient { found: found.to_owned(), key }),
+            client => Ok(client),
+        })
+        .map(values)
+        .unwrap_or_default()
     }
 
     pub(super) fn standing(&mut self, table: &DeTable<'_>, hops: &HopEntries) -> Standing {

@@ -73,8 +73,8 @@ impl Text<'_> {
         self.check_hop_keys(table, side);
         let mut asked = self.asked(table, side);
         let mut hop = HopEntry {
-            senders: self.list_at(table, "senders", address).map(values),
-            recipients: self.list_at(table, "recipients", local).map(values),
+            senders: self.filled_list(table, "senders", "at least one address, or leave it out for all", address),
+            recipients: self.filled_list(table, "recipients", "at least one local part, or leave it out for all", local),
             ..HopEntry::default()
         };
         if side != Side::Deliver {
@@ -89,7 +89,7 @@ impl Text<'_> {
         }
         let level_key = table.get_key_value("level").map(|(key, _)| key.span().start);
         self.otherwise(table, side, &mut asked, &mut hop);
-        self.check_companions(level_key.unwrap_or(value.span().start), asked.level, &asked, side);
+        self.check_companions(level_key.unwrap_or_else(|| value.span().start), asked.level, &asked, side);
         self.check_meanings(table, side, &asked, entries);
         hop.asked = asked;
         hop
@@ -99,7 +99,7 @@ impl Text<'_> {
         let mut asked = Asked {
             level: self.read_at(table, "level", "a level such as \"require\"", |found| words::level("level", found, side)),
             names: self.list_at(table, "names", reference_name).map(values).map(as_set),
-            pins: self.list_at(table, "pins", pin).map(values).map(as_set),
+            pins: self.filled_list(table, "pins", "at least one sha256//... of a key, or leave it out", pin).map(as_set),
             min_version: self.read_at(table, "min_version", "\"1.2\" or \"1.3\"", |found| words::min_version("min_version", found)),
             min_group: self.read_at(table, "min_group", "a group such as \"x25519\", or \"post-quantum\"", |found| {
                 words::min_group("min_group", found)
@@ -145,7 +145,8 @@ impl Text<'_> {
             asked.otherwise = self.noted(offset, words::dane_else("else", found));
         } else if hop.senders.is_some() || hop.recipients.is_some() {
             hop.otherwise = self.noted(offset, words::level("else", found, side));
-            if hop.otherwise.is_some_and(|level| matches!(level, Level::Pinned | Level::Dane)) {
+            let needs_more = |level| matches!(level, Level::Pinned | Level::Dane) || (level == Level::Verify && side != Side::Deliver);
+            if hop.otherwise.is_some_and(needs_more) {
                 self.problem(offset, Problem::ElseLevel { found: found.to_owned() });
             }
         } else {
@@ -156,7 +157,10 @@ impl Text<'_> {
     /// What must stand beside a level.
     fn check_companions(&mut self, offset: usize, level: Option<Level>, asked: &Asked, side: Side) {
         match level {
-            Some(Level::Pinned) if asked.pins.as_ref().is_none_or(Vec::is_empty) => {
+            Some(Level::Pinned) if asked.pins.is_none() => {
+                self.problem(offset, Problem::NeedsBeside { level: Level::Pinned, key: "pins" });
+            }
+            Some(Level::Dane) if asked.otherwise == Some(Level::Pinned) && asked.pins.is_none() => {
                 self.problem(offset, Problem::NeedsBeside { level: Level::Pinned, key: "pins" });
             }
             Some(Level::Verify) if side != Side::Deliver && asked.names.as_ref().is_none_or(Vec::is_empty) => {

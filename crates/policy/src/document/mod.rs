@@ -108,7 +108,7 @@ impl Document {
             });
             text.noted(offset, name)
         });
-        let trust = text.list_at(defaults, "header_trust", value::client).map(value::values).unwrap_or_default();
+        let trust = text.clients_at(defaults, "header_trust");
         let delimiters = text.string_at(defaults, "tag_delimiters", "the characters that part a tag from a local part, such as \"+\"");
         let delimiters = delimiters.and_then(|(offset, found)| {
             if found.chars().all(|c| c.is_ascii_punctuation() && !matches!(c, '@' | '"' | '*' | '?' | '.')) {

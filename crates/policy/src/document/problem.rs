@@ -151,6 +151,13 @@ pub enum Problem {
         /// What was found.
         found: String,
     },
+    /// A shared network where no sender's domain stands beside it.
+    SharedClient {
+        /// What was found.
+        found: String,
+        /// The key.
+        key: &'static str,
+    },
     /// No pin of a key.
     Pin {
         /// What was found.
@@ -371,6 +378,7 @@ impl Problem {
             Self::Address { cause, .. } => cause.remedy().to_owned(),
             Self::Client { .. } => "write 192.0.2.0/28, 192.0.2.1, shared:192.0.2.0/24, cert:out.example.org or auth:LOGIN".to_owned(),
             Self::ExemptClient { .. } => "write a network such as 192.0.2.0/28: what else a client shows, it can leave out".to_owned(),
+            Self::SharedClient { .. } => "write the network without \"shared:\" if all of it is theirs, or a cert: or an auth:".to_owned(),
             Self::Pin { .. } => "write sha256// and the base64 of the SHA-256 of the key, as `sealpost cert show` prints it".to_owned(),
             Self::Cipher { .. } => "write IANA names such as TLS_AES_256_GCM_SHA384".to_owned(),
             Self::Date { .. } => "write a day such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z".to_owned(),
@@ -441,6 +449,9 @@ impl fmt::Display for Problem {
             Self::Address { found, cause } => write!(f, "{found:?} is no address pattern: {cause}"),
             Self::Client { found, cause } => write!(f, "{found:?} names no client: {cause}"),
             Self::ExemptClient { found } => write!(f, "{found:?} is no network, and only networks are exempt"),
+            Self::SharedClient { found, key } => {
+                write!(f, "{found:?} counts only together with a sender's domain, and {key} goes by the client alone")
+            }
             Self::Pin { found, cause } => write!(f, "{found:?} is no pin: {cause}"),
             Self::Cipher { found } => write!(f, "{found:?} is no cipher suite that can be used here"),
             Self::Date { found } => write!(f, "{found:?} is no date"),

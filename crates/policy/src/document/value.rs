@@ -176,6 +176,23 @@ impl Text<'_> {
         }
         Some(read_items)
     }
+
+    /// The same for a list that would silence its entry, or let nobody through, if nothing stood in it.
+    pub(super) fn filled_list<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &'static str,
+        expected: &'static str,
+        read: impl Fn(&str) -> Result<T, Problem>,
+    ) -> Option<Vec<T>> {
+        let problems = self.problems();
+        let list = self.list_at(table, key, read)?;
+        if list.is_empty() && self.problems() == problems {
+            let offset = table.get(key).map_or(0, |value| value.span().start);
+            self.problem(offset, Problem::Empty { key, expected });
+        }
+        Some(values(list))
+    }
 }
 
 /// The items of a text in which spaces, commas and line ends separate them in any mix (D3).

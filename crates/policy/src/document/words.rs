@@ -89,7 +89,10 @@ pub(crate) fn until(text: &str) -> Read<UnixMillis> {
     let of_local = || utc(text.parse::<DateTime>().ok()?);
     let of_day = || {
         let day: Date = text.parse().ok()?;
-        Some(utc(day.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight()))?.checked_sub(jiff::SignedDuration::from_millis(1)).ok()?)
+        if day == Date::MAX {
+            return Some(jiff::Timestamp::MAX);
+        }
+        utc(day.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight()))?.checked_sub(jiff::SignedDuration::from_millis(1)).ok()
     };
     // A date alone reads as a local time too, at its first moment.
     let moment = of_moment().or_else(|| if text.contains([':', 'T', 't']) { of_local() } else { of_day() });
@@ -121,8 +124,10 @@ mod tests {
         assert_eq!(day, UnixMillis(until("2027-01-01T00:00:00Z").unwrap().0 - 1));
         assert_eq!(until("2026-12-31T12:00:00"), until("2026-12-31T12:00:00Z"));
         assert_eq!(until("2026-12-31T12:00:00+01:00"), until("2026-12-31T11:00:00Z"));
-        for wrong in ["", "soon", "2026-13-01", "2026-12-31T25:00:00Z", "31.12.2026", "-009999-01-01T", "9999-12-31"] {
-            assert!(until(wrong).is_err() || wrong == "9999-12-31", "{wrong}");
+        for wrong in ["", "soon", "2026-13-01", "2026-12-31T25:00:00Z", "31.12.2026", "-009999-01-01T"] {
+            assert!(until(wrong).is_err(), "{wrong}");
         }
+        // The last day that there is: people write it for "always".
+        assert!(until("9999-12-31").unwrap() > until("9999-12-30T12:00:00Z").unwrap());
     }
 }
