@@ -1,0 +1,12 @@
+//! What the policy document means, subject by subject: each sentence of the documentation of levels as a test.
+
+mod conditions;
+mod levels;
+mod notes;
+mod owners;
+mod published;
+mod rules;
+mod servers;
+mod support;
+mod testing;
+mod until;
