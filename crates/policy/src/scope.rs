@@ -83,6 +83,13 @@ enum Certainty {
     Later(Fields),
 }
 
+impl Asking<'_> {
+    /// What it says, or may come to say.
+    fn says(&self) -> Fields {
+        if let Certainty::Later(fields) = self.certainty { fields } else { self.setting.said }
+    }
+}
+
 impl<'p, 'f> Scope<'p, 'f> {
     pub(crate) fn new(policy: &'p Policy, side: Side, mail: Mail<'f>) -> Self {
         Self { policy, side, mail, rank: 0, strand: Strand::default(), more: Vec::new(), owner: None, left_out_testing: false }
@@ -283,7 +290,8 @@ impl<'p, 'f> Scope<'p, 'f> {
                 return Some(Asking { origin, setting, certainty: Certainty::Later(fields) });
             }
             Applies::No(note) => {
-                self.left_out_testing |= note == Note::Testing && !setting.asked.is_empty();
+                // One that is silent itself may have an `else`.
+                self.left_out_testing |= note == Note::Testing && !(setting.asked.is_empty() && setting.conditions.is_none());
                 tracer.passed_over(self.rank, origin, matched, &setting.asked, note);
                 return None;
             }
@@ -318,7 +326,7 @@ impl<'p, 'f> Scope<'p, 'f> {
 
     /// Takes what the sources of one rank say. Those that say nothing of this hop leave all as it is.
     fn fill(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
-        let mut speaking = sources.filter(|asking| !asking.setting.said.is_empty());
+        let mut speaking = sources.filter(|asking| !asking.says().is_empty());
         let Some(first) = speaking.next() else { return };
         match speaking.next() {
             None if first.certainty == Certainty::Sure => {
@@ -379,9 +387,9 @@ impl<'p, 'f> Scope<'p, 'f> {
         self.left_out_testing
     }
 
-    /// What the scope comes to; nothing if nobody was asked.
+    /// What the scope comes to; nothing if nobody in it says anything.
     pub(crate) fn resolve<T: Tracer>(self, tracer: &mut T) -> Option<Resolved> {
-        if self.rank == 0 {
+        if self.strands().all(Strand::is_silent) {
             return None;
         }
         let mut resolved: Option<Resolved> = None;

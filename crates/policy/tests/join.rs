@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use sealpost_policy::{DeliverFacts, Policy, ReceiveFacts, covers, join};
-use sealpost_types::{Clause, Demand, ForwardPath, Mailbox, NameMatch, NameRule, ReversePath, TlsRequirement, TlsVersion};
+use sealpost_types::{
+    CipherSet, CipherSuite, Clause, Demand, ForwardPath, KexFloor, Mailbox, NameMatch, NameRule, Pin, ReversePath, TlsRequirement,
+    TlsVersion,
+};
 
 fn demand() -> impl Strategy<Value = Demand> {
     let tls = prop::sample::select(vec![TlsRequirement::Never, TlsRequirement::Opportunistic, TlsRequirement::Mandatory]);
@@ -11,9 +14,17 @@ fn demand() -> impl Strategy<Value = Demand> {
         prop::collection::vec(prop::sample::select(vec!["a", "b", "*.c"]), 0..3),
     )
         .prop_map(|(matching, names)| NameRule::new(matching, names.into_iter().map(|name| name.parse().unwrap()).collect()));
-    let clause = prop_oneof![Just(Clause::Chain), rule.prop_map(Clause::Identity)];
+    let pins = prop::collection::btree_set(0_u8..3, 0..3)
+        .prop_map(|octets| Clause::Pinned(octets.into_iter().map(|octet| Pin([octet; 32])).collect()));
+    let plain = prop_oneof![Just(Clause::Chain), rule.prop_map(Clause::Identity), pins, Just(Clause::Dane)];
+    let otherwise = prop::collection::btree_set(plain.clone(), 0..3).prop_map(|clauses| Clause::DaneElse(clauses.into_iter().collect()));
+    let clause = prop_oneof![4 => plain, 1 => otherwise];
     let floor = prop::sample::select(vec![TlsVersion::Tls1_2, TlsVersion::Tls1_3]);
-    (tls, prop::collection::vec(clause, 0..4), floor).prop_map(|(tls, clauses, floor)| Demand::new(tls, clauses, floor))
+    let groups = vec![KexFloor::Any, KexFloor::Bits128, KexFloor::Bits192, KexFloor::Bits256, KexFloor::PostQuantum];
+    let suites = prop::collection::vec(prop::sample::select(vec![0x1301, 0x1302, 0x1303, 0xc02f]).prop_map(CipherSuite), 0..4)
+        .prop_map(CipherSet::new);
+    (tls, prop::collection::vec(clause, 0..4), floor, prop::sample::select(groups), prop::option::of(suites))
+        .prop_map(|(tls, clauses, floor, group, suites)| Demand::new(tls, clauses, floor).with_floors(group, suites))
 }
 
 proptest! {

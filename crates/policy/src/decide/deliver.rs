@@ -87,8 +87,7 @@ impl Policy {
             HeaderLevel::Require => (Level::Require, TlsRequirement::Mandatory),
             HeaderLevel::Try => (Level::Opportunistic, TlsRequirement::Opportunistic),
         };
-        let written_none = joined.resolved().is_some_and(Resolved::is_written_none);
-        if level == HeaderLevel::Try && written_none {
+        if level == HeaderLevel::Try && joined.resolved().is_some_and(|resolved| resolved.writes_none) {
             tracer.rule_passed_over(origin, Some(level), Note::WrittenNone);
             return;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure, TlsRequirement};
+use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure};
 
 use super::{Origin, Said};
 use crate::asked::{FailureEnd, RefuseWith};
@@ -21,6 +21,8 @@ pub(crate) struct Resolved {
     pub(crate) ciphers_from: Option<[Origin; 2]>,
     /// Who asks something of the certificate: two of them, for all clauses must hold.
     pub(crate) certificate_from: Option<[Origin; 2]>,
+    /// Whether everybody who sets the level writes `none`, in an entry for this domain.
+    pub(crate) writes_none: bool,
     /// How a session is refused that lacks what is asked.
     pub(crate) refuse: RefuseWith,
     pub(crate) lifetime: Said<Duration>,
@@ -42,6 +44,7 @@ impl Resolved {
             group_from: None,
             ciphers_from: None,
             certificate_from: None,
+            writes_none: false,
             refuse: RefuseWith::Permanent,
             lifetime: None,
             on_expiry: None,
@@ -70,16 +73,18 @@ impl Resolved {
             (Some([own, second]), Some([theirs, _])) => Some([own, if second == own { theirs } else { second }]),
             (own, theirs) => own.or(theirs),
         };
-        // Of two that want no TLS, the one that somebody wrote for this domain.
-        let written = self.demand.tls == TlsRequirement::Never
-            && [self.tls_from, other.tls_from].map(|from| from.is_some_and(|from| from.kind.is_entry())) == [false, true];
         Self {
             level: self.level.max(other.level),
-            tls_from: if stricter || (as_strict && written) { other.tls_from } else { self.tls_from },
+            tls_from: if stricter { other.tls_from } else { self.tls_from },
             floor_from: decides(self.floor_from, other.floor_from, other.demand.min_version > self.demand.min_version),
             group_from: decides(self.group_from, other.group_from, other.demand.min_group > self.demand.min_group),
             ciphers_from: both(self.ciphers_from, other.ciphers_from),
             certificate_from: both(self.certificate_from, other.certificate_from),
+            writes_none: match (self.level, other.level) {
+                (Some(_), Some(_)) => self.writes_none && other.writes_none,
+                (Some(_), None) => self.writes_none,
+                (None, _) => other.writes_none,
+            },
             refuse,
             demand: join_shared(self.demand, other.demand),
             lifetime: more_binding(self.lifetime, other.lifetime, |a, b| a < b),
@@ -104,16 +109,9 @@ impl Resolved {
         }
     }
 
-    /// Whether an entry writes for this domain that TLS is not attempted, and nobody asks for more.
-    pub(crate) fn is_written_none(&self) -> bool {
-        self.demand.tls == TlsRequirement::Never
-            && self.level == Some(Level::None)
-            && self.tls_from.is_some_and(|from| from.kind.is_entry())
-    }
-
     /// Whether what the recipient's domain publishes does not count.
     pub(crate) fn leaves_out_published(&self) -> bool {
-        self.ignores_published || self.is_written_none()
+        self.ignores_published || self.writes_none
     }
 
     pub(crate) fn fate(&self) -> Fate {

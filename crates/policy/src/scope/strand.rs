@@ -55,6 +55,11 @@ impl<'p> Strand<'p> {
             && self.said.iter().all(|field| alone(self, field) == alone(other, field))
     }
 
+    /// Whether nobody on this way says anything, nor may come to.
+    pub(super) fn is_silent(&self) -> bool {
+        self.said.is_empty()
+    }
+
     pub(super) fn is_complete(&self, side: Side) -> bool {
         let Some((level, _)) = self.level() else { return false };
         let rest = if side == Side::Deliver { DELIVER } else { RECEIVE };
@@ -124,6 +129,7 @@ impl<'p> Strand<'p> {
             group_from: group.map(|(_, origin)| origin),
             ciphers_from: ciphers.map(|(_, origin)| [origin, origin]),
             certificate_from: level.filter(|(level, _)| has_clauses(*level)).map(|(_, origin)| [origin, origin]),
+            writes_none: level.is_some_and(|(level, origin)| level == Level::None && origin.kind.is_entry()),
             refuse: self.said(Field::Refuse, |asked| asked.refuse).map_or(RefuseWith::Permanent, |(with, _)| with),
             lifetime: self.said::<Duration>(Field::Lifetime, |asked| asked.lifetime),
             on_expiry: self.said::<OnExpiry>(Field::OnExpiry, |asked| asked.on_expiry),

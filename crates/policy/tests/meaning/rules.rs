@@ -163,11 +163,11 @@ fn try_raises_mirror_and_an_inherited_none() {
     assert_eq!(tls("[[partner]]\ndomains='*'\ndeliver='none'"), TlsRequirement::Never, "that is an entry");
     let (_, trace) = ask("[[partner]]\ndomains='y.example'\ndeliver='none'");
     assert_eq!(notes(&trace), [(String::new(), "written-none")], "{trace}");
-    // Written by one of two that want no TLS, whichever is asked first.
+    // Inherited by one of two that want no TLS: that one is raised, and the stricter of both holds.
     let around =
         policy("[defaults.hosted]\ndeliver='none'\n[[domain]]\nname='y.example'\n[[partner]]\ndomains='*.example'\ndeliver='none'");
     let facts = DeliverFacts::new(&ReversePath::Null, &recipient, true).with_header_level(Some(HeaderLevel::Try));
-    assert_eq!(explained(&around, &facts).0.demand.tls, TlsRequirement::Never);
+    assert_eq!(explained(&around, &facts).0.demand.tls, TlsRequirement::Opportunistic);
 }
 
 // req: C5
