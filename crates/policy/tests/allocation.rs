@@ -6,7 +6,7 @@ mod counting;
 use std::net::{IpAddr, Ipv4Addr};
 
 use sealpost_policy::{AddressSet, DeliverFacts, Policy, ReceiveFacts, TAG_DELIMITERS, faces};
-use sealpost_types::{CipherSuite, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsVersion};
+use sealpost_types::{CipherSuite, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsVersion, UnixMillis};
 
 /// What `call` gives, and how often this thread allocated meanwhile.
 fn count<T>(call: impl FnOnce() -> T) -> (T, usize) {
@@ -42,6 +42,48 @@ domains = "twice.test"
 deliver = { level = "verify", names = "b.test" }
 "#;
 
+/// What a busy relay has: owners, servers, conditions, rules.
+const BUSY: &str = r#"
+[[owner]]
+name = "group"
+deliver = "require"
+submit = "require"
+[[owner]]
+name = "acme"
+parent = "group"
+[[domain]]
+name = "acme.example"
+owner = "acme"
+servers = ["192.0.2.0/28", "shared:198.51.100.0/24", "auth:acme-out"]
+receive = { level = "require", senders = "*@bank.example, ceo@law.example", recipients = "payroll john.smith", else = "opportunistic" }
+[[partner]]
+name = "Bank"
+domains = "bank.example"
+for = ["owner:group", "zeta.example"]
+clients = "203.0.113.0/24"
+receive = "require"
+deliver = { level = "chain", senders = "*@acme.example" }
+until = 2026-12-31
+[[partner]]
+domains = "dane.example"
+deliver = { level = "dane", else = "verify", names = "mx.dane.example" }
+[[list]]
+name = "tls"
+entries = "clinic.example *.gov.example ceo@law.example"
+[[rule]]
+name = "Enforced"
+when = { direction = "outbound", recipient = { matches = "tls" } }
+then = { add_header = { X-TLSLevel = "Require" } }
+[[rule]]
+name = "Inbound"
+when = { direction = "inbound", sender = { not_matches = "tls" }, recipient = { matches = "tls" } }
+then = { stop = true }
+"#;
+
+fn from(text: &str) -> ReversePath {
+    Mailbox::parse(text).expect("a mailbox").into()
+}
+
 fn to(text: &str) -> ForwardPath {
     Mailbox::parse(text).expect("a mailbox").into()
 }
@@ -73,6 +115,47 @@ fn deciding_allocates_nothing() {
         assert!(decision.refusal().is_none());
         assert_eq!((decision.level, allocations), (Level::Require, 0), "{facts:?}");
     }
+}
+
+// req: B5 C1 D1 D5
+#[test]
+fn owners_servers_conditions_and_rules_allocate_nothing() {
+    let policy = Policy::parse("policy.toml", BUSY).unwrap_or_else(|errors| panic!("{errors}"));
+    for (sender, recipient, level) in [
+        ("ann@shop.test", "a@acme.example", Level::Require),
+        ("ann@acme.example", "a@bank.example", Level::Chain),
+        ("ann@shop.test", "a@bank.example", Level::Opportunistic),
+        ("ann@acme.example", "a@dane.example", Level::Dane),
+        ("ann@acme.example", "dr@clinic.example", Level::Require),
+        ("ann@acme.example", "x@y.test", Level::Opportunistic),
+    ] {
+        let (sender, recipient) = (from(sender), to(recipient));
+        let facts = DeliverFacts::new(&sender, &recipient, true).at(UnixMillis(0));
+        let (decision, allocations) = count(|| policy.decide_deliver(&facts));
+        assert_eq!((decision.level, allocations), (level, 0), "{sender} to {recipient}");
+    }
+    let tls = TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1301), None, false);
+    for (client, sender, recipient, level) in [
+        ("192.0.2.1", "ann@acme.example", "a@shop.test", Level::Require),
+        ("192.0.2.1", "ann@other.test", "a@shop.test", Level::Require),
+        ("198.51.100.1", "ann@acme.example", "a@shop.test", Level::Require),
+        ("198.51.100.1", "ann@other.test", "a@shop.test", Level::Opportunistic),
+        ("203.0.113.9", "bob@bank.example", "payroll@acme.example", Level::Require),
+        ("203.0.113.9", "ceo@law.example", "ann@acme.example", Level::Opportunistic),
+        ("203.0.113.9", "ceo@law.example", "john.smith@acme.example", Level::Require),
+    ] {
+        let (sender, recipient) = (from(sender), to(recipient));
+        let at_mail = ReceiveFacts::new(client.parse().expect("an address"), &sender).with_tls(Some(&tls)).at(UnixMillis(0));
+        let facts = at_mail.with_recipient(&recipient);
+        let (decision, allocations) = count(|| policy.decide_receive(&facts));
+        assert_eq!((decision.level, allocations), (level, 0), "{client} {sender} to {recipient}");
+    }
+    // The negative controls: an entry past its date may or may not speak, and a wrapped sender is unwrapped.
+    let (sender, recipient) = (from("ann@acme.example"), to("a@bank.example"));
+    let (_, expired) = count(|| policy.decide_deliver(&DeliverFacts::new(&sender, &recipient, true)));
+    let wrapped = from("SRS0=h=t=acme.example=ann@forwarder.test");
+    let (_, unwrapping) = count(|| policy.decide_deliver(&DeliverFacts::new(&wrapped, &recipient, true).at(UnixMillis(0))));
+    assert!(expired > 0 && unwrapping > 0);
 }
 
 /// A set of address patterns finds what covers an ordinary sender, and that nothing does, without allocating.
