@@ -25,6 +25,15 @@ fn sophos() {
     page.check_control(&["A1", "A5", "A6"]);
 }
 
+// req: B1 B2 B3 B4 B5 B6 B8 B9 B10
+#[test]
+fn symantec() {
+    let page = Page::read("symantec.md");
+    page.check(&letter('B', 10), &["B1", "B2", "B3", "B4", "B5", "B6", "B8", "B9", "B10"]);
+    // B1 is what holds with nothing configured.
+    page.check_control(&["B2", "B3", "B4", "B5", "B6", "B8", "B9", "B10"]);
+}
+
 /// A page of the book.
 struct Page {
     text: String,
