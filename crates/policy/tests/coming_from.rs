@@ -34,6 +34,14 @@ fn symantec() {
     page.check_control(&["B2", "B3", "B4", "B5", "B6", "B8", "B9", "B10"]);
 }
 
+// req: C1 C2 C3 C4 C5 C6
+#[test]
+fn x_tlslevel() {
+    let page = Page::read("x-tlslevel.md");
+    page.check(&letter('C', 6), &["C1", "C2", "C3", "C4", "C5", "C6"]);
+    page.check_control(&["C1", "C2", "C3", "C4", "C5", "C6"]);
+}
+
 /// A page of the book.
 struct Page {
     text: String,
