@@ -42,6 +42,14 @@ fn x_tlslevel() {
     page.check_control(&["C1", "C2", "C3", "C4", "C5", "C6"]);
 }
 
+// req: D1 D2 D3 D4 D5
+#[test]
+fn mail_assure() {
+    let page = Page::read("mail-assure.md");
+    page.check(&letter('D', 5), &["D1", "D2", "D3", "D4", "D5"]);
+    page.check_control(&["D1", "D2", "D3", "D4", "D5"]);
+}
+
 /// A page of the book.
 struct Page {
     text: String,
