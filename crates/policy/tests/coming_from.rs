@@ -50,6 +50,20 @@ fn mail_assure() {
     page.check_control(&["D1", "D2", "D3", "D4", "D5"]);
 }
 
+/// What Postfix writes means what the page says; that its tables can be read is shown where they are read.
+#[test]
+fn postfix() {
+    let page = Page::read("postfix.md");
+    let levels = ["none", "may", "encrypt", "dane", "dane-only", "fingerprint", "verify", "secure"];
+    let written = ["match", "protocols", "example.org", ".example.org", "smtp_tls_security_level", "maximal_queue_lifetime"];
+    let access = ["check_sender_access", "check_recipient_access", "check_client_access"];
+    let proven = [&levels[..], &written, &access].concat();
+    let elsewhere = ["E10", "smtpd_tls_security_level"];
+    page.check(&[&proven[..], &elsewhere].concat().into_iter().map(str::to_owned).collect::<Vec<_>>(), &proven);
+    // `may` is what holds with nothing configured.
+    page.check_control(&proven.into_iter().filter(|name| *name != "may").collect::<Vec<_>>());
+}
+
 /// A page of the book.
 struct Page {
     text: String,
