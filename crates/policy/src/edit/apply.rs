@@ -2,13 +2,12 @@
 
 use toml_edit::{InlineTable, Item, Table, Value};
 
-use super::entry::same_item;
 use super::entry::sealed::Listed;
 use super::outline::{Outline, TablePath};
 use super::place::{Cuts, between, line_start};
 use super::table::{Body, Draft};
 use super::value::{Written, key_text, render};
-use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace};
+use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace, same_item};
 use crate::form::{DomainForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm};
 
 /// Where the change is found afterwards.

@@ -12,7 +12,6 @@ mod outline;
 mod patch;
 mod place;
 mod read;
-mod rows;
 mod table;
 mod texts;
 mod value;
@@ -29,8 +28,8 @@ pub use diff::diff;
 pub use entry::{Entry, EntryForm, EntryKind};
 pub use error::{EditError, TextError, TextProblem};
 pub use patch::{Patch, PatchValue};
-pub use rows::RowEdit;
 
+pub(crate) use entry::same_item;
 pub(crate) use place::LineStarts;
 
 /// A policy document as text, with its entries.
@@ -160,7 +159,7 @@ impl PolicyText {
         match found.as_slice() {
             [one] => Ok(*one),
             [] => {
-                let near = entries.iter().filter(|other| other.form.patterns().iter().any(|pattern| entry::same_item(pattern, address)));
+                let near = entries.iter().filter(|other| other.form.patterns().iter().any(|pattern| same_item(pattern, address)));
                 let near = near.map(|entry| entry.line).collect();
                 Err(EditError::NotFound { kind: T::KIND, address: address.to_owned(), near })
             }

@@ -75,7 +75,7 @@ impl Patch {
 }
 
 impl PatchValue {
-    /// The value as it is written anew; none if the key goes.
+    /// The value as it is written anew; none if the key goes, or nothing is left of a table.
     pub(super) fn to_value(&self) -> Option<toml_edit::Value> {
         Some(match self {
             Self::Remove => return None,
@@ -83,7 +83,7 @@ impl PatchValue {
             Self::Number(number) => (*number).into(),
             Self::Text(text) => text.as_str().into(),
             Self::List(items) => items.iter().map(String::as_str).collect(),
-            Self::Table(patch) => patch.to_table().into(),
+            Self::Table(patch) => return Some(patch.to_table()).filter(|table| !table.is_empty()).map(Into::into),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use toml_edit::{Document, Item, Key, Value};
+use toml_edit::{Document, InlineTable, Item, Key, Value};
 
 use super::patch::{Patch, PatchValue};
 use super::place::{Cuts, between, indent, line_end, line_start};
@@ -23,14 +23,10 @@ impl Written<'_> {
         let new = match (value, patch) {
             (_, PatchValue::Remove) => return None,
             (Value::InlineTable(_), PatchValue::Table(patch)) => return self.merged_table(patch),
-            (Value::String(_), PatchValue::Table(patch)) if HOP_KEYS.contains(&key) => {
-                let level = std::iter::once(("level", PatchValue::Text(value.as_str()?.to_owned())));
-                let kept = level.filter(|_| patch.iter().all(|(key, _)| key != "level"));
-                let all = kept.chain(patch.iter().map(|(key, value)| (key, value.clone())));
-                return PatchValue::Table(all.fold(Patch::new(), |patch, (key, value)| patch.with(key, value)))
-                    .to_value()
-                    .map(|v| v.to_string());
-            }
+            (Value::String(level), PatchValue::Table(patch)) if HOP_KEYS.contains(&key) => match with_level(level.value(), patch) {
+                patch if patch.iter().any(|(key, _)| key != "level") => patch.to_table().into(),
+                patch => patch.iter().next().and_then(|(_, level)| level.to_value()).unwrap_or_else(|| InlineTable::new().into()),
+            },
             (Value::String(_) | Value::Array(_), PatchValue::List(items)) => return self.relisted(items),
             (Value::String(_) | Value::Array(_), PatchValue::Text(text)) if LIST_KEYS.contains(&key) => {
                 return self.relisted(&split(text).map(str::to_owned).collect::<Vec<_>>());
@@ -285,6 +281,14 @@ pub(super) fn key_text(key: &str) -> String {
     Key::new(key).display_repr().into_owned()
 }
 
+/// What a patch makes of a hop that is written as a level alone: the level stays, unless the patch speaks of it.
+fn with_level(level: &str, patch: &Patch) -> Patch {
+    let speaks = patch.iter().any(|(key, _)| key == "level");
+    let kept = if speaks { Patch::new() } else { Patch::new().with("level", PatchValue::Text(level.to_owned())) };
+    let news = patch.iter().filter(|(key, value)| *key == "level" || **value != PatchValue::Remove);
+    news.fold(kept, |patch, (key, value)| patch.with(key, value.clone()))
+}
+
 fn without_decor(mut value: Value) -> Value {
     value.decor_mut().clear();
     value
@@ -304,6 +308,7 @@ const HOP_KEYS: &[&str] = &["receive", "submit", "deliver"];
 
 /// Keys whose text is a list.
 const LIST_KEYS: &[&str] = &[
+    "ciphers",
     "clients",
     "domains",
     "entries",

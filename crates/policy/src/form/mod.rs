@@ -7,8 +7,11 @@ mod hop;
 mod items;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use hop::{HopForm, HopTable};
 pub use items::Items;
@@ -38,7 +41,7 @@ pub struct PartnerForm {
     pub deliver: Option<HopForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "date", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -65,7 +68,7 @@ pub struct DomainForm {
     pub deliver: Option<HopForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "date", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -88,7 +91,7 @@ pub struct OwnerForm {
     pub deliver: Option<HopForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "date", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -118,7 +121,7 @@ pub struct RuleForm {
     pub then: Option<ThenForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "date", skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -227,6 +230,12 @@ pub struct IncludeForm {
     pub receive: Option<HopForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliver: Option<HopForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(default, deserialize_with = "date", skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl PartnerForm {
@@ -235,4 +244,27 @@ impl PartnerForm {
     pub fn new(domains: Items) -> Self {
         Self { domains, ..Self::default() }
     }
+}
+
+/// A date as a text, or as TOML has dates.
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Reader;
+
+    impl<'de> Visitor<'de> for Reader {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a date such as 2026-12-31")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<String, A::Error> {
+            toml_edit::Datetime::deserialize(MapAccessDeserializer::new(map)).map(|date| date.to_string())
+        }
+    }
+
+    deserializer.deserialize_any(Reader).map(Some)
 }

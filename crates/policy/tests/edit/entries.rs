@@ -133,6 +133,11 @@ fn setting_keys_of_an_entry() {
         &["-deliver = \"require\"", "+deliver = { level = \"require\", min_version = \"1.3\" }"],
     );
     check(
+        r#"{"kind": "set_owner", "at": "acme", "patch": {"deliver": {"level": "verify", "names": null}}}"#,
+        &["-deliver = \"require\"", "+deliver = \"verify\""],
+    );
+    check(r#"{"kind": "set_owner", "at": "acme", "patch": {"deliver": {"names": null}, "receive": {"refuse": null}}}"#, &[]);
+    check(
         r#"{"kind": "set_partner", "at": "law.example", "patch": {"deliver": {"min_version": null, "lifetime": "1d"}}}"#,
         &["-deliver.min_version = \"1.3\"", "+deliver.lifetime = \"1d\""],
     );

@@ -3,7 +3,6 @@
 mod any;
 mod entries;
 mod lists;
-mod rows;
 
 use sealpost_policy::{Edit, HopForm, PolicyText, diff};
 
@@ -198,6 +197,21 @@ fn entries_in_brackets_are_read_and_not_edited() {
         assert_eq!(error.to_string(), "the owner at line 2 is written inside a list; write it as a table: [[owner]]");
     }
     assert!(text.apply(&edit(r#"{"kind": "add_owner", "entry": {"name": "c"}}"#)).is_err());
+}
+
+#[test]
+fn a_date_is_a_text_or_a_date() {
+    let mut text = read("[[owner]]\nname = 'a'\nuntil = 2030-01-31 # c\n[[owner]]\nname = 'b'\nuntil = '2030-01-31'\n");
+    let until: Vec<_> = text.owners().iter().map(|owner| owner.form.until.as_deref()).collect();
+    assert_eq!(until, [Some("2030-01-31"); 2]);
+    text.apply(&edit(r#"{"kind": "set_owner", "at": "a", "patch": {"until": "2031-01-31"}}"#)).expect("an edit");
+    assert!(text.as_str().contains("until = \"2031-01-31\" # c\n"), "{text}");
+    assert!(
+        PolicyText::parse("policy.toml", "[[owner]]\nname = 'a'\nuntil = 3\n")
+            .unwrap_err()
+            .to_string()
+            .ends_with("expected a date such as 2026-12-31")
+    );
 }
 
 #[test]

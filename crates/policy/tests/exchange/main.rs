@@ -3,4 +3,5 @@
 mod csv;
 mod postfix;
 mod postmap;
+mod rows;
 mod tables;

@@ -2,6 +2,7 @@
 //!
 //! A file without a header line is a list with one domain a line. Empty lines, and lines that begin with `#`, are skipped.
 
+mod edit;
 mod export;
 mod import;
 mod rows;
@@ -13,6 +14,7 @@ use sealpost_types::{Blame, Retry};
 
 use crate::pattern::PatternError;
 
+pub use edit::RowEdit;
 pub use export::export_csv;
 pub use import::{CsvDefaults, import_csv};
 pub use rows::{Row, read_rows};

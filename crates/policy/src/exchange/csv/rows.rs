@@ -253,6 +253,13 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// The cells of one row; nothing if its quotes go on behind the end of the text.
+pub(super) fn cells(row: &str) -> Option<Vec<Cow<'_, str>>> {
+    let mut reader = Reader { text: row, at: 0, line: 1, cells: Vec::new() };
+    let is_open = matches!(reader.read_row(1).0, Err((_, CsvProblem::Quotes)));
+    (!is_open).then(|| reader.cells.into_iter().map(|cell| cell.value).collect())
+}
+
 fn index(column: Column) -> usize {
     Column::ALL.iter().position(|other| *other == column).unwrap_or(COLUMNS)
 }

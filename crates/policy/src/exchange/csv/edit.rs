@@ -1,7 +1,8 @@
 //! Edits of a file with one domain a line, a line at a time.
 
-use super::EditError;
-use super::entry::same_item;
+use super::Column;
+use super::rows::cells;
+use crate::edit::{EditError, same_item};
 
 /// One change of a file with one domain a line, such as an `[[include]]` names: the caller reads the lines and writes what comes out.
 ///
@@ -43,7 +44,7 @@ impl RowEdit {
     /// # Errors
     /// [`EditError::Row`] for what is no single line, is a comment, or has nothing in it.
     pub fn add(row: &str) -> Result<Self, EditError> {
-        let bad = row.contains(['\n', '\r']) || row.trim().is_empty() || row.starts_with('#') || open_quotes(row);
+        let bad = row.contains(['\n', '\r']) || row.trim().is_empty() || row.starts_with('#') || cells(row).is_none();
         if bad { Err(EditError::Row { found: row.to_owned() }) } else { Ok(Self::new(Change::Add(row.to_owned()))) }
     }
 
@@ -65,28 +66,25 @@ impl RowEdit {
             out.push_str(line);
             return;
         };
-        if self.open.is_empty() && (line.starts_with('#') || line.trim().is_empty()) {
+        if self.open.is_empty() && (line.starts_with('#') || line.trim_ascii().is_empty()) {
             out.push_str(line);
             return;
         }
         self.open.push_str(line);
-        if open_quotes(&self.open) {
-            return;
-        }
-        let row = std::mem::take(&mut self.open);
-        let mut cells = cells(&row);
-        let Some(column) = self.column else {
-            // The first row may be a header, which is no domain and is not removed.
-            let header = cells.position(|cell| cell.eq_ignore_ascii_case("domain"));
-            self.column = Some(header.unwrap_or(0));
-            if header.is_some() {
-                out.push_str(&row);
-                return;
+        let text = self.open.strip_prefix('\u{feff}').filter(|_| self.column.is_none()).unwrap_or(&self.open);
+        let Some(cells) = cells(text) else {
+            // Within quotes that are still open the row goes on; without end it is none.
+            if self.open.len() > ROW_OCTETS {
+                out.push_str(&std::mem::take(&mut self.open));
             }
-            let goes = self::cells(&row).next().is_some_and(|cell| same_item(&cell, domain));
-            return self.write(&row, goes, out);
+            return;
         };
-        let goes = cells.nth(column).is_some_and(|cell| same_item(&cell, domain));
+        // The first row may be a header, which is no domain.
+        let header = cells.iter().position(|cell| Column::named(cell) == Some(Column::Domain)).filter(|_| self.column.is_none());
+        let column = *self.column.get_or_insert_with(|| header.unwrap_or(0));
+        let goes = header.is_none() && cells.get(column).is_some_and(|cell| same_item(cell, domain));
+        drop(cells);
+        let row = std::mem::take(&mut self.open);
         self.write(&row, goes, out);
     }
 
@@ -124,25 +122,5 @@ impl RowEdit {
     }
 }
 
-/// Whether a quoted cell does not end here.
-fn open_quotes(row: &str) -> bool {
-    row.matches('"').count() % 2 == 1
-}
-
-/// The cells of a row, without quotes.
-fn cells(row: &str) -> impl Iterator<Item = String> {
-    let mut rest = Some(row.trim_end_matches(['\n', '\r']));
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let mut quoted = false;
-        let end = text.find(|c: char| {
-            quoted ^= c == '"';
-            c == ',' && !quoted
-        });
-        let (cell, behind) = end.map_or((text, None), |end| (text.get(..end).unwrap_or_default(), text.get(end + 1..)));
-        rest = behind;
-        let cell = cell.trim();
-        let inner = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"'));
-        Some(inner.map_or_else(|| cell.to_owned(), |inner| inner.replace("\"\"", "\"").trim().to_owned()))
-    })
-}
+/// Octets that quotes may stay open for: longer ones were never closed.
+const ROW_OCTETS: usize = 64 * 1024;
