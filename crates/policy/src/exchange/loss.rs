@@ -61,6 +61,8 @@ pub enum Loss {
     CipherGrade,
     /// Cipher suites that are not there to be left out.
     AbsentCiphers,
+    /// Words for cipher suites that are not known.
+    UnknownCiphers,
     /// The name that the host is asked for.
     ServerName,
     /// Whether connections are used again.
@@ -109,7 +111,7 @@ pub enum Loss {
     AttributeAtLevel,
     /// A value that means nothing.
     Value,
-    /// Something that only the other side has; said once.
+    /// What an entry says of mail that comes in.
     Receive,
     /// How long mail is tried, and how it ends.
     Fate,
@@ -209,6 +211,7 @@ impl Loss {
             | Self::AttributeTwice
             | Self::AttributeAtLevel
             | Self::Value
+            | Self::UnknownCiphers
             | Self::Testing
             | Self::NoLevel
             | Self::Level
@@ -237,6 +240,7 @@ impl fmt::Display for Loss {
             Self::NewProtocols => "TLS 1.3 is used here too",
             Self::CipherGrade => "not kept: all suites here are of grade high",
             Self::AbsentCiphers => "not kept: there are no such suites here",
+            Self::UnknownCiphers => "not taken: it cannot be told which suites are meant",
             Self::ServerName => "not kept: a host is asked for by its own name",
             Self::ConnectionReuse => "not kept: connections are used again where nothing speaks against it",
             Self::RawKeys => "not kept: hosts are asked for certificates",

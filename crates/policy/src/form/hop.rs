@@ -40,7 +40,7 @@ pub struct HopTable {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_group: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ciphers: Option<String>,
+    pub ciphers: Option<Items>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub senders: Option<Items>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -104,7 +104,7 @@ fn each_mistake_has_its_place() {
             "partners.csv:3:5: subdomains is \"yes\"; write true, false",
             "partners.csv:5:6: match is \"all\"; write domain, mx",
             "partners.csv:6:7: min_version is \"1.1\"; write 1.2, 1.3",
-            "partners.csv:7:8: on_expiry is \"die\"; write bounce, delete, hold",
+            "partners.csv:7:8: on_expiry is \"die\"; write bounce, delete",
             "partners.csv:8:9: on_failure is \"give up\"; write retry, bounce",
             "partners.csv:9:10: mode is \"off\"; write enforce, testing",
         ],
@@ -163,7 +163,7 @@ fn partner() -> impl Strategy<Value = PartnerForm> {
         prop::option::of(prop::collection::vec("[a-c]{1,3}", 1..3)),
         some(&["1.2", "1.3"]),
         some(&["7d"]),
-        some(&["bounce", "hold"]),
+        some(&["bounce", "delete"]),
     );
     (text(), prop::collection::vec("(\\*\\.)?[a-c]{1,2}\\.example", 1..4), prop::option::of(any::<bool>()), some(&["require"]), hop, text())
         .prop_map(|(name, mut domains, subdomains, receive, (level, matching, names, min_version, lifetime, on_expiry), reason)| {

@@ -63,7 +63,7 @@ fn partner(row: &Row<'_, '_>, defaults: &CsvDefaults) -> Result<PartnerForm, Csv
         min_version: word(row, Column::MinVersion, &["1.2", "1.3"])?.or(base.min_version),
         min_group: text(Column::MinGroup).or(base.min_group),
         lifetime: text(Column::Lifetime).or(base.lifetime),
-        on_expiry: word(row, Column::OnExpiry, &["bounce", "delete", "hold"])?.or(base.on_expiry),
+        on_expiry: word(row, Column::OnExpiry, &["bounce", "delete"])?.or(base.on_expiry),
         on_failure: word(row, Column::OnFailure, &["retry", "bounce"])?.or(base.on_failure),
         ..base
     };

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sealpost_types::ReferenceName;
 
+use super::ciphers;
 use crate::edit::{Entry, EntryKind, PolicyText};
 use crate::exchange::loss::Notes;
 use crate::exchange::{Exported, Loss, words};
@@ -177,7 +178,11 @@ impl Writer {
             return Ok(value);
         }
         let floor = if hop.min_version.as_deref() == Some("1.3") { "TLSv1.3" } else { "TLSv1.2" };
-        let exclude = hop.ciphers.as_deref().and_then(excluded).map(|suites| format!(" exclude={suites}"));
+        let exclude = hop
+            .ciphers
+            .as_ref()
+            .and_then(|suites| ciphers::excluded(suites.iter()))
+            .map(|suites| format!(" ciphers=high exclude={suites}"));
         Ok(format!("{value} protocols=>={floor}{}", exclude.unwrap_or_default()))
     }
 
@@ -208,7 +213,7 @@ impl Writer {
 fn beyond(hop: &HopTable, level: &str) -> Option<&'static str> {
     [
         (hop.min_group.is_some(), "min_group"),
-        (hop.ciphers.as_deref().is_some_and(|suites| excluded(suites).is_none()), "ciphers"),
+        (hop.ciphers.as_ref().is_some_and(|suites| ciphers::excluded(suites.iter()).is_none()), "ciphers"),
         (hop.clear_fallback.as_deref() == Some("never"), "clear_fallback"),
         // Both ask for a chain beside the digest, or a digest beside the chain.
         (hop.pins.is_some() && level != "pinned", "pins"),
@@ -216,13 +221,6 @@ fn beyond(hop: &HopTable, level: &str) -> Option<&'static str> {
     ]
     .into_iter()
     .find_map(|(is_there, key)| is_there.then_some(key))
-}
-
-/// The suites that a string leaves out, if it does nothing else: `HIGH:!AES128` -> `AES128`.
-fn excluded(ciphers: &str) -> Option<String> {
-    let suites: Option<Vec<_>> =
-        ciphers.strip_prefix("HIGH:")?.split(':').map(|suite| suite.strip_prefix('!').filter(|suite| !suite.is_empty())).collect();
-    suites.map(|suites| suites.join(":"))
 }
 
 fn has_fate(hop: &HopTable) -> bool {

@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use sealpost_types::{Domain, ReferenceName};
 
 use super::Fingerprints;
+use super::ciphers;
 use super::lines::{Logical, Token, logical};
-use super::value::{GRADES, Versions, attribute, exclusions};
+use super::value::{GRADES, Versions, attribute};
 use crate::edit::{Entry, LineStarts};
 use crate::exchange::loss::Notes;
 use crate::exchange::{Imported, Loss};
@@ -137,7 +138,7 @@ impl Reader<'_> {
             self.attribute(level, token, name, value, &mut hop)?;
         }
         let place = self.place(word.offset);
-        if matches!(level, Level::May | Level::Encrypt | Level::Verify | Level::Secure | Level::Fingerprint) {
+        if level != Level::DaneOnly {
             self.notes.warn_once(place, &word.text, Loss::PublishedToo);
         }
         match level {
@@ -238,10 +239,8 @@ impl Reader<'_> {
             }
             "ciphers" if is_word(GRADES) => Loss::CipherGrade,
             "exclude" => {
-                let (there, absent) = exclusions(value);
-                if !there.is_empty() {
-                    hop.ciphers = Some(std::iter::once("HIGH").chain(there).collect::<Vec<_>>().join(":!"));
-                }
+                let (left, absent) = ciphers::left(value).map_err(|loss| token.refused(loss))?;
+                hop.ciphers = left.map(|left| left.into_iter().collect());
                 if !absent {
                     return Ok(());
                 }

@@ -2,6 +2,7 @@
 //!
 //! Semantics as of Postfix 3.11: postconf(5) and the section "TLS policy table" of its TLS_README.
 
+mod ciphers;
 mod export;
 mod import;
 mod lines;

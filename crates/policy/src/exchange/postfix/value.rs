@@ -60,65 +60,6 @@ pub(super) fn attribute(token: &str) -> Result<(String, String), Loss> {
     Ok((name.to_ascii_lowercase(), value.split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
-/// The suites of `exclude=` that are there to be left out; and whether others were named.
-pub(super) fn exclusions(value: &str) -> (Vec<&str>, bool) {
-    let words = || value.split([':', ' ']).filter(|word| !word.is_empty());
-    let is_absent = |word: &str| ABSENT_CIPHERS.iter().any(|absent| absent.eq_ignore_ascii_case(word));
-    (words().filter(|word| !is_absent(word)).collect(), words().any(is_absent))
-}
-
-/// OpenSSL's words for suites that no TLS library without the old ones has.
-const ABSENT_CIPHERS: &[&str] = &[
-    "3DES",
-    "ADH",
-    "AECDH",
-    "aDH",
-    "aDSS",
-    "aECDH",
-    "aNULL",
-    "ARIA",
-    "aPSK",
-    "aSRP",
-    "CAMELLIA",
-    "DES",
-    "DES-CBC3-SHA",
-    "DH",
-    "DHE",
-    "DSS",
-    "EDH",
-    "eNULL",
-    "EXP",
-    "EXPORT",
-    "EXPORT40",
-    "EXPORT56",
-    "IDEA",
-    "kDH",
-    "kDHd",
-    "kDHE",
-    "kDHr",
-    "kECDH",
-    "kECDHe",
-    "kECDHr",
-    "kEDH",
-    "kPSK",
-    "kRSA",
-    "kSRP",
-    "LOW",
-    "MD5",
-    "MEDIUM",
-    "NULL",
-    "PSK",
-    "RC2",
-    "RC4",
-    "RC4-MD5",
-    "RC4-SHA",
-    "SEED",
-    "SHA1",
-    "SRP",
-    "SSLv2",
-    "SSLv3",
-];
-
 /// The grades of `ciphers=`.
 pub(super) const GRADES: &[&str] = &["high", "medium", "low", "export", "null"];
 
