@@ -40,6 +40,8 @@ pub struct LeafSummary {
     pub subject: String,
     /// Who issued it.
     pub issuer: String,
+    /// Its subject alternative names; at most [`PRESENTED_NAMES`] of them.
+    pub names: Vec<PresentedName>,
     /// The pin of its key.
     pub pin: Pin,
     /// Its fingerprint.
@@ -99,7 +101,6 @@ pub fn verify_client(chain: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchor
 fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now: UnixMillis, purpose: Purpose) -> Verdict {
     let mut findings = Vec::new();
     let leaf = read_leaf(presented, &mut findings);
-    let summary = leaf.as_ref().map(summarise);
     let names = match leaf.as_ref().map(Certificate::presented_names) {
         Some(Ok(names)) => names,
         Some(Err(problem)) => {
@@ -108,6 +109,7 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
         }
         None => Vec::new(),
     };
+    let summary = leaf.as_ref().map(|leaf| summarise(leaf, &names));
     let common_name = leaf.as_ref().and_then(Certificate::common_name);
 
     let chain = Chain::new(leaf, presented);
@@ -173,10 +175,11 @@ fn read_leaf<'a>(presented: &[&'a [u8]], findings: &mut Vec<Finding>) -> Option<
         .ok()
 }
 
-fn summarise(leaf: &Certificate<'_>) -> LeafSummary {
+fn summarise(leaf: &Certificate<'_>, names: &[PresentedName]) -> LeafSummary {
     LeafSummary {
         subject: leaf.subject(),
         issuer: leaf.issuer(),
+        names: first_of(names),
         pin: pin_of_key(leaf.spki()),
         fingerprint: Fingerprint::of_certificate(leaf.der),
         not_before: leaf.not_before(),
@@ -194,10 +197,14 @@ fn find_name(presented: &[PresentedName], wanted: &[ReferenceName]) -> Option<Ma
 fn mismatch(wanted: &[ReferenceName], presented: &[PresentedName], common_name: Option<String>) -> Finding {
     Finding::NameMismatch {
         wanted: wanted.to_vec(),
-        presented: presented.iter().take(PRESENTED_NAMES).cloned().collect(),
+        presented: first_of(presented),
         left_out: presented.len().saturating_sub(PRESENTED_NAMES),
         common_name,
     }
+}
+
+fn first_of(names: &[PresentedName]) -> Vec<PresentedName> {
+    names.iter().take(PRESENTED_NAMES).cloned().collect()
 }
 
 /// Finds out everything that stands between this chain and a valid path. The refusal itself is among it.
@@ -292,5 +299,5 @@ fn unreadable(error: &webpki::Error, step: &Certificate<'_>) -> Finding {
     }
 }
 
-/// Presented names that a finding carries; further ones are counted.
+/// Presented names that a summary or a finding carries.
 pub const PRESENTED_NAMES: usize = 100;

@@ -66,6 +66,7 @@ fn the_verdict_tells_the_path_and_the_leaf() {
     let leaf = verdict.leaf.unwrap();
     assert_eq!((leaf.subject.as_str(), leaf.issuer.as_str()), ("CN=mx1.bank.example", issuer));
     assert_eq!((leaf.pin, leaf.fingerprint), (details.pin(), details.fingerprint()));
+    assert_eq!(leaf.names, details.alternative_names());
     assert_eq!((leaf.not_before, leaf.not_after), (details.not_before(), details.not_after()));
     assert_eq!(verdict.valid_until, Some(details.not_after()));
     let matched = verdict.matched_name.unwrap();
