@@ -95,6 +95,9 @@ pub struct Event {
     /// Whom it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<ForwardPath>,
+    /// Whether it had come in over TLS, or was made here; of an entry about the deliver hop, none where it was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_secure: Option<bool>,
     /// Its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Octets>,
@@ -240,6 +243,7 @@ impl Event {
             queue_id: None,
             sender: None,
             recipient: None,
+            received_secure: None,
             size: None,
             next_hop: None,
             host: None,
@@ -354,6 +358,7 @@ pub(crate) mod tests {
     use sealpost_types::{CipherSuite, KexGroup, Mailbox, TlsFacts, TlsVersion};
 
     use super::*;
+    use crate::NoTls;
 
     /// An entry with every field filled in.
     pub(crate) fn full_event() -> Event {
@@ -362,12 +367,16 @@ pub(crate) mod tests {
         proof.subject = Some("CN=mx.bank.example".into());
         proof.spki_pin = Some("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into());
         proof.validation_path = vec!["CN=mx.bank.example".into(), "CN=Test CA".into()];
+        proof.names = Some(vec!["DNS:mx.bank.example".into(), "IP Address:192.0.2.7".into()]);
+        proof.host_secure = Some(false);
+        proof.no_tls = Some(NoTls::Failed);
         proof.insecure_name = Some(Domain::parse("mx.bank.example").unwrap());
         proof.findings = vec!["certificate expired 3 days ago".into()];
         let mut event = Event::new(UnixMillis(1_763_784_727_123), EventKind::CheckTls, Hop::Deliver)
             .of_message("01JD8X0000000000000000000A", Mailbox::parse("alice@acme.example").unwrap().into())
             .for_recipient(ForwardPath::Mailbox(Mailbox::parse("bob@bank.example").unwrap()))
             .because("the certificate is not the one that is demanded");
+        event.received_secure = Some(true);
         event.size = Some(Octets(4096));
         event.next_hop = Some("mx:bank.example".into());
         event.host = Some("mx.bank.example".into());
@@ -414,7 +423,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_proof_of_before_there_were_insecure_names_is_read() {
+    fn a_proof_of_before_there_were_more_fields_is_read() {
         let proof: Proof = serde_json::from_str("{\"demand\":\"verify\",\"satisfied\":true}").unwrap();
         assert_eq!(proof, Proof::new(None, "verify", true));
     }

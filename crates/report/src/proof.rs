@@ -24,6 +24,10 @@ pub struct Proof {
     /// The digest of its public key, `sha256//...` as in a policy's `pins`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spki_pin: Option<String>,
+    /// The host names and addresses in that certificate, as OpenSSL writes them (`DNS:mx.example`); the first [`PROOF_NAMES`]
+    /// of them. None where they were not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
     /// The subjects from that certificate to the trust anchor; empty if no path was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_path: Vec<String>,
@@ -31,6 +35,12 @@ pub struct Proof {
     pub demand: String,
     /// Whether it met that demand.
     pub satisfied: bool,
+    /// Whether the host's own name was known for sure, by a route or by DNSSEC. None where it was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_secure: Option<bool>,
+    /// Why there was no TLS. None where there was, and where it was not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_tls: Option<NoTls>,
     /// The host's name, where it was held against the certificate though it was learnt from DNS without DNSSEC: whoever
     /// forges that answer chooses the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +48,19 @@ pub struct Proof {
     /// What the check found, demanded or not, the most telling first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
+}
+
+/// Why a connection to a host had no TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum NoTls {
+    /// It was not tried.
+    NotTried,
+    /// The host does not offer it.
+    NotOffered,
+    /// The host offers it, and it did not come about, or not as demanded.
+    Failed,
 }
 
 impl Proof {
@@ -50,9 +73,12 @@ impl Proof {
             client_names: Vec::new(),
             subject: None,
             spki_pin: None,
+            names: None,
             validation_path: Vec::new(),
             demand: demand.into(),
             satisfied,
+            host_secure: None,
+            no_tls: None,
             insecure_name: None,
             findings: Vec::new(),
         }
@@ -65,3 +91,6 @@ impl Proof {
         self.tls.and_then(|facts| facts.group).map(sealpost_types::KexGroup::is_post_quantum)
     }
 }
+
+/// Names of a certificate that a proof keeps; where it has as many, there may be more.
+pub const PROOF_NAMES: usize = 50;

@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, Lang, Proof, Shadow, ShadowOutcome};
+use crate::{Clock, Event, Lang, NoTls, Proof, Shadow, ShadowOutcome};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,7 @@ impl Event {
             sender_domain: sender_domain.map(Domain::as_str),
             recipient: self.recipient.as_ref().map(ToString::to_string),
             recipient_domain: recipient_domain.map(Domain::as_str),
+            received_secure: self.received_secure,
             size: self.size.map(|size| size.0),
             next_hop: self.next_hop.as_deref(),
             host: self.host.as_deref(),
@@ -230,6 +231,8 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient_domain: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    received_secure: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_hop: Option<&'a str>,
@@ -268,9 +271,15 @@ struct JsonProof<'a> {
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spki_pin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<&'a [String]>,
     validation_path: &'a [String],
     demand: &'a str,
     satisfied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_secure: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_tls: Option<NoTls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     insecure_name: Option<&'a str>,
     findings: &'a [String],
@@ -299,9 +308,12 @@ impl<'a> JsonProof<'a> {
             client_names: &proof.client_names,
             subject: proof.subject.as_deref(),
             spki_pin: proof.spki_pin.as_deref(),
+            names: proof.names.as_deref(),
             validation_path: &proof.validation_path,
             demand: &proof.demand,
             satisfied: proof.satisfied,
+            host_secure: proof.host_secure,
+            no_tls: proof.no_tls,
             insecure_name: proof.insecure_name.as_ref().map(Domain::as_str),
             findings: &proof.findings,
         }
@@ -419,12 +431,16 @@ mod tests {
             ("/proof/tls/group", "X25519MLKEM768"),
             ("/proof/subject", "CN=mx.bank.example"),
             ("/proof/validation_path/1", "CN=Test CA"),
+            ("/proof/names/0", "DNS:mx.bank.example"),
+            ("/proof/no_tls", "failed"),
             ("/proof/insecure_name", "mx.bank.example"),
             ("/proof/findings/0", "certificate expired 3 days ago"),
         ] {
             assert_eq!(value.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");
         }
         assert_eq!(value.pointer("/proof/satisfied"), Some(&false.into()));
+        assert_eq!(value.pointer("/proof/host_secure"), Some(&false.into()));
+        assert_eq!(value.pointer("/received_secure"), Some(&true.into()));
         assert_eq!(value.pointer("/proof/tls/post_quantum"), Some(&true.into()));
     }
 }

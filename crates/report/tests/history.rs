@@ -36,6 +36,7 @@ fn story() -> Vec<Event> {
     delivered.address = Some("[2001:db8::1]:25".parse().unwrap());
     delivered.reply = Some("250 2.0.0 taken\n".into());
     delivered.attempts = Some(2);
+    delivered.received_secure = Some(false);
     let mut check = about(300, EventKind::CheckTls, a).because("certificate expired 3 days ago");
     check.next_attempt = Some(UnixMillis(500));
     vec![
@@ -109,6 +110,31 @@ async fn filters_let_through_what_they_say() {
     ];
     for (what, filter, expected) in cases {
         assert_eq!(times(&history.query(&filter).await.unwrap()), expected, "{what}");
+    }
+}
+
+/// Many entries of the same moment must neither be skipped nor come twice.
+#[tokio::test]
+async fn pages_hold_every_entry_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let moments = [100, 100, 100, 100, 200, 200, 50, 100, 300];
+    for (number, at) in moments.into_iter().enumerate() {
+        history.record(event(at, EventKind::Received, &format!("Q{number}"), "a@a.example", "b@b.example"));
+    }
+    history.flush().await.unwrap();
+    for newest_first in [true, false] {
+        let mut page = filter(|f| (f.limit, f.newest_first) = (2, newest_first));
+        let all = history.query(&filter(|f| f.newest_first = newest_first)).await.unwrap();
+        let mut paged = Vec::new();
+        loop {
+            let rows = history.query(&page).await.unwrap();
+            let Some(last) = rows.last() else { break };
+            page.after = Some((last.event.at, last.id));
+            paged.extend(rows);
+        }
+        assert_eq!(paged.len(), moments.len());
+        assert_eq!(paged, all);
     }
 }
 
@@ -236,4 +262,25 @@ fn there_is_no_history_to_read_before_there_is_one() {
     std::fs::create_dir(directory.path().join("history.db")).unwrap();
     let error = HistoryReader::open(directory.path()).unwrap_err();
     assert!(matches!(error, HistoryError::Open(_)), "what is there and is none is another matter: {error}");
+}
+
+/// A history of before entries knew how the message had come in.
+#[tokio::test]
+async fn an_older_history_is_read_and_written_on() {
+    const FIRST_STEP_ALONE: &str = "ALTER TABLE events DROP COLUMN received_secure; PRAGMA user_version = 1";
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let old = event(100, EventKind::Delivered, "Q1", "a@a.example", "b@b.example");
+    history.record_durably(vec![old.clone()]).await.unwrap();
+    history.close().await.unwrap();
+    let db = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
+    db.execute_batch(FIRST_STEP_ALONE).unwrap();
+    drop(db);
+    assert!(HistoryReader::open(directory.path()).is_err(), "only its owner may change it");
+    let history = History::open(directory.path()).unwrap();
+    let mut new = event(200, EventKind::Delivered, "Q2", "a@a.example", "b@b.example");
+    new.received_secure = Some(true);
+    history.record_durably(vec![new.clone()]).await.unwrap();
+    let rows = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
+    assert_eq!(rows.into_iter().map(|row| row.event).collect::<Vec<_>>(), [old, new]);
 }

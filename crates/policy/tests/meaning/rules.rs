@@ -194,7 +194,7 @@ fn a_clients_field_counts_only_if_the_client_is_trusted() {
     let mut client = at("203.0.113.1");
     client.login = Some("app");
     assert!(policy.trusts_header_of(&client));
-    assert_eq!((nobody.header_name(), policy.header_name()), ("X-TLSLevel", "X-Level"));
+    assert_eq!((nobody.header_name().as_str(), policy.header_name().as_str()), ("X-TLSLevel", "X-Level"));
 }
 
 // req: C4 C5

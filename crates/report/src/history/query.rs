@@ -26,6 +26,9 @@ pub struct Filter {
     pub since: Option<UnixMillis>,
     /// Before this time.
     pub until: Option<UnixMillis>,
+    /// Only those behind the entry of this time and number ([`Row::id`]), in the order that is asked for: the last one of the
+    /// page before.
+    pub after: Option<(UnixMillis, i64)>,
     /// No more than this many. Default [`Filter::LIMIT`].
     pub limit: usize,
     /// The newest first, and if there are more than the limit, the newest of them (default); else the oldest.
@@ -56,6 +59,7 @@ impl Default for Filter {
             result: None,
             since: None,
             until: None,
+            after: None,
             limit: Self::LIMIT,
             newest_first: true,
         }
@@ -96,6 +100,13 @@ fn statement(filter: &Filter) -> (String, Vec<Value>) {
     }
     if let Some(until) = filter.until {
         condition("at <", Value::Integer(until.0));
+    }
+    if let Some((at, id)) = filter.after {
+        let (time, number) = (values.len() + 1, values.len() + 2);
+        let (from, behind) = if filter.newest_first { ("<=", "<") } else { (">=", ">") };
+        // The first half is what an index serves.
+        let _ = write!(conditions, " AND at {from} ?{time} AND (at, id) {behind} (?{time}, ?{number})");
+        values.extend([Value::Integer(at.0), Value::Integer(id)]);
     }
     let kinds: Vec<Option<EventKind>> = if filter.kinds.is_empty() { vec![None] } else { filter.kinds.iter().copied().map(Some).collect() };
     let domains: &[&str] = match &filter.domain {
@@ -151,6 +162,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         event.decided = Some(Decided::new(level, row.get::<_, String>(17)?, row.get::<_, String>(18)?));
     }
     event.proof = optional(row, 19, |text| serde_json::from_str::<Proof>(text))?.map(Arc::new);
+    event.received_secure = row.get(20)?;
     Ok(Row { id: row.get(0)?, event })
 }
 
@@ -178,7 +190,8 @@ fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static)
 }
 
 const COLUMNS: &str = "SELECT e.id, e.at, e.kind, e.hop, e.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
-    e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof";
+    e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
+    e.received_secure";
 
 const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";
@@ -205,6 +218,8 @@ mod tests {
             Filter { kinds: vec![EventKind::CheckTls, EventKind::DeletedByTlsPolicy], ..Filter::default() },
             Filter { result: Some(EventResult::Permanent), since: Some(UnixMillis(5)), ..Filter::default() },
             Filter { since: Some(UnixMillis(5)), ..Filter::default() },
+            Filter { after: Some((UnixMillis(5), 7)), kinds: vec![EventKind::Received, EventKind::Delivered], ..Filter::default() },
+            Filter { after: Some((UnixMillis(5), 7)), since: Some(UnixMillis(1)), newest_first: false, ..Filter::default() },
         ];
         for filter in filters {
             let (sql, values) = statement(&filter);

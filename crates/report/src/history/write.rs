@@ -66,6 +66,7 @@ fn insert_one(tx: &Transaction<'_>, event: &Event, proofs: &mut HashMap<*const P
         event.reply,
         decision,
         proof,
+        event.received_secure,
     ])?;
     Ok(())
 }
@@ -108,8 +109,8 @@ fn digest(parts: &[&str]) -> i64 {
 }
 
 const INSERT: &str = "INSERT INTO events (at, kind, hop, result, queue_id, sender, sender_domain, recipient, recipient_domain, size,
-    next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+    next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, received_secure)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 
 const IS_THERE: &str = "SELECT 1 FROM events WHERE queue_id = ?1 AND at = ?2 AND kind = ?3 AND recipient IS ?4 AND host IS ?5";
 
