@@ -64,16 +64,25 @@ impl When {
 
     /// Whether the rule holds for this recipient.
     pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
+        self.holds_beside_header(facts, direction)
+            && self.header.as_ref().is_none_or(|asked| {
+                let mut values = facts.header.into_iter().flat_map(|header| header.values(&asked.name));
+                values.any(|value| asked.value.matches(&value.to_lowercase()))
+            })
+    }
+
+    /// Whether it hangs on a header section that is not known.
+    pub(crate) fn hangs_on_header(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
+        self.header.is_some() && facts.header.is_none() && self.holds_beside_header(facts, direction)
+    }
+
+    fn holds_beside_header(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
         self.direction.is_none_or(|asked| asked == direction)
             && self
                 .sender
                 .as_ref()
                 .is_none_or(|asked| faces(facts.reverse_path).any(|face| asked.list.matches(&face).is_some()) == asked.is_in)
             && self.recipient.as_ref().is_none_or(|asked| contains(&asked.list, facts.forward_path) == asked.is_in)
-            && self.header.as_ref().is_none_or(|asked| {
-                let mut values = facts.header.into_iter().flat_map(|header| header.values(&asked.name));
-                values.any(|value| asked.value.matches(&value.to_lowercase()))
-            })
     }
 }
 

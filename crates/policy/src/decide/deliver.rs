@@ -58,7 +58,8 @@ impl Policy {
             let origin = Origin { kind: SourceKind::Rule, included: false, entry };
             let expired = rule.until.is_some_and(|until| facts.now > until);
             if !rule.when.holds(facts, direction) {
-                tracer.rule_passed_over(origin, rule.level, Note::OtherMail);
+                let unknown = T::ON && rule.when.hangs_on_header(facts, direction);
+                tracer.rule_passed_over(origin, rule.level, if unknown { Note::HeaderUnknown } else { Note::OtherMail });
                 continue;
             }
             if rule.testing && !shadow {

@@ -19,6 +19,8 @@ pub enum Note {
     AtRecipient,
     /// The mail is not among its senders and recipients, or a rule's conditions do not hold.
     OtherMail,
+    /// Whether a rule's condition on the header section holds is not known: there is no header section among the facts.
+    HeaderUnknown,
     /// The mail is not among its senders and recipients: its `else` holds.
     Otherwise,
     /// The client is in its `exempt_clients`: TLS is on offer, and no more is asked.
@@ -44,6 +46,7 @@ impl Note {
             Self::OtherEndUnknown => "other-end-unknown",
             Self::AtRecipient => "at-recipient",
             Self::OtherMail => "other-mail",
+            Self::HeaderUnknown => "header-unknown",
             Self::Otherwise => "otherwise",
             Self::ExemptClient => "exempt-client",
             Self::Expired => "expired",
@@ -63,6 +66,7 @@ impl fmt::Display for Note {
             Self::OtherEndUnknown => "\"for\" names no <>: counts where it is stricter",
             Self::AtRecipient => "does not speak yet: that hangs on the recipient",
             Self::OtherMail => "does not speak: this mail is not what it is for",
+            Self::HeaderUnknown => "does not speak: it asks for a header field, and the header is not known",
             Self::Otherwise => "this mail is not among its senders and recipients: its \"else\" holds",
             Self::ExemptClient => "the client is exempt: no more than TLS on offer is asked",
             Self::Expired => "past its \"until\": counts where its absence would be weaker",
