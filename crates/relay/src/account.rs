@@ -1,15 +1,22 @@
 //! Decisions and verdicts in the words of the history.
 
-use sealpost_cert::Verdict;
-use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Trace};
-use sealpost_report::{Decided, Proof, Shadow, ShadowOutcome};
+use sealpost_cert::{PresentedName, Verdict};
+use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Step, Trace};
+use sealpost_report::{Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
-use sealpost_types::{HostClause, HostDemand, TlsFacts, TlsRequirement, WireKey};
+use sealpost_types::{HostClause, HostDemand, KexFloor, TlsFacts, TlsRequirement, WireKey};
+
+use crate::hosts::Host;
 
 /// The level, the source that decided on TLS, and the trace in its short form.
 pub(crate) fn decided(trace: &Trace) -> Decided {
-    let source = trace.steps.iter().find(|step| step.decided.contains(Axis::Tls)).or_else(|| trace.steps.first());
-    Decided::new(trace.level.as_str(), source.map(|step| step.source.to_string()).unwrap_or_default(), trace.short())
+    Decided::new(trace.level.as_str(), deciding(trace, Axis::Tls).map(|step| step.source.to_string()).unwrap_or_default(), trace.short())
+}
+
+/// The source that decided on this; else the one that decided on TLS, or the first that was asked.
+pub(crate) fn deciding(trace: &Trace, axis: Axis) -> Option<&Step> {
+    let on = |axis| trace.steps.iter().find(|step| step.decided.contains(axis));
+    on(axis).or_else(|| on(Axis::Tls)).or_else(|| trace.steps.first())
 }
 
 /// What the session with a client was like, and what was asked of it.
@@ -30,18 +37,36 @@ pub(crate) fn reception_shadow(decision: &ReceiveDecision) -> Option<Shadow> {
     Some(Shadow::new(shadow.level.as_str(), outcome, refusal.map(ToString::to_string)))
 }
 
-/// What a connection is like that has what was asked of it.
-pub(crate) fn connection_proof<T: TlsBackend>(key: &WireKey, connection: &Connection<T>) -> Proof {
-    proof(connection.tls().copied(), &key.demand, connection.verdict().map(|verdict| &**verdict), true)
+/// What a connection is like that has what was asked of it; `after_failure` tells whether TLS had failed before it.
+pub(crate) fn connection_proof<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, after_failure: bool) -> Proof {
+    let mut proof = proof(connection.tls().copied(), &key.demand, connection.verdict().map(|verdict| &**verdict), true);
+    proof.host_secure = Some(host.secure);
+    proof.no_tls = match connection.tls() {
+        Some(_) => None,
+        None if key.demand.tls == TlsRequirement::Opportunistic => Some(NoTls::NotOffered),
+        None if after_failure => Some(NoTls::Failed),
+        None => Some(NoTls::NotTried),
+    };
+    proof
 }
 
 /// What a connection was like that did not come about because of TLS; nothing where it did not get that far.
-pub(crate) fn failed_proof(key: &WireKey, error: &ConnectError) -> Option<Proof> {
+pub(crate) fn failed_proof(host: &Host, key: &WireKey, error: &ConnectError) -> Option<Proof> {
+    if !error.is_tls_failure() {
+        return None;
+    }
     let verdict = match &error.fault {
         ConnectFault::Handshake { cause: HandshakeError::Unverified { verdict } } => Some(&**verdict),
         _ => None,
     };
-    error.is_tls_failure().then(|| proof(None, &key.demand, verdict, false))
+    let mut proof = proof(None, &key.demand, verdict, false);
+    proof.host_secure = Some(host.secure);
+    proof.no_tls = Some(match &error.fault {
+        ConnectFault::StartTlsNotOffered => NoTls::NotOffered,
+        ConnectFault::Handshake { cause: HandshakeError::BelowFloor { .. } } => NoTls::BelowFloor,
+        _ => NoTls::Failed,
+    });
+    Some(proof)
 }
 
 fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, satisfied: bool) -> Proof {
@@ -50,6 +75,8 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
         if let Some(leaf) = &verdict.leaf {
             proof.subject = Some(leaf.subject.clone());
             proof.spki_pin = Some(leaf.pin.to_string());
+            let of_host = |name: &&PresentedName| matches!(name, PresentedName::Dns(_) | PresentedName::Address(_));
+            proof.names = Some(leaf.names.iter().filter(of_host).take(PROOF_NAMES).map(ToString::to_string).collect());
         }
         proof.validation_path.clone_from(&verdict.path);
         proof.findings = verdict.findings.iter().map(ToString::to_string).collect();
@@ -58,12 +85,16 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
 }
 
 /// What was asked of a host, for people: `TLS, a trusted chain, a name of mx.example or *.example`.
-fn demand_in_words(demand: &HostDemand) -> String {
+pub(crate) fn demand_in_words(demand: &HostDemand) -> String {
     let mut words = vec![match demand.tls {
         TlsRequirement::Never => "no TLS".to_owned(),
         TlsRequirement::Opportunistic => "TLS if offered".to_owned(),
         TlsRequirement::Mandatory => format!("{} or later", demand.min_version),
     }];
+    if demand.min_group > KexFloor::Any {
+        words.push(format!("key exchange {} or stronger", demand.min_group));
+    }
+    words.extend(demand.ciphers.iter().map(|ciphers| format!("one of the cipher suites {ciphers}")));
     words.extend(demand.clauses.iter().map(|clause| match clause {
         HostClause::Chain => "a trusted chain".to_owned(),
         HostClause::Identity(names) => {

@@ -98,6 +98,9 @@ pub struct Event {
     /// Whether it had come in over TLS, or was made here; of an entry about the deliver hop, none where it was not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_secure: Option<bool>,
+    /// On the deliver hop, what the first X-TLSLevel field of a trusted client said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level_header: Option<String>,
     /// Its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Octets>,
@@ -244,6 +247,7 @@ impl Event {
             sender: None,
             recipient: None,
             received_secure: None,
+            level_header: None,
             size: None,
             next_hop: None,
             host: None,
@@ -377,6 +381,8 @@ pub(crate) mod tests {
             .for_recipient(ForwardPath::Mailbox(Mailbox::parse("bob@bank.example").unwrap()))
             .because("the certificate is not the one that is demanded");
         event.received_secure = Some(true);
+        event.level_header = Some("Require".into());
+        event.shadow = Some(Arc::new(Shadow::new("verify", ShadowOutcome::NotMet, Some("it went in clear".into()))));
         event.size = Some(Octets(4096));
         event.next_hop = Some("mx:bank.example".into());
         event.host = Some("mx.bank.example".into());

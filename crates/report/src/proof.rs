@@ -59,8 +59,10 @@ pub enum NoTls {
     NotTried,
     /// The host does not offer it.
     NotOffered,
-    /// The host offers it, and it did not come about, or not as demanded.
+    /// The host offers it, and it did not come about, or its certificate was not the one that is demanded.
     Failed,
+    /// It came about, and lay below a floor of the demand.
+    BelowFloor,
 }
 
 impl Proof {

@@ -87,6 +87,7 @@ impl Event {
             recipient: self.recipient.as_ref().map(ToString::to_string),
             recipient_domain: recipient_domain.map(Domain::as_str),
             received_secure: self.received_secure,
+            level_header: self.level_header.as_deref(),
             size: self.size.map(|size| size.0),
             next_hop: self.next_hop.as_deref(),
             host: self.host.as_deref(),
@@ -232,6 +233,8 @@ struct JsonLine<'a> {
     recipient_domain: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     received_secure: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level_header: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -239,7 +239,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         trouble.reply = error.reply().cloned();
         trouble.host = Some(host.shown());
         trouble.address = Some(host.address);
-        trouble.proof = account::failed_proof(&candidate.key, error).map(Arc::new);
+        trouble.proof = account::failed_proof(host, &candidate.key, error).map(Arc::new);
         if tls {
             self.engine.counters.tls_failures.add_one();
         }

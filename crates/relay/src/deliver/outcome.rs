@@ -87,13 +87,13 @@ impl Contact {
         downgrade: Option<&str>,
         shadow: Option<Shadow>,
     ) -> Self {
+        let mut proof = account::connection_proof(host, key, connection, downgrade.is_some());
+        proof.insecure_name = insecure_name.cloned();
         let downgrade = match connection.tls() {
             Some(_) => None,
             None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };
-        let mut proof = account::connection_proof(key, connection);
-        proof.insecure_name = insecure_name.cloned();
         Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade, shadow: shadow.map(Arc::new) }
     }
 }

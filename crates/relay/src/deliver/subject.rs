@@ -48,6 +48,8 @@ impl<'a> Subject<'a> {
         event.size = Some(entry.size);
         event.next_hop = Some(next_hop.to_string());
         event.attempts = Some(entry.attempts.saturating_add(1));
+        event.received_secure = Some(entry.reception.is_secure());
+        event.level_header.clone_from(&entry.reception.level_header);
         event.decided = Some(self.decided(index, at)?);
         Some(event)
     }

@@ -8,7 +8,7 @@ use sealpost_store::rusqlite::types::Value;
 use sealpost_store::rusqlite::{self, Connection, params_from_iter};
 use sealpost_types::{Domain, ForwardPath, Hop, Mailbox, Octets, ReversePath, UnixMillis};
 
-use crate::{Decided, Event, EventKind, EventResult, Proof};
+use crate::{Decided, Event, EventKind, EventResult, Proof, Shadow};
 
 /// Which entries are wanted: those that everything set here applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,6 +163,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     }
     event.proof = optional(row, 19, |text| serde_json::from_str::<Proof>(text))?.map(Arc::new);
     event.received_secure = row.get(20)?;
+    event.level_header = row.get(21)?;
+    event.shadow = optional(row, 22, |text| serde_json::from_str::<Shadow>(text))?.map(Arc::new);
     Ok(Row { id: row.get(0)?, event })
 }
 
@@ -191,7 +193,7 @@ fn damaged(column: usize, error: impl std::error::Error + Send + Sync + 'static)
 
 const COLUMNS: &str = "SELECT e.id, e.at, e.kind, e.hop, e.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
     e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
-    e.received_secure";
+    e.received_secure, e.level_header, e.shadow";
 
 const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";

@@ -7,7 +7,7 @@ use sealpost_store::Migrations;
 /// Both are found again by a digest of their content, which need not be unique: whoever looks compares the content.
 /// The indices all end in the time (or the row's id, which grows with it), so that the newest ones of anything are a
 /// walk along one of them.
-pub(super) const MIGRATIONS: Migrations = Migrations::new(APPLICATION_ID, &[FIRST, RECEIVED_SECURE]);
+pub(super) const MIGRATIONS: Migrations = Migrations::new(APPLICATION_ID, &[FIRST, JUDGED_AGAIN]);
 
 const FIRST: &str = "
 CREATE TABLE decisions (
@@ -56,7 +56,12 @@ CREATE INDEX events_by_sender_domain ON events (sender_domain, at);
 CREATE INDEX events_by_recipient_domain ON events (recipient_domain, at);
 ";
 
-const RECEIVED_SECURE: &str = "ALTER TABLE events ADD COLUMN received_secure INTEGER";
+/// What a policy in testing would have done, and the facts that a later policy is judged by.
+const JUDGED_AGAIN: &str = "
+ALTER TABLE events ADD COLUMN received_secure INTEGER;
+ALTER TABLE events ADD COLUMN level_header TEXT;
+ALTER TABLE events ADD COLUMN shadow TEXT;
+";
 
 /// `SpHi`.
 const APPLICATION_ID: i32 = 0x5370_4869;

@@ -67,6 +67,8 @@ fn insert_one(tx: &Transaction<'_>, event: &Event, proofs: &mut HashMap<*const P
         decision,
         proof,
         event.received_secure,
+        event.level_header,
+        event.shadow.as_deref().map(json).transpose()?,
     ])?;
     Ok(())
 }
@@ -89,13 +91,17 @@ fn decision_id(tx: &Transaction<'_>, decided: &Decided) -> rusqlite::Result<i64>
 }
 
 fn proof_id(tx: &Transaction<'_>, proof: &Proof) -> rusqlite::Result<i64> {
-    let json = serde_json::to_string(proof).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let json = json(proof)?;
     let digest = digest(&[&json]);
     let found = tx.prepare_cached(FIND_PROOF)?.query_row(params![digest, json], |row| row.get(0)).optional()?;
     match found {
         Some(id) => Ok(id),
         None => tx.prepare_cached(INSERT_PROOF)?.insert(params![digest, json]),
     }
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// FNV-1a of 64 bits: the same in every version of this program, as what is stored must be.
@@ -109,8 +115,8 @@ fn digest(parts: &[&str]) -> i64 {
 }
 
 const INSERT: &str = "INSERT INTO events (at, kind, hop, result, queue_id, sender, sender_domain, recipient, recipient_domain, size,
-    next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, received_secure)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+    next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, received_secure, level_header, shadow)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
 const IS_THERE: &str = "SELECT 1 FROM events WHERE queue_id = ?1 AND at = ?2 AND kind = ?3 AND recipient IS ?4 AND host IS ?5";
 
