@@ -121,7 +121,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let mut settings = Settings::default();
     settings.reserve = config.queue.reserve;
-    let spool = EmbeddedSpool::open(&config.data_dir.join(QUEUE), settings)?;
+    let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
     let history = History::open(&history_directory(&config))?;
     let builder = RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history).client_anchors(client_anchors);
     Ok(match users {
@@ -146,6 +146,12 @@ fn read_anchors(what: &'static str, path: &Path) -> Result<Arc<TrustAnchors>, St
         tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
     }
     Ok(Arc::new(anchors))
+}
+
+/// Where the queue of a relay lies.
+#[must_use]
+pub fn queue_directory(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(QUEUE)
 }
 
 fn of_the_system() -> TrustAnchors {

@@ -25,6 +25,7 @@
 //! ```
 
 pub mod config;
+pub mod replay;
 
 mod account;
 mod assemble;
@@ -51,7 +52,9 @@ use sealpost_discovery::{HickoryResolver, Resolver};
 use sealpost_queue::{EmbeddedSpool, Spool};
 use sealpost_transport::{RustlsBackend, TlsBackend};
 
-pub use assemble::{history_directory, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
+pub use assemble::{
+    history_directory, open_tls, queue_directory, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
+};
 pub use builder::RelayBuilder;
 pub use error::StartError;
 pub use handle::RelayHandle;

@@ -9,4 +9,5 @@ mod session;
 mod trace_header;
 
 pub(crate) use login::Logins;
+pub(crate) use rights::admit;
 pub(crate) use session::Receiver;

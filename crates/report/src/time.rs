@@ -17,7 +17,8 @@ pub enum Clock {
 
 impl Clock {
     /// A time in the manner of ISO 8601, to the millisecond.
-    pub(crate) fn iso(self, at: UnixMillis) -> String {
+    #[must_use]
+    pub fn iso(self, at: UnixMillis) -> String {
         match self {
             Self::Utc => format!("{:.3}", timestamp(at)),
             Self::Local => local(at).strftime("%Y-%m-%dT%H:%M:%S.%3f%:z").to_string(),
