@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Show what became of each message.
     #[command(after_help = HISTORY)]
     History(History),
+    /// Try a policy before it is in force.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Show the certificates of files and of mail servers.
     #[command(subcommand)]
     Cert(Cert),
@@ -125,6 +128,28 @@ pub(crate) enum Language {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Say what would have become of recent mail, and of what waits, under another policy.
+    #[command(after_help = POLICY_REPLAY)]
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// The policy to try.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// Not before: a span such as 30m, 36h or 7d, or a time.
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub(crate) since: String,
+    /// One JSON object a line for each change.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Cert {
     /// Show every detail of the certificates in a file, or of those that a mail server shows.
     #[command(after_help = CERT_SHOW)]
@@ -201,6 +226,16 @@ Examples:
 
 The queue id stands in the relay's answer to the client and in the log.";
 
+const POLICY_REPLAY: &str = "\
+Examples:
+  sealpost policy replay --policy new.toml
+  sealpost policy replay --policy new.toml --since 36h
+  sealpost policy replay --policy new.toml --since 2026-11-22T04:00:00Z --json
+
+Reads the history and the queue, beside a running relay too, and changes nothing. Asks no host.
+Exit code 0: nothing would differ. 1: something would. 2: nothing is sure to, and not all could
+be told; or it could not be tried, stderr says why.";
+
 const CERT_SHOW: &str = "\
 Examples:
   sealpost cert show /etc/sealpost/mail.pem
@@ -222,7 +257,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 8] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, CERT_SHOW, USERS_HASH];
+    const EXAMPLES: [&str; 9] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, POLICY_REPLAY, CERT_SHOW, USERS_HASH];
 
     #[test]
     fn every_example_is_understood() {
@@ -242,11 +277,13 @@ mod tests {
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in ["", "run", "check", "quickstart", "explain", "history", "cert", "cert show", "users", "users hash"] {
+        for command in
+            ["", "run", "check", "quickstart", "explain", "history", "policy", "policy replay", "cert", "cert show", "users", "users hash"]
+        {
             let words = ["sealpost"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");
-            assert!(command.is_empty() || ["cert", "users"].contains(&command) || text.contains("Examples:"), "{text}");
+            assert!(["", "policy", "cert", "users"].contains(&command) || text.contains("Examples:"), "{text}");
         }
     }
 }

@@ -5,15 +5,17 @@ mod check;
 mod explain;
 mod history;
 mod quickstart;
+mod replay;
 mod run;
 mod users;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_types::WithCauses;
+use sealpost_types::{UnixMillis, WithCauses};
 
-use crate::cli::{Arguments, Cert, Command, Users};
+use crate::cli::{Arguments, Cert, Command, Policy, Users};
 use crate::identity;
 
 /// What a command says on stderr when it fails: one or more lines for people.
@@ -26,6 +28,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Quickstart(options) => quickstart::quickstart(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::History(options) => history::history(&options),
+        Command::Policy(Policy::Replay(options)) => replay::replay(&options),
         Command::Cert(Cert::Show(options)) => cert::show(&options),
         Command::Users(Users::Hash(options)) => users::hash(&options),
     }
@@ -34,6 +37,12 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
 /// The runtime of commands that talk to the network.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))
+}
+
+/// The time of the machine.
+fn now() -> UnixMillis {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// An error with all its causes: what a failing command says.

@@ -2,13 +2,12 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use sealpost_relay::{history_directory, read_config};
 use sealpost_report::{Clock, Filter, HistoryError, HistoryReader, Lang, TextStyle};
 use sealpost_types::{Domain, UnixMillis, parse_span};
 
-use super::{Failure, in_words};
+use super::{Failure, in_words, now};
 use crate::cli::{self, Language};
 
 pub(crate) fn history(options: &cli::History) -> Result<ExitCode, Failure> {
@@ -16,7 +15,7 @@ pub(crate) fn history(options: &cli::History) -> Result<ExitCode, Failure> {
     let mut filter = Filter::default();
     filter.queue_id.clone_from(&options.id);
     filter.domain = options.domain.as_deref().map(domain).transpose()?;
-    filter.since = options.since.as_deref().map(since).transpose()?;
+    filter.since = options.since.as_deref().map(|text| since(text, now())).transpose()?;
     filter.limit = options.limit;
     filter.newest_first = true;
     let directory = history_directory(&config);
@@ -54,11 +53,10 @@ fn domain(text: &str) -> Result<Domain, Failure> {
     Domain::parse(text).map_err(|error| format!("--domain {text:?}: {error}"))
 }
 
-fn since(text: &str) -> Result<UnixMillis, Failure> {
+/// `--since`: a span back from `now`, or a time.
+pub(super) fn since(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
     if let Ok(span) = parse_span(text) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = now.saturating_sub(span).as_millis();
-        return Ok(UnixMillis(i64::try_from(since).unwrap_or(i64::MAX)));
+        return Ok(UnixMillis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0)));
     }
     text.parse::<jiff::Timestamp>()
         .map(|time| UnixMillis(time.as_millisecond()))

@@ -28,6 +28,7 @@ mod load;
 mod login;
 mod programs;
 mod proxy;
+mod replay;
 mod servers;
 mod settings;
 mod stop;
