@@ -94,6 +94,47 @@ fn a_stricter_policy_lists_exactly_what_it_would_have_stopped() {
     assert!(text.contains("would not have gone out: it went in clear") && text.contains("new.toml:1)"), "{text}");
 }
 
+/// Mail went in clear to a host that offers TLS, because nobody tried it: that says nothing of the host.
+// req: F4
+#[test]
+fn what_was_not_tried_is_not_known() {
+    let house = House::new();
+    let sink = Sink::start(Behaviour::offering(&house.authority.issue(&["mx.bank.example"])));
+    let house = house.route("*", sink.address).policy("[[partner]]\ndomains = \"bank.example\"\ndeliver = \"none\"\n");
+    let relay = house.start();
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    assert_eq!(client.send("alice@sender.example", &["teller@bank.example"], message("x").as_bytes()).unwrap().code, 250);
+    house.wait_for_history(&["\"delivered\"", "teller@bank.example", "\"no_tls\":\"not-tried\""], LIMIT);
+    assert_eq!(replay(&house, ""), (Some(0), vec![]));
+    let (code, changes) = replay(&house, &require("bank.example"));
+    assert_eq!((code, told(&changes)), (Some(2), vec!["delivery untold teller@bank.example".to_owned()]));
+}
+
+/// Mail was returned because the certificate is for another name.
+// req: F4
+#[test]
+fn returned_mail_is_judged_by_the_certificate_that_was_seen() {
+    let (house, other) = (House::new(), Sink::start(Behaviour::new(StartTls::Absent)));
+    let sink = Sink::start(Behaviour::offering(&house.authority.issue(&["mx.other.example"])));
+    let verify = |name: &str| {
+        format!("[[partner]]\ndomains = \"bank.example\"\ndeliver = {{ level = \"verify\", names = \"{name}\", lifetime = \"1s\" }}\n")
+    };
+    let house = house.route("bank.example", sink.address).route("sender.example", other.address).policy(&verify("mx.bank.example"));
+    let relay = house.start();
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    assert_eq!(client.send("alice@sender.example", &["teller@bank.example"], message("x").as_bytes()).unwrap().code, 250);
+    house.wait_for_history(&["\"bounced\"", "teller@bank.example"], LIMIT);
+    let gone_out = (Some(1), vec!["failure go-out teller@bank.example".to_owned()]);
+    let judged = |policy: &str| {
+        let (code, changes) = replay(&house, policy);
+        (code, told(&changes))
+    };
+    assert_eq!(judged(&verify("mx.bank.example")), (Some(0), vec![]));
+    assert_eq!(judged(&verify("mx.third.example")), (Some(0), vec![]));
+    assert_eq!(judged(&verify("mx.other.example")), gone_out);
+    assert_eq!(judged(&require("bank.example")), gone_out);
+}
+
 /// Mail waits because the host has no TLS.
 // req: F4
 #[test]
