@@ -2,12 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sealpost_policy::{Axis, DeliverFacts, Policy, ReceiveDecision, ReceiveFacts, Trace};
-use sealpost_types::{CipherSuite, Domain, ForwardPath, Level, Mailbox, ReversePath, TlsFacts, TlsRequirement, TlsVersion};
+use sealpost_policy::{Axis, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, Policy, ReceiveDecision, ReceiveFacts, Sts, Tlsa, Trace};
+use sealpost_types::{
+    CipherSuite, Domain, ForwardPath, HostClause, HostDemand, Level, Mailbox, NextHop, Pin, ReversePath, TlsFacts, TlsRequirement,
+    TlsVersion, TlsaRecord, UnixMillis,
+};
 
 /// The rows of the first table whose header starts with these cells, below this heading; each cell without its backticks.
 fn rows(heading: &str, header: &[&str]) -> Vec<Vec<String>> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/policy/levels.md");
+    rows_of("levels.md", heading, header)
+}
+
+fn rows_of(page: &str, heading: &str, header: &[&str]) -> Vec<Vec<String>> {
+    let path = format!("{}/../../docs/policy/{page}", env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(path).expect("the page is part of the source");
     let (_, section) = page.split_once(&format!("\n{heading}\n")).expect("the heading is there");
     let lines = section.lines().skip_while(|line| {
@@ -56,8 +63,21 @@ fn the_document_of_the_page() {
         ("lists.bank.example", Level::Opportunistic),
         ("x.bank-group.example", Level::Verify),
         ("bank-group.example", Level::Opportunistic),
+        ("clinic.example", Level::Require),
+        ("tax.gov.example", Level::Require),
     ] {
         assert_eq!(level(name), expected, "{name}");
+    }
+    for (client, sender, recipient, code) in [
+        ("192.0.2.1", "x@y.example", "a@b.example", Some(550)),
+        ("203.0.113.9", "x@y.example", "payroll@acme.example", None),
+        ("203.0.113.9", "ceo@law.example", "payroll@acme.example", Some(550)),
+        ("203.0.113.9", "bob@bank.example", "ann@acme.example", Some(550)),
+        ("203.0.113.9", "bob@bank.example", "ann@zeta.example", None),
+    ] {
+        let (sender, recipient) = (sender_of(sender), ForwardPath::from(mailbox(recipient)));
+        let facts = ReceiveFacts::new(client.parse().expect("an address"), &sender).with_recipient(&recipient).at(NOW);
+        assert_eq!(policy.decide_receive(&facts).refusal().map(|refusal| refusal.code.value()), code, "{client} {sender} {recipient}");
     }
 }
 
@@ -104,18 +124,177 @@ fn deliver_to_an_external_domain() {
     }
 }
 
-// req: B1 B2 B3 B4 B6 B8 F1
+// req: B1 B2 B3 B4 B6 B8 D5 F1
 #[test]
 fn deliver_to_a_hosted_domain() {
     let rows = rows("### Deliver to a hosted domain", &["came in"]);
-    assert!(rows.len() >= 11, "{}", rows.len());
+    assert!(rows.len() >= 17, "{}", rows.len());
     for row in &rows {
-        let sources = [&partner("*"), &partner("*.example"), "[[domain]]\nname = 'acme.example'", "[defaults.hosted]"];
-        let cells = [&row[3], &row[4], &row[2], &row[1]].map(String::as_str);
+        let sources = [
+            &partner("*"),
+            &partner("*.example"),
+            "[[domain]]\nname = 'acme.example'\nowner = 'acme'",
+            "[[owner]]\nname = 'acme'\nparent = 'group'",
+            "[[owner]]\nname = 'group'",
+            "[defaults.hosted]",
+        ];
+        let cells = [&row[5], &row[6], &row[4], &row[3], &row[2], &row[1]].map(String::as_str);
         let policy = document("deliver", &sources.into_iter().zip(cells).collect::<Vec<_>>());
-        check_deliver(&policy, "ann@acme.example", row, &row[5..]);
+        check_deliver(&policy, "ann@acme.example", row, &row[7..]);
     }
 }
+
+fn in_words(demand: &HostDemand) -> String {
+    let clauses = demand.clauses.iter().map(|clause| match clause {
+        HostClause::Chain => "chain",
+        HostClause::Identity(_) => "name",
+        HostClause::Pinned(_) => "pin",
+        HostClause::Dane(records) if records.is_empty() => "fails",
+        HostClause::Dane(_) => "DANE",
+        other => panic!("{other:?}"),
+    });
+    std::iter::once(tls_word(demand.tls)).chain(clauses).collect::<Vec<_>>().join(", ")
+}
+
+// req: B8 E6
+#[test]
+fn what_a_level_asks_of_a_host() {
+    let rows = rows("### What a level asks of a host", &["deliver"]);
+    assert!(rows.len() >= 12, "{}", rows.len());
+    let records = [TlsaRecord { usage: 3, selector: 1, matching: 1, data: vec![7; 32] }];
+    let facts = [
+        (Tlsa::Absent, Sts::Absent),
+        (Tlsa::Secure { usable: &records }, Sts::Absent),
+        (Tlsa::Secure { usable: &[] }, Sts::Absent),
+        (Tlsa::Unknown, Sts::Absent),
+        (Tlsa::Absent, Sts::Enforce { host_matches: true }),
+    ];
+    let (next_hop, name) =
+        (NextHop::Mx(Domain::parse("bank.example").expect("a name")), Domain::parse("mx.hosting.example").expect("a name"));
+    let recipient = ForwardPath::from(mailbox("ann@bank.example"));
+    for row in &rows {
+        let policy = document("deliver", &[(&partner("bank.example"), &row[0].replace("PIN", &Pin([1; 32]).to_string()))]);
+        let decision = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &recipient, true));
+        let address = (Ipv4Addr::LOCALHOST, 25).into();
+        let asked = facts.map(|(tlsa, sts)| {
+            let facts = HostFacts::new(&next_hop, Some(&name), false, address).with_tlsa(tlsa).with_sts(sts);
+            in_words(policy.decide_host(&decision, &facts).demand())
+        });
+        assert_eq!(asked, row[1..], "{row:?}");
+    }
+}
+
+fn sender_of(cell: &str) -> ReversePath {
+    if cell == "<>" { ReversePath::Null } else { mailbox(cell).into() }
+}
+
+/// The replies to a client in clear at MAIL and at RCPT.
+fn replies(policy: &Policy, client: &str, sender: &str, recipient: &str) -> [String; 2] {
+    let (sender, recipient) = (sender_of(sender), ForwardPath::from(mailbox(recipient)));
+    let client = ClientFacts::new(client.parse().expect("an address"));
+    let at_mail = ReceiveFacts::new(client.address, &sender).with_client(client).at(NOW);
+    [at_mail, at_mail.with_recipient(&recipient)].map(|facts| {
+        let decision = policy.decide_receive(&facts);
+        assert_eq!(policy.explain_receive(&facts).0, decision);
+        reply(&decision)
+    })
+}
+
+// req: B5
+#[test]
+fn servers() {
+    let rows = rows("### Servers", &["servers"]);
+    assert!(rows.len() >= 7, "{}", rows.len());
+    for row in &rows {
+        let text = format!("[[domain]]\nname = 'acme.example'\nservers = '{}'\nsubmit = 'require'", row[0]);
+        let policy = Policy::parse("policy.toml", &text).expect("a policy");
+        assert_eq!(replies(&policy, &row[1], &row[2], "cat@shop.example")[0], row[3], "{row:?}");
+    }
+}
+
+// req: D1 D3 D4
+#[test]
+fn some_mail_only() {
+    let rows = rows("### Some mail only", &["[defaults.hosted]"]);
+    assert!(rows.len() >= 13, "{}", rows.len());
+    for row in &rows {
+        let policy = document("receive", &[("[[domain]]\nname = 'acme.example'", &row[1]), ("[defaults.hosted]", &row[0])]);
+        assert_eq!(replies(&policy, STRANGER, &row[2], &format!("{}@acme.example", row[3])), row[4..], "{row:?}");
+    }
+}
+
+// req: B10
+#[test]
+fn partners_for_some_domains() {
+    let rows = rows("### Some mail only", &["for"]);
+    assert!(rows.len() >= 7, "{}", rows.len());
+    for row in &rows {
+        let ends = if row[0] == "-" { String::new() } else { format!("for = '{}'", row[0]) };
+        let text = format!(
+            "[[owner]]\nname = 'group'\n[[owner]]\nname = 'acme'\nparent = 'group'\n[[domain]]\nname = 'acme.example'\nowner = 'acme'\n\
+             [[domain]]\nname = 'zeta.example'\n[[partner]]\ndomains = 'bank.example'\n{ends}\nreceive = 'require'\ndeliver = 'require'"
+        );
+        let policy = Policy::parse("policy.toml", &text).expect("a policy");
+        let [at_mail, at_rcpt] = replies(&policy, STRANGER, "bob@bank.example", &row[1]);
+        let to = ForwardPath::from(mailbox("bob@bank.example"));
+        let level = policy.decide_deliver(&DeliverFacts::new(&sender_of(&row[1]), &to, true)).level;
+        assert_eq!([at_mail.as_str(), at_rcpt.as_str(), level.as_str()], [&row[2], &row[3], &row[4]].map(String::as_str), "{row:?}");
+    }
+}
+
+/// A rule of its cell, `condition: action`.
+fn rule(number: usize, cell: &str) -> String {
+    let (condition, action) = cell.split_once(": ").expect("condition: action");
+    let when = match condition {
+        "always" => "",
+        "inbound" => "direction = 'inbound'",
+        "outbound" => "direction = 'outbound'",
+        "listed" => "recipient = { matches = 'list' }",
+        "not listed" => "recipient = { not_matches = 'list' }",
+        other => panic!("{other}"),
+    };
+    let then = if action == "stop" { "stop = true".to_owned() } else { format!("add_header = {{ X-TLSLevel = '{action}' }}") };
+    format!("[[rule]]\nname = '{number}'\nwhen = {{ {when} }}\nthen = {{ {then} }}\n")
+}
+
+// req: C1 C2 C3 C4 C5 C6
+#[test]
+fn rules_and_the_field() {
+    let rows = rows("### Rules and the field", &["rules, in order"]);
+    assert!(rows.len() >= 17, "{}", rows.len());
+    for row in &rows {
+        let rules: String = row[0].split(", ").filter(|cell| *cell != "-").zip(1..).map(|(cell, number)| rule(number, cell)).collect();
+        let own = if row[2] == "-" { String::new() } else { format!("[[partner]]\ndomains = 'bank.example'\ndeliver = {}\n", row[2]) };
+        let text = format!("{rules}{own}[[list]]\nname = 'list'\nentries = 'bank.example'");
+        let policy = Policy::parse("policy.toml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+        let recipient = ForwardPath::from(mailbox("ann@bank.example"));
+        let header = (row[1] != "-").then(|| HeaderLevel::of_client(&row[1]));
+        let facts = DeliverFacts::new(&ReversePath::Null, &recipient, true).with_header_level(header);
+        let (decision, trace) = policy.explain_deliver(&facts);
+        assert_eq!([decision.level.as_str(), &decided_by(&trace, Axis::Tls)], [row[3].as_str(), &row[4]], "{row:?}\n{trace}");
+    }
+}
+
+// req: F2
+#[test]
+fn testing_and_dates() {
+    let rows = rows("### Testing and dates", &["[defaults.external]"]);
+    assert!(rows.len() >= 7, "{}", rows.len());
+    for row in &rows {
+        let beside = if row[2] == "-" { "" } else { &row[2] };
+        let header = format!("[[partner]]\ndomains = 'bank.example'\n{beside}");
+        let policy = document("deliver", &[(&header, &row[1]), ("[defaults.external]", &row[0])]);
+        let recipient = ForwardPath::from(mailbox("ann@bank.example"));
+        let (decision, trace) = policy.explain_deliver(&DeliverFacts::new(&ReversePath::Null, &recipient, true).at(NOW));
+        let shadow = decision.shadow.as_ref().map_or("-", |shadow| shadow.level.as_str());
+        assert_eq!([decision.level.as_str(), shadow], [row[3].as_str(), &row[4]], "{row:?}\n{trace}");
+    }
+}
+
+/// A day of 2026.
+const NOW: UnixMillis = UnixMillis(1_780_000_000_000);
+
+const STRANGER: &str = "203.0.113.9";
 
 fn reply(decision: &ReceiveDecision) -> String {
     decision.refusal().map_or_else(|| "accept".to_owned(), |refusal| format!("{} {}", refusal.code, refusal.status))
@@ -162,7 +341,7 @@ fn is_covered(policy: &Policy, name: &str) -> bool {
 #[test]
 fn patterns() {
     let rows = rows("## Patterns", &["pattern"]);
-    assert!(rows.len() >= 37, "{}", rows.len());
+    assert!(rows.len() >= 11, "{}", rows.len());
     for row in &rows {
         let (pattern, name) = (&row[0], &row[1]);
         for (subdomains, expected) in [("true", &row[2]), ("false", &row[3])] {
@@ -177,6 +356,19 @@ fn patterns() {
         let alone: sealpost_policy::Pattern = pattern.parse().expect("a pattern");
         assert_eq!(alone.matches(&Domain::parse(name).expect("a name")), row[3] == "covered", "{row:?}, alone");
         assert_eq!(alone.to_string().parse(), Ok(alone), "{row:?}, written and read");
+    }
+}
+
+/// The rows of the page of patterns, by way of an entry.
+// req: A1
+#[test]
+fn patterns_of_their_own_page() {
+    let rows = rows_of("patterns.md", "## Domains", &["pattern", "name"]);
+    assert!(rows.len() >= 34, "{}", rows.len());
+    for row in rows.iter().filter(|row| !row.iter().any(|cell| cell.contains("\\u{"))) {
+        let text = format!("[[partner]]\ndomains = '{}'\nsubdomains = false\ndeliver = 'require'", row[0]);
+        let policy = Policy::parse("policy.toml", &text).expect("a pattern");
+        assert_eq!(is_covered(&policy, &row[1]), row[2] == "yes", "{row:?}");
     }
 }
 
