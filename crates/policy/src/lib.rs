@@ -23,9 +23,13 @@
 //!
 //! ```text
 //! policy.toml -> Policy --+-- decide_receive(client, TLS, sender, recipient) -> accept, or the reply that refuses
-//!                         +-- decide_deliver(sender, recipient, came over TLS) -> demand, fate
-//!                         +-- decide_host(that, next hop, host, address) -> demand with names, key of the connection
+//!                         +-- decide_deliver(sender, recipient, header, came over TLS) -> demand, fate
+//!                         +-- decide_host(that, next hop, host, TLSA, MTA-STS) -> demand with names, key of the connection
 //! ```
+//!
+//! A document has defaults, owners, hosted domains, partners, named lists and message rules. The most specific entry holds,
+//! field by field; sources of different kinds join, and none lowers what another asks. What each key means stands in
+//! `docs/policy/levels.md`, with tables that are run as tests. The crate has no features.
 //!
 //! # Limits
 //! 2^31 - 1 entries of a kind. A decision without a trace allocates only where sources differ so that their join is new, or
