@@ -216,7 +216,7 @@ fn deliver(policy: &Policy, row: &Row) -> (BTreeMap<&'static str, String>, Trace
     let (client, sender, recipient) = (Client::of(row), sender(row), recipient(row));
     let header = row.get("header").filter(|cell| *cell != "-").map_or_else(String::new, |cell| cell.replace("; ", "\r\n"));
     let header = HeaderBlock::parse(format!("{header}\r\n\r\n").as_bytes());
-    let asked = header.values(policy.header_name()).next().filter(|_| policy.trusts_header_of(&client.facts()));
+    let asked = header.values(policy.header_name().as_str()).next().filter(|_| policy.trusts_header_of(&client.facts()));
     let secure = row.get("came in").is_none_or(|cell| cell == "TLS");
     let facts =
         DeliverFacts::new(&sender, &recipient, secure).with_header(Some(&header)).with_header_level(asked.map(HeaderLevel::of_client));

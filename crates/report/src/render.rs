@@ -360,6 +360,7 @@ mod tests {
     demand             verify with mx.bank.example: not met
     finding            the name mx.bank.example was learnt from DNS without DNSSEC
     finding            certificate expired 3 days ago
+    in testing         verify would have stopped this mail: it went in clear
 ";
         assert_eq!(full_event().to_text(style), expected);
     }

@@ -4,7 +4,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealpost_report::{Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, Proof, Row, WAITING_EVENTS};
+use sealpost_report::{
+    Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, Proof, Row, Shadow, ShadowOutcome, WAITING_EVENTS,
+};
 use sealpost_types::{CipherSuite, Domain, ForwardPath, Hop, KexGroup, Mailbox, TlsFacts, TlsVersion, UnixMillis};
 
 fn mailbox(text: &str) -> Mailbox {
@@ -267,7 +269,8 @@ fn there_is_no_history_to_read_before_there_is_one() {
 /// A history of before entries knew how the message had come in.
 #[tokio::test]
 async fn an_older_history_is_read_and_written_on() {
-    const FIRST_STEP_ALONE: &str = "ALTER TABLE events DROP COLUMN received_secure; PRAGMA user_version = 1";
+    const FIRST_STEP_ALONE: &str = "ALTER TABLE events DROP COLUMN received_secure; ALTER TABLE events DROP COLUMN level_header;
+        ALTER TABLE events DROP COLUMN shadow; PRAGMA user_version = 1";
     let directory = tempfile::tempdir().unwrap();
     let history = History::open(directory.path()).unwrap();
     let old = event(100, EventKind::Delivered, "Q1", "a@a.example", "b@b.example");
@@ -280,6 +283,8 @@ async fn an_older_history_is_read_and_written_on() {
     let history = History::open(directory.path()).unwrap();
     let mut new = event(200, EventKind::Delivered, "Q2", "a@a.example", "b@b.example");
     new.received_secure = Some(true);
+    new.level_header = Some("Try".to_owned());
+    new.shadow = Some(Arc::new(Shadow::new("require", ShadowOutcome::NotJudged, None)));
     history.record_durably(vec![new.clone()]).await.unwrap();
     let rows = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
     assert_eq!(rows.into_iter().map(|row| row.event).collect::<Vec<_>>(), [old, new]);
