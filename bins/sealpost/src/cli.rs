@@ -92,6 +92,18 @@ pub(crate) struct Explain {
     /// The client hands it over under TLS (the default).
     #[arg(long)]
     pub(crate) tls: bool,
+    /// The client has logged in under this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) login: Option<String>,
+    /// The client has shown a trusted certificate with this name.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) certificate: Option<String>,
+    /// A field of the message's header, such as 'X-TLSLevel: Require'; may be given more than once.
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) header: Vec<String>,
+    /// As if it were this time or day, not now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,7 +8,7 @@ use sealpost_types::{Domain, NextHop, UnixMillis};
 use crate::demand::PlainDemands;
 use crate::facts::{ClientFacts, ReceiveFacts};
 use crate::header::FieldName;
-use crate::layer::{Entry, Hops, Layer};
+use crate::layer::{Entry, Hops, Layer, Side};
 use crate::network::{ClientIndex, ClientSet};
 use crate::rule::Rule;
 use crate::setting::Setting;
@@ -162,20 +162,31 @@ impl Policy {
     /// validated answers such mail is never delivered.
     #[must_use]
     pub fn needs_dnssec(&self) -> Option<Place> {
+        self.first_place(&[Side::Deliver], Setting::needs_dnssec)
+    }
+
+    /// Where a level is written that rests on the client's certificate, if there is one: a listener that asks for none
+    /// turns such mail away.
+    #[must_use]
+    pub fn needs_client_certificates(&self) -> Option<Place> {
+        self.first_place(&[Side::Receive, Side::Submit], Setting::needs_certificate)
+    }
+
+    /// The first place of a setting that is looked for: in defaults, owners, then entries.
+    fn first_place(&self, sides: &[Side], is_it: impl Fn(&Setting) -> bool) -> Option<Place> {
         let main = &self.main;
         // A million entries share a few settings: these are looked at first.
-        let mut settings = main.settings.iter().chain(self.included.settings.iter());
-        if !settings.any(|setting| setting.needs_dnssec()) {
+        if !main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting)) {
             return None;
         }
-        let needs = |layer: &Layer, setting: u32| layer.setting(setting).is_some_and(Setting::needs_dnssec);
+        let has = |layer: &Layer, hops: &Hops| sides.iter().any(|side| layer.setting(hops.of(*side)).is_some_and(&is_it));
         let of_entries = |layer: &Layer| {
-            let found = layer.entries.iter().find(|(_, entry)| needs(layer, entry.hops.deliver));
+            let found = layer.entries.iter().find(|(_, entry)| has(layer, &entry.hops));
             found.map(|(_, entry)| (entry.file, entry.line))
         };
         let defaults = [&main.hosted_defaults, &main.external_defaults].into_iter().map(|defaults| (defaults.line, defaults.hops));
         let owners = main.owners.iter().map(|owner| (owner.line, owner.hops));
-        let line = defaults.chain(owners).find(|(_, hops)| needs(&main.hosted, hops.deliver)).map(|(line, _)| (0, line));
+        let line = defaults.chain(owners).find(|(_, hops)| has(&main.hosted, hops)).map(|(line, _)| (0, line));
         let found = line.or_else(|| [&main.hosted, &main.partners, &self.included].into_iter().find_map(of_entries));
         found.map(|(file, line)| Place { file: Arc::clone(self.file(file)), line })
     }

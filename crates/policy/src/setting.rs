@@ -69,6 +69,11 @@ impl Setting {
         matches!(self.asked.level, Some(Level::Dane | Level::DaneOnly)) || self.asked.dane_satisfies == Some(true)
     }
 
+    /// Whether it asks for a certificate.
+    pub(crate) fn needs_certificate(&self) -> bool {
+        matches!(self.asked.level, Some(Level::Chain | Level::Verify | Level::Pinned))
+    }
+
     /// Its own demand, if that is what `proofs` and the floors come to.
     pub(crate) fn own_demand(&self, proofs: &Proofs<'_>, version: TlsVersion, group: KexFloor) -> Option<Arc<Demand>> {
         let asked = &self.asked;

@@ -3,20 +3,22 @@
 use std::process::ExitCode;
 
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
+use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_relay::{open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 
-use super::{Failure, in_words};
+use super::{Failure, in_words, now};
 use crate::cli;
 
 pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
     // Policy, certificates and users are all read, so that one run shows what is wrong with any of them.
-    let (policy, tls) = (read_policy(&config).err(), open_tls(&config).err());
+    let (policy, no_policy) = read_policy(&config).map_or_else(|error| (None, Some(error)), |policy| (Some(policy), None));
+    let tls = open_tls(&config).err();
     // Without a file of its own it is the other anchors, and what is wrong with those is told already.
     let no_client_anchors = config.tls.client_anchors.as_ref().and_then(|_| read_client_anchors(&config).err());
     let (users, no_users) = read_users(&config).map_or_else(|error| (None, Some(error)), |users| (users, None));
-    let mut problems: Vec<_> = [policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
+    let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
     if !problems.is_empty() {
         return Err(problems.join("\n"));
@@ -39,9 +41,10 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         }
     }
     match &config.policy {
-        Some(path) => println!("  policy       {}", path.display()),
+        Some(path) => println!("  policy       {} ({} entries)", path.display(), policy.as_ref().map_or(0, Policy::entries)),
         None => println!("  policy       built in: TLS when offered, on both hops"),
     }
+    policy.iter().for_each(|policy| policy_warnings(policy, &config));
     certificate(&config)?;
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {
@@ -69,6 +72,18 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     }
     println!("  data         {}", config.data_dir.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the policy says that is probably not meant.
+fn policy_warnings(policy: &Policy, config: &Config) {
+    for lint in policy.lint(now()) {
+        println!("  warning      {lint}");
+    }
+    if let Some(place) = policy.needs_client_certificates()
+        && !config.listeners.iter().any(|listener| listener.client_certificates)
+    {
+        println!("  warning      {place}: no listener asks for client certificates, so this mail is turned away");
+    }
 }
 
 /// What keeps a start from using the data directory, as far as a look can tell: one that is not there yet is made.

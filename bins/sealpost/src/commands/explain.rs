@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use sealpost_policy::{DeliverFacts, ReceiveFacts};
+use sealpost_policy::{
+    ClientCertificate, ClientFacts, DeliverDecision, DeliverFacts, HeaderBlock, HeaderLevel, Policy, ReceiveDecision, ReceiveFacts, Trace,
+};
 use sealpost_relay::{next_hop, read_config, read_policy};
-use sealpost_types::{CipherSuite, ForwardPath, Mailbox, ReversePath, TlsFacts, TlsVersion};
+use sealpost_types::{CipherSuite, Domain, ForwardPath, KexGroup, Mailbox, ReversePath, TlsFacts, TlsVersion, UnixMillis};
 
-use super::{Failure, in_words};
+use super::{Failure, in_words, now};
 use crate::cli;
 
 pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
@@ -14,26 +16,114 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
     let policy = read_policy(&config).map_err(in_words)?;
     let from = sender(&options.from)?;
     let to = recipient(&options.to)?;
-    let tls = (!options.clear).then(|| TlsFacts::new(TlsVersion::Tls1_3, ASSUMED_SUITE, None, false));
-    let facts = ReceiveFacts::new(options.client, &from).with_tls(tls.as_ref()).with_recipient(&to);
+    let tls = (!options.clear).then(|| TlsFacts::new(TlsVersion::Tls1_3, ASSUMED_SUITE, Some(ASSUMED_GROUP), false));
+    let certificate = certificate(options)?;
+    let mut client = ClientFacts::new(options.client);
+    client.login = options.login.as_deref();
+    client.certificate = certificate.as_ref();
+    let at = options.at.as_deref().map_or_else(|| Ok(now()), time)?;
+    let header = header(&options.header)?;
+    let facts = ReceiveFacts::new(options.client, &from).with_client(client).with_tls(tls.as_ref()).with_recipient(&to).at(at);
     let (receive, receive_trace) = policy.explain_receive(&facts);
-    let (_, deliver_trace) = policy.explain_deliver(&DeliverFacts::new(&from, &to, tls.is_some()));
+    let level = header_level(&policy, &client, &header);
+    let facts = DeliverFacts::new(&from, &to, tls.is_some()).with_header_level(level.counted()).with_header(Some(&header)).at(at);
+    let (deliver, deliver_trace) = policy.explain_deliver(&facts);
     let next_hop = next_hop(&policy, &config, &to);
     if options.json {
         let answer = serde_json::json!({
-            "receive": { "refused": receive.refusal().map(ToString::to_string), "trace": receive_trace },
-            "deliver": { "next_hop": next_hop.to_string(), "trace": deliver_trace },
+            "receive": {
+                "refused": receive.refusal().map(ToString::to_string),
+                "refused_with_testing": refused_with_testing(&receive),
+                "trace": receive_trace,
+            },
+            "deliver": { "next_hop": next_hop.to_string(), "ignored_header": level.ignored(), "trace": deliver_trace },
         });
         println!("{answer}");
     } else {
-        println!("{receive_trace}");
-        match receive.refusal() {
-            Some(refusal) => println!("  -> refused: {refusal}"),
-            None => println!("  -> accepted"),
+        show_receive(&receive, &receive_trace);
+        println!();
+        show_deliver(&deliver, &deliver_trace);
+        if let Some(value) = level.ignored() {
+            println!("  {}: {value:?} does not count: the client is not in header_trust, and the field is taken out", policy.header_name());
         }
-        println!("\n{deliver_trace}\n  -> next hop {next_hop}");
+        println!("  -> next hop {next_hop}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_receive(decision: &ReceiveDecision, trace: &Trace) {
+    println!("{trace}");
+    match decision.refusal() {
+        Some(refusal) => println!("  -> refused: {refusal}"),
+        None => println!("  -> accepted"),
+    }
+    match refused_with_testing(decision) {
+        Some(refusal) => println!("  -> if what is in testing counted, refused: {refusal}"),
+        None if decision.shadow.is_some() => println!("  -> if what is in testing counted, accepted"),
+        None => {}
+    }
+}
+
+fn show_deliver(decision: &DeliverDecision, trace: &Trace) {
+    println!("{trace}");
+    if decision.ignores_published {
+        println!("  what the recipient's domain publishes (DANE, MTA-STS) is ignored");
+    }
+}
+
+fn refused_with_testing(decision: &ReceiveDecision) -> Option<String> {
+    decision.shadow.as_ref().and_then(|shadow| shadow.verdict.refusal()).map(ToString::to_string)
+}
+
+/// What the first field that asks for a level says, and whether it counts.
+enum Asked {
+    Nothing,
+    Counts(HeaderLevel),
+    Ignored(String),
+}
+
+impl Asked {
+    fn counted(&self) -> Option<HeaderLevel> {
+        if let Self::Counts(level) = self { Some(*level) } else { None }
+    }
+
+    fn ignored(&self) -> Option<&str> {
+        if let Self::Ignored(value) = self { Some(value) } else { None }
+    }
+}
+
+fn header_level(policy: &Policy, client: &ClientFacts<'_>, header: &HeaderBlock) -> Asked {
+    match header.values(policy.header_name().as_str()).next() {
+        None => Asked::Nothing,
+        Some(value) if policy.trusts_header_of(client) => Asked::Counts(HeaderLevel::of_client(value)),
+        Some(value) => Asked::Ignored(value.to_owned()),
+    }
+}
+
+fn header(fields: &[String]) -> Result<HeaderBlock, Failure> {
+    let mut text = String::new();
+    for field in fields {
+        if !field.contains(':') || field.contains(['\r', '\n']) {
+            return Err(format!("--header {field:?}: a name, a colon and a value are meant, such as 'X-TLSLevel: Require'"));
+        }
+        text.push_str(field);
+        text.push_str("\r\n");
+    }
+    Ok(HeaderBlock::parse(format!("{text}\r\n").as_bytes()))
+}
+
+fn certificate(options: &cli::Explain) -> Result<Option<ClientCertificate>, Failure> {
+    let Some(name) = &options.certificate else { return Ok(None) };
+    let name = Domain::parse(name).map_err(|error| format!("--certificate {name:?}: {error}"))?;
+    Ok(Some(ClientCertificate::new(true, vec![name], None)))
+}
+
+/// `--at`: a day, at its noon in UTC, or a time.
+fn time(text: &str) -> Result<UnixMillis, Failure> {
+    let noon = || format!("{text}T12:00:00Z").parse::<jiff::Timestamp>();
+    let time = text.parse::<jiff::Timestamp>().or_else(|_| noon());
+    let time = time.map_err(|_| format!("--at {text:?}: neither a day such as 2026-12-31 nor a time such as 2026-12-31T18:00:00Z"))?;
+    Ok(UnixMillis(time.as_millisecond()))
 }
 
 fn sender(text: &str) -> Result<ReversePath, Failure> {
@@ -51,5 +141,6 @@ fn parse(text: &str, option: &str) -> Result<Mailbox, Failure> {
     Mailbox::parse(text).map_err(|error| format!("{option} {text:?}: {error}; an address such as ann@example.org is meant"))
 }
 
-/// What a session under TLS has here: any suite will do, for no level asks for one.
-const ASSUMED_SUITE: CipherSuite = CipherSuite(0x1301);
+/// What a session under TLS has here: what this relay itself would settle on.
+const ASSUMED_SUITE: CipherSuite = CipherSuite(0x1302);
+const ASSUMED_GROUP: KexGroup = KexGroup(0x11ec);
