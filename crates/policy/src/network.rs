@@ -168,8 +168,11 @@ impl ClientIndex {
         if let Some(entries) = client.login.and_then(|login| self.logins.get(login)) {
             entries.iter().for_each(|entry| visit(*entry, false));
         }
-        let certified = self.certificates.iter().filter(|(name, _)| has_name(client, name));
-        certified.for_each(|(_, entry)| visit(*entry, false));
+        // Most clients show none: then the list is not gone through.
+        if client.certificate.is_some_and(|certificate| certificate.is_trusted) {
+            let certified = self.certificates.iter().filter(|(name, _)| has_name(client, name));
+            certified.for_each(|(_, entry)| visit(*entry, false));
+        }
     }
 }
 

@@ -556,6 +556,20 @@ fn owners_that_are_nowhere_twice_or_above_themselves() {
     check("[[owner]]\ndeliver = 'require'", &["policy.toml:1:1: [[owner]] has no name; add name = \"a name\""]);
 }
 
+/// Owners in a ring, and a key whose meaning hangs on the level that they do not say: looked for once around, not for ever.
+#[test]
+fn a_ring_of_owners_ends() {
+    check(
+        "[[owner]]\nname = 'a'\nparent = 'b'\n[[owner]]\nname = 'b'\nparent = 'a'\n[[domain]]\nname = 'a.example'\nowner = 'a'\ndeliver = { names = 'x.example' }",
+        &[
+            "policy.toml:3:10: the owner \"a\" stands above itself; leave out one \"parent\" of those that lead back to it",
+            "policy.toml:6:10: the owner \"b\" stands above itself; leave out one \"parent\" of those that lead back to it",
+            "policy.toml:10:13: names has no meaning at level \"opportunistic\", which holds here by another entry or a default; \
+             leave it out, or write level = \"verify\" beside it",
+        ],
+    );
+}
+
 #[test]
 fn rules_and_their_lists() {
     let list = "[[list]]\nname = 'vip'\nentries = 'a.example'\n";

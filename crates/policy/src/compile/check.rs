@@ -59,7 +59,9 @@ impl Main {
                 level.is_none()
             });
         }
-        while let (None, Some(next)) = (level, owner.and_then(|number| self.owner(number))) {
+        // No way up is longer than there are owners, unless one stands above itself: that has its own message.
+        for _ in 0..self.owners.len() {
+            let Some(next) = owner.and_then(|number| self.owner(number)).filter(|_| level.is_none()) else { break };
             level = of(next.hops.of(*side));
             owner = next.parent;
         }

@@ -144,7 +144,11 @@ impl<'p> Recorder<'p> {
         fate: Option<Fate>,
         shadow: Option<(Level, Arc<Demand>)>,
     ) -> Trace {
-        self.raise(Axis::Tls, |asked, secure| asked.level.map(|level| Strictness::Tls(tls_of(level, secure))));
+        let own_level = |asked: &Asked| match asked.level {
+            Some(Level::Dane) => asked.otherwise.or(asked.level),
+            level => level,
+        };
+        self.raise(Axis::Tls, |asked, secure| own_level(asked).map(|level| Strictness::Tls(tls_of(level, secure))));
         self.raise(Axis::Certificate, |asked, _| asked.level.map(|level| Strictness::Certificate(has_clauses(level))));
         self.raise(Axis::MinVersion, |asked, _| asked.min_version.map(Strictness::MinVersion));
         self.raise(Axis::MinGroup, |asked, _| asked.min_group.map(Strictness::MinGroup));

@@ -103,6 +103,14 @@ fn dane_satisfies_a_verify_only_where_it_is_written() {
     assert_eq!(clauses(&both, Tlsa::Secure { usable: &records }).1.len(), 3);
 }
 
+// req: F1
+#[test]
+fn the_trace_says_that_an_else_of_dane_raised_tls() {
+    let policy = policy(&entry("{ level='dane', else='require' }"));
+    let trace = crate::support::deliver_trace(&policy, "", "ann@bank.example");
+    assert_eq!(trace.short(), "dane: partner \"Bank\" (policy.toml:1) raised tls to mandatory, asked for DANE where it is there");
+}
+
 // req: E6
 #[test]
 fn a_client_may_be_asked_for_a_certificate() {
