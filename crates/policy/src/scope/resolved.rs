@@ -31,6 +31,7 @@ pub(crate) struct Resolved {
     pub(crate) bounce_after: Said<u32>,
     pub(crate) clear_fallback: Said<ClearFallback>,
     pub(crate) ignores_published: bool,
+    pub(crate) ignores_from: Option<Origin>,
 }
 
 impl Resolved {
@@ -53,6 +54,7 @@ impl Resolved {
             clear_fallback: None,
             // Of what is published it says nothing: in a join that leaves all as it is.
             ignores_published: true,
+            ignores_from: None,
         }
     }
 
@@ -95,6 +97,7 @@ impl Resolved {
             clear_fallback: stricter_of(self.clear_fallback, other.clear_fallback),
             // What is published may only be ignored where everybody says so.
             ignores_published: self.ignores_published && other.ignores_published,
+            ignores_from: self.ignores_from.or(other.ignores_from),
         }
     }
 

@@ -120,6 +120,7 @@ impl<'p> Strand<'p> {
             let sources = read_by(word, side).and(Field::Level).iter().filter_map(|field| self.asked(field));
             sources.for_each(|(_, origin)| tracer.holds(Axis::Certificate, origin));
         }
+        let ignores = self.said(Field::IgnorePublished, |asked| asked.ignore_published);
         let on_failure: Said<FailureEnd> = self.said(Field::OnFailure, |asked| asked.on_failure);
         Resolved {
             level: level.map(|(level, _)| level),
@@ -136,7 +137,8 @@ impl<'p> Strand<'p> {
             on_failure,
             bounce_after: self.said(Field::BounceAfter, |asked| asked.bounce_after),
             clear_fallback: self.said::<ClearFallback>(Field::ClearFallback, |asked| asked.clear_fallback),
-            ignores_published: self.said(Field::IgnorePublished, |asked| asked.ignore_published).is_some_and(|(yes, _)| yes),
+            ignores_published: ignores.is_some_and(|(yes, _)| yes),
+            ignores_from: ignores.map(|(_, origin)| origin),
         }
     }
 }

@@ -111,11 +111,15 @@ pub enum Axis {
     OnExpiry,
     /// Whether a TLS failure that is certain to last bounces at once.
     OnFailure,
+    /// When mail whose TLS failed may go in clear.
+    ClearFallback,
+    /// That what the recipient's domain publishes is left out of account.
+    IgnorePublished,
 }
 
 /// A set of [`Axis`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Axes(u8);
+pub struct Axes(u16);
 
 impl Axes {
     /// Whether the axis is in it.
@@ -141,10 +145,20 @@ impl Axes {
 }
 
 impl Axis {
-    const ALL: [Self; 8] =
-        [Self::Tls, Self::Certificate, Self::MinVersion, Self::MinGroup, Self::Ciphers, Self::Lifetime, Self::OnExpiry, Self::OnFailure];
+    const ALL: [Self; 10] = [
+        Self::Tls,
+        Self::Certificate,
+        Self::MinVersion,
+        Self::MinGroup,
+        Self::Ciphers,
+        Self::Lifetime,
+        Self::OnExpiry,
+        Self::OnFailure,
+        Self::ClearFallback,
+        Self::IgnorePublished,
+    ];
 
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         match self {
             Self::Tls => 1,
             Self::Certificate => 2,
@@ -154,6 +168,8 @@ impl Axis {
             Self::Lifetime => 32,
             Self::OnExpiry => 64,
             Self::OnFailure => 128,
+            Self::ClearFallback => 256,
+            Self::IgnorePublished => 512,
         }
     }
 }

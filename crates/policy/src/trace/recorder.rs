@@ -161,6 +161,8 @@ impl<'p> Recorder<'p> {
                 self.decide(Axis::Lifetime, resolved.lifetime.map(|(_, origin)| origin));
                 self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
                 self.decide(Axis::OnFailure, resolved.on_failure.map(|(_, origin)| origin));
+                self.decide(Axis::ClearFallback, resolved.clear_fallback.map(|(_, origin)| origin));
+                self.decide(Axis::IgnorePublished, resolved.ignores_from.filter(|_| resolved.ignores_published));
             }
         }
         for draft in self.drafts.iter_mut().filter(|draft| draft.holds.contains(Axis::Certificate)) {

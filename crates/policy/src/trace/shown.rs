@@ -6,7 +6,7 @@ use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, OnExpiry, TlsRe
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{Axes, Axis, Note, Party, Place, Question, Source, Step, Trace};
-use crate::asked::{FailureEnd, Span, expiry_word, match_word, version_word};
+use crate::asked::{FailureEnd, Span, expiry_word, fallback_word, match_word, version_word};
 
 impl Trace {
     /// One line for a history: the level, and each source that settled something, `;` between them.
@@ -49,6 +49,8 @@ impl fmt::Display for Effects<'_> {
                 Axis::OnFailure => {
                     write!(f, "set on_failure to {}", if asked.on_failure == Some(FailureEnd::Bounce) { "bounce" } else { "retry" })?
                 }
+                Axis::ClearFallback => write!(f, "set clear_fallback to {}", fallback_word(asked.clear_fallback.unwrap_or_default()))?,
+                Axis::IgnorePublished => f.write_str("left out what the domain publishes")?,
                 Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
                 Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,
             }
@@ -175,6 +177,8 @@ impl Axis {
             Self::Lifetime => "lifetime",
             Self::OnExpiry => "on_expiry",
             Self::OnFailure => "on_failure",
+            Self::ClearFallback => "clear_fallback",
+            Self::IgnorePublished => "ignore_published",
         }
     }
 }

@@ -111,6 +111,20 @@ fn the_trace_says_that_an_else_of_dane_raised_tls() {
     assert_eq!(trace.short(), "dane: partner \"Bank\" (policy.toml:1) raised tls to mandatory, asked for DANE where it is there");
 }
 
+// req: F1
+#[test]
+fn the_trace_names_who_lets_mail_fall_back_and_who_ignores_what_is_published() {
+    let text = format!("[defaults.external]\ndeliver={{ clear_fallback='never' }}\n{}", entry("{ ignore_published=true }"));
+    let trace = crate::support::deliver_trace(&policy(&format!("{text}reason='r'\nuntil=2026-12-31")), "", "ann@bank.example");
+    assert_eq!(
+        trace.short(),
+        "opportunistic: partner \"Bank\" (policy.toml:3) left out what the domain publishes; \
+         [defaults.external] (policy.toml:1) set clear_fallback to never"
+    );
+    let json = serde_json::to_value(&trace).unwrap();
+    assert_eq!(json["sources"][0]["decided"], serde_json::json!(["ignore_published"]));
+}
+
 // req: E6
 #[test]
 fn a_client_may_be_asked_for_a_certificate() {
