@@ -62,6 +62,11 @@ impl When {
         self.direction.is_none() && self.sender.is_none() && self.recipient.is_none() && self.header.is_none()
     }
 
+    /// Whether the rule is for mail of this direction.
+    pub(crate) fn is_for(&self, direction: Direction) -> bool {
+        self.direction.is_none_or(|asked| asked == direction)
+    }
+
     /// Whether the rule holds for this recipient.
     pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
         self.holds_beside_header(facts, direction)
@@ -77,7 +82,7 @@ impl When {
     }
 
     fn holds_beside_header(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
-        self.direction.is_none_or(|asked| asked == direction)
+        self.is_for(direction)
             && self
                 .sender
                 .as_ref()

@@ -58,8 +58,12 @@ impl Policy {
             let origin = Origin { kind: SourceKind::Rule, included: false, entry };
             let expired = rule.until.is_some_and(|until| facts.now > until);
             if !rule.when.holds(facts, direction) {
-                let unknown = T::ON && rule.when.hangs_on_header(facts, direction);
-                tracer.rule_passed_over(origin, rule.level, if unknown { Note::HeaderUnknown } else { Note::OtherMail });
+                let note = match () {
+                    () if !rule.when.is_for(direction) => Note::OtherDirection,
+                    () if T::ON && rule.when.hangs_on_header(facts, direction) => Note::HeaderUnknown,
+                    () => Note::OtherMail,
+                };
+                tracer.rule_passed_over(origin, rule.level, note);
                 continue;
             }
             if rule.testing && !shadow {

@@ -80,8 +80,18 @@ impl Policy {
             (_, _, true) => (LOCAL_ERROR, SECURITY_OTHER_LATER),
             (_, _, false) => (MAILBOX_UNAVAILABLE, SECURITY_OTHER),
         };
-        let text = refusal_text(&reason, [&asked_by, &beside], facts);
+        let text = refusal_text(&reason, [&asked_by, &beside], self.whose(facts, &asked_by));
         Refusal { reason, asked_by, code, status, text }
+    }
+}
+
+impl Policy {
+    /// Whose mail it is that a source speaks of.
+    fn whose<'f>(&self, facts: &ReceiveFacts<'f>, asked_by: &Source) -> Whose<'f> {
+        match facts.forward_path.and_then(ForwardPath::domain) {
+            Some(to) if asked_by.kind().is_of_hosted() && self.is_hosted(to) => Whose::To(to),
+            _ => facts.reverse_path.domain().map_or(Whose::Any, Whose::From),
+        }
     }
 }
 
@@ -119,11 +129,7 @@ fn twice(origin: Option<Origin>) -> Option<[Origin; 2]> {
     origin.map(|origin| [origin, origin])
 }
 
-fn refusal_text(reason: &RefusalReason, [asked_by, beside]: [&Source; 2], facts: &ReceiveFacts<'_>) -> String {
-    let whose = match facts.forward_path.and_then(ForwardPath::domain) {
-        Some(to) if asked_by.kind().is_of_hosted() => Whose::To(to),
-        _ => facts.reverse_path.domain().map_or(Whose::Any, Whose::From),
-    };
+fn refusal_text(reason: &RefusalReason, [asked_by, beside]: [&Source; 2], whose: Whose<'_>) -> String {
     let by =
         if beside == asked_by { asked_by.in_words().to_string() } else { format!("{} and {}", asked_by.in_words(), beside.in_words()) };
     let text = match reason {

@@ -17,6 +17,8 @@ pub enum Note {
     OtherEndUnknown,
     /// Whether it speaks hangs on the recipient, who is not known at MAIL.
     AtRecipient,
+    /// A rule for mail of the other direction.
+    OtherDirection,
     /// The mail is not among its senders and recipients, or a rule's conditions do not hold.
     OtherMail,
     /// Whether a rule's condition on the header section holds is not known: there is no header section among the facts.
@@ -45,6 +47,7 @@ impl Note {
             Self::OtherEnd => "other-end",
             Self::OtherEndUnknown => "other-end-unknown",
             Self::AtRecipient => "at-recipient",
+            Self::OtherDirection => "other-direction",
             Self::OtherMail => "other-mail",
             Self::HeaderUnknown => "header-unknown",
             Self::Otherwise => "otherwise",
@@ -65,6 +68,7 @@ impl fmt::Display for Note {
             Self::OtherEnd => "does not speak: the mail's other end is not in its \"for\"",
             Self::OtherEndUnknown => "\"for\" names no <>: counts where it is stricter",
             Self::AtRecipient => "does not speak yet: that hangs on the recipient",
+            Self::OtherDirection => "does not speak: it is for mail of the other direction",
             Self::OtherMail => "does not speak: this mail is not what it is for",
             Self::HeaderUnknown => "does not speak: it asks for a header field, and the header is not known",
             Self::Otherwise => "this mail is not among its senders and recipients: its \"else\" holds",

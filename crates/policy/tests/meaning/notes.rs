@@ -66,8 +66,8 @@ fn excluded_names_other_ends_and_other_mail() {
 #[test]
 fn rules_that_do_not_speak() {
     let rules = "[[rule]]\nname='in'\nwhen={ direction='inbound' }\nthen={ add_header={ X-TLSLevel='Require' } }\n\
-                 [[rule]]\nname='first'\nthen={ add_header={ X-TLSLevel='Try' } }\n[[rule]]\nname='second'\nthen={ add_header={ X-TLSLevel='Require' } }";
-    check(rules, "", "a@bank.example", &[("in", "other-mail"), ("second", "later-rule")]);
+                 [[rule]]\nname='other'\nwhen={ sender={ matches='none' } }\nthen={ stop=true }\n[[list]]\nname='none'\nentries=''\n[[rule]]\nname='first'\nthen={ add_header={ X-TLSLevel='Try' } }\n[[rule]]\nname='second'\nthen={ add_header={ X-TLSLevel='Require' } }";
+    check(rules, "", "a@bank.example", &[("in", "other-direction"), ("other", "other-mail"), ("second", "later-rule")]);
 }
 
 // req: F1
