@@ -28,5 +28,5 @@ fn a_rule_that_hangs_on_an_unknown_header_says_so() {
     assert_eq!(asked(bank, None), (Level::Opportunistic, Some(Note::HeaderUnknown)));
     assert_eq!(asked(bank, Some(&headers[0])), (Level::Require, None));
     assert_eq!(asked(bank, Some(&headers[1])), (Level::Opportunistic, Some(Note::OtherMail)));
-    assert_eq!(asked("ann@acme.example", None), (Level::Opportunistic, Some(Note::OtherMail)), "inbound mail is not what it is for");
+    assert_eq!(asked("ann@acme.example", None), (Level::Opportunistic, Some(Note::OtherDirection)), "inbound mail is not what it is for");
 }
