@@ -21,6 +21,7 @@ mod configuration;
 mod delivery;
 mod enforcement;
 mod exchangers;
+mod explain;
 mod fate;
 mod hostile;
 mod levels;
