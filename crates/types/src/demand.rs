@@ -78,7 +78,7 @@ pub enum Clause {
     /// The host has secure TLSA records, and the certificate is what they say (RFC 7672).
     Dane,
     /// [`Dane`](Self::Dane) for a host with secure TLSA records, with TLS mandatory there; for others these clauses, sorted.
-    DaneElse(Vec<Clause>),
+    DaneElse(Vec<Self>),
 }
 
 /// What a source asks of a hop, or the join of several sources.
