@@ -38,7 +38,7 @@ pub use id::{QueueId, QueueIdError};
 pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, RECORD_TRIES, Settlement};
 pub use look::{Filter, Health, Listed, OutboxRow, Selector, State, Stats};
 pub use memory::{MemoryBodyWriter, MemorySpool};
-pub use message::{Deferral, Entry, Group, NewMessage, SameVerdict};
+pub use message::{Deferral, Entry, Group, Hold, NewMessage, SameVerdict};
 pub use spool::Spool;
 pub use wake::Wake;
 

@@ -38,6 +38,7 @@ struct Queue {
     held: HashSet<QueueId>,
     outbox: BTreeMap<u64, Vec<u8>>,
     places: u64,
+    releases: u64,
     closed: bool,
 }
 
@@ -239,6 +240,15 @@ impl Spool for MemorySpool {
     async fn outbox_done(&self, place: u64) -> Result<(), SpoolError> {
         let mut queue = self.0.open()?;
         queue.outbox.retain(|kept, _| *kept > place);
+        Ok(())
+    }
+
+    fn releases(&self) -> u64 {
+        self.0.lock().releases
+    }
+
+    async fn release_holds(&self) -> Result<(), SpoolError> {
+        self.0.open()?.releases += 1;
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Messages on their way into the queue, and entries in it.
 
-use sealpost_types::{Destination, Envelope, Octets, Reception, Recipient, UnixMillis};
+use std::sync::Arc;
+
+use sealpost_types::{Demand, Destination, Envelope, Level, Octets, Reception, Recipient, UnixMillis};
 
 use crate::QueueId;
 
@@ -48,6 +50,8 @@ pub struct Deferral {
     /// The conclusive verdict on the TLS of all hosts, and how often in a row it was the same; none where the last attempt
     /// had none.
     pub verdict: Option<SameVerdict>,
+    /// What it stays under when the policy asks for less: mail that was held back for TLS is not let go by a later mistake.
+    pub hold: Option<Arc<Hold>>,
 }
 
 /// A verdict that was given again and again.
@@ -58,6 +62,19 @@ pub struct SameVerdict {
     pub word: String,
     /// How often in a row.
     pub times: u32,
+}
+
+/// What a recipient was deferred under because TLS could not be had so. It binds until the holds are released
+/// ([`Spool::release_holds`](crate::Spool::release_holds)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hold {
+    /// The level, for people to read.
+    pub level: Level,
+    /// What was asked.
+    pub demand: Demand,
+    /// [`Spool::releases`](crate::Spool::releases) as the attempt began: with another count this binds no more.
+    pub releases: u64,
 }
 
 /// One queued message as far as one destination is concerned.
@@ -133,13 +150,28 @@ impl Deferral {
     /// A deferral of which TLS is no part.
     #[must_use]
     pub fn new(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: false, verdict: None }
+        Self { due, reason: reason.into(), tls_failure: false, verdict: None, hold: None }
     }
 
     /// A deferral after an attempt in which TLS failed at a host.
     #[must_use]
     pub fn tls(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: true, verdict: None }
+        Self { due, reason: reason.into(), tls_failure: true, verdict: None, hold: None }
+    }
+
+    /// The same, under this hold.
+    #[must_use]
+    pub fn held(mut self, hold: Option<Arc<Hold>>) -> Self {
+        self.hold = hold;
+        self
+    }
+}
+
+impl Hold {
+    /// A hold of its parts.
+    #[must_use]
+    pub fn new(level: Level, demand: Demand, releases: u64) -> Self {
+        Self { level, demand, releases }
     }
 }
 

@@ -123,6 +123,16 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError`]: it could not be written.
     fn outbox_done(&self, place: u64) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
+    /// How often the holds of deferred mail were released so far: a [`Hold`](crate::Hold) with another count binds no more.
+    fn releases(&self) -> u64;
+
+    /// Releases every [`Hold`](crate::Hold) that there is, those of entries that somebody holds a lease of included; when this
+    /// returns it is durable. No row is touched, however many there are.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it could not be written, and every hold binds as before.
+    fn release_holds(&self) -> impl Future<Output = Result<(), SpoolError>> + Send;
+
     /// Whether it takes mail.
     fn health(&self) -> Health;
 

@@ -3,13 +3,14 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_queue::{
-    AcceptError, BodyReadError, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, FollowUp, FollowUpError, Health, MemorySpool, Selector,
-    Settings, Settlement, Spool, SpoolError, State,
+    AcceptError, BodyReadError, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, FollowUp, FollowUpError, Health, Hold, MemorySpool,
+    Selector, Settings, Settlement, Spool, SpoolError, State,
 };
-use sealpost_types::{Blame, Octets, Retry};
+use sealpost_types::{Blame, CipherSet, Clause, Demand, KexFloor, Level, NameMatch, NameRule, Octets, Retry, TlsRequirement, TlsVersion};
 use support::{accept, accept_deferred, at, body, content, destination, eventually, message};
 
 macro_rules! conformance {
@@ -45,6 +46,7 @@ conformance!(
     a_follow_up_that_cannot_be_costs_no_outcome,
     outbox_rows_stay_until_they_are_done,
     waiting_mail_can_be_woken,
+    holds_are_kept_and_released,
     waiters_are_told,
     an_operator_can_look,
     damaged_mail_is_set_aside,
@@ -345,6 +347,26 @@ async fn waiting_mail_can_be_woken<S: Spool>(queue: S) {
     assert_eq!(queue.lease_due(at(3), 10, &[]).await.unwrap().len(), 4);
 }
 
+/// What mail is held under comes back as it was; a release needs no row, and reaches what is leased.
+async fn holds_are_kept_and_released<S: Spool>(queue: S) {
+    let names = NameRule::new(NameMatch::Mx, vec!["*.mx.example".parse().unwrap(), "192.0.2.1".parse().unwrap()]);
+    let pin = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse().unwrap();
+    let clauses = vec![Clause::Chain, Clause::Identity(names), Clause::Pinned(vec![pin]), Clause::DaneElse(vec![Clause::Dane])];
+    let suites = CipherSet::new(vec!["TLS_AES_256_GCM_SHA384".parse().unwrap()]);
+    let demand = Demand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_3).with_floors(KexFloor::PostQuantum, Some(suites));
+    let hold = Arc::new(Hold::new(Level::Verify, demand, queue.releases()));
+    let deferral = Deferral::tls(at(10), "expired").held(Some(hold));
+    let mut leases = accept(&queue, at(0), &["a@one.example", "b@one.example"], b"x").await.unwrap();
+    let settlement = Settlement::finished().remain(0, deferral.clone()).remain(1, Deferral::new(at(10), "451"));
+    queue.settle(leases.remove(0), settlement).await.unwrap();
+    let lease = queue.lease_due(at(10), 1, &[]).await.unwrap().remove(0);
+    assert_eq!(lease.entry().deferrals, [Some(deferral.clone()), Some(Deferral::new(at(10), "451"))]);
+    queue.release_holds().await.unwrap();
+    assert_eq!(queue.releases(), 1);
+    let deferred = lease.entry().deferrals[0].clone().unwrap();
+    assert_ne!(deferred.hold.map(|hold| hold.releases), Some(queue.releases()));
+}
+
 async fn waiters_are_told<S: Spool>(queue: S) {
     let mut wake = queue.wake();
     accept_deferred(&queue, at(0), &["a@one.example"], at(100)).await;
@@ -455,7 +477,7 @@ async fn a_writer_that_is_dropped_leaves_nothing<S: Spool>(queue: S) {
 }
 
 async fn ids_are_unique_and_rise<S: Spool>(queue: S) {
-    let queue = std::sync::Arc::new(queue);
+    let queue = Arc::new(queue);
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let queue = queue.clone();

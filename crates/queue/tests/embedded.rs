@@ -63,6 +63,24 @@ async fn what_was_stored_is_there_after_a_drop_without_a_close() {
     assert!(queue.next_id() > last);
 }
 
+/// A release outlives the process, and a queue of before there were any is opened.
+#[tokio::test]
+async fn releases_are_counted_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    queue.release_holds().await.unwrap();
+    queue.close().await.unwrap();
+    drop(queue);
+    let queue = open(directory.path());
+    assert_eq!(queue.releases(), 1);
+    queue.close().await.unwrap();
+    drop(queue);
+    let old = rusqlite::Connection::open(directory.path().join("queue.db")).unwrap();
+    old.execute_batch("DROP TABLE released; PRAGMA user_version = 1").unwrap();
+    drop(old);
+    assert_eq!(open(directory.path()).releases(), 0);
+}
+
 #[tokio::test]
 async fn ids_are_never_given_twice_though_nothing_is_stored() {
     let directory = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use crate::{CipherSet, Domain, DomainError, KexFloor, Pin, TlsFacts, TlsVersion,
 
 /// Whether TLS is used at all. Ordered: a later one is stricter, and the strictest of all sources holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[allow(clippy::exhaustive_enums, reason = "the axis has these three points")]
 pub enum TlsRequirement {
     /// It is not attempted.
@@ -23,6 +24,7 @@ pub enum TlsRequirement {
 ///
 /// Written `mx.example`, `*.example` (every name below, at any depth) or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
 #[non_exhaustive]
 pub enum ReferenceName {
     /// This name.
@@ -46,6 +48,7 @@ pub struct ReferenceNameError {
 
 /// Which names of the destination itself are right ones (`match` in a policy).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum NameMatch {
     /// A securely known host, the next-hop domain, or a name below that domain.
@@ -57,6 +60,7 @@ pub enum NameMatch {
 
 /// Which names are right, before a host is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct NameRule {
     /// Which names of the destination itself count.
@@ -67,6 +71,7 @@ pub struct NameRule {
 
 /// One thing that a certificate must prove, before a host is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Clause {
     /// The chain ends in a trust anchor, and every certificate of it is in date.
@@ -86,6 +91,7 @@ pub enum Clause {
 /// # Limits
 /// `clauses` is sorted and without duplicates, so that equal demands compare and hash as equal; all of them must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Demand {
     /// Whether TLS is used at all.
@@ -281,6 +287,20 @@ impl FromStr for ReferenceName {
             Some(parent) => Domain::parse(parent).map(Self::Below).map_err(wrong),
             None => Domain::parse(text).map(Self::Exact).map_err(wrong),
         }
+    }
+}
+
+impl TryFrom<String> for ReferenceName {
+    type Error = ReferenceNameError;
+
+    fn try_from(text: String) -> Result<Self, ReferenceNameError> {
+        text.parse()
+    }
+}
+
+impl From<ReferenceName> for String {
+    fn from(name: ReferenceName) -> Self {
+        name.to_string()
     }
 }
 

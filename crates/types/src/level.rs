@@ -18,6 +18,7 @@ pub enum Hop {
 ///
 /// Ordered roughly by strictness, to name the strictest of several for people; what holds is the join of their demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Level {
     /// TLS is not attempted.

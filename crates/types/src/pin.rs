@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 /// # Ok::<(), sealpost_types::PinError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
 #[allow(clippy::exhaustive_structs, reason = "a digest")]
 pub struct Pin(pub [u8; PIN_OCTETS]);
 
@@ -46,6 +47,20 @@ impl FromStr for Pin {
         let digest = text.strip_prefix("sha256//").ok_or_else(|| PinError::Scheme { found: text.to_owned() })?;
         let octets = STANDARD.decode(digest).ok().and_then(|octets| <[u8; PIN_OCTETS]>::try_from(octets).ok());
         octets.map(Self).ok_or_else(|| PinError::Digest { found: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Pin {
+    type Error = PinError;
+
+    fn try_from(text: String) -> Result<Self, PinError> {
+        text.parse()
+    }
+}
+
+impl From<Pin> for String {
+    fn from(pin: Pin) -> Self {
+        pin.to_string()
     }
 }
 

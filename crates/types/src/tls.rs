@@ -34,6 +34,7 @@ pub struct KexGroup(pub u16);
 ///
 /// Written as the weakest group that has it: `x25519`, `secp384r1`, `secp521r1`, or `post-quantum`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum KexFloor {
     /// Anything, a resumed session without a key exchange of its own too.
@@ -69,6 +70,7 @@ pub struct UnknownCipherSuite {
 
 /// A set of cipher suites, sorted. The join of two demands is their intersection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "Vec<CipherSuite>", into = "Vec<CipherSuite>"))]
 pub struct CipherSet(Arc<[CipherSuite]>);
 
 /// What was negotiated on one connection.
@@ -112,6 +114,18 @@ impl FromStr for CipherSuite {
     fn from_str(text: &str) -> Result<Self, UnknownCipherSuite> {
         let found = SUITES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text));
         found.map(|(number, _)| Self(*number)).ok_or_else(|| UnknownCipherSuite { found: text.to_owned() })
+    }
+}
+
+impl From<Vec<CipherSuite>> for CipherSet {
+    fn from(suites: Vec<CipherSuite>) -> Self {
+        Self::new(suites)
+    }
+}
+
+impl From<CipherSet> for Vec<CipherSuite> {
+    fn from(set: CipherSet) -> Self {
+        set.as_slice().to_vec()
     }
 }
 

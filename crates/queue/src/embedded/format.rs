@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use sealpost_types::{
-    BodyKind, Destination, Envelope, EnvelopeId, ForwardPath, Notify, Octets, OriginalRecipient, Reception, Recipient, Ret, ReversePath,
-    UnixMillis,
+    BodyKind, Demand, Destination, Envelope, EnvelopeId, ForwardPath, Level, Notify, Octets, OriginalRecipient, Reception, Recipient, Ret,
+    ReversePath, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Deferral, Entry, NewMessage, QueueId, SameVerdict};
+use crate::{Deferral, Entry, Hold, NewMessage, QueueId, SameVerdict};
 
 /// The column `envelope`: what never changes.
 #[derive(Serialize, Deserialize)]
@@ -47,12 +47,22 @@ struct DeferralText {
     tls: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     verdict: Option<VerdictText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldText>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct VerdictText {
     word: String,
     times: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldText {
+    level: Level,
+    demand: Demand,
+    #[serde(default, skip_serializing_if = "is_default")]
+    releases: u64,
 }
 
 /// The columns of an entry that are never changed, as they are stored.
@@ -171,13 +181,16 @@ impl RecipientText {
 
 impl DeferralText {
     fn of(deferral: &Deferral) -> Self {
-        let verdict = deferral.verdict.as_ref().map(|verdict| VerdictText { word: verdict.word.clone(), times: verdict.times });
-        Self { due: deferral.due, reason: deferral.reason.clone(), tls: deferral.tls_failure, verdict }
+        let Deferral { due, reason, tls_failure, verdict, hold } = deferral.clone();
+        let verdict = verdict.map(|verdict| VerdictText { word: verdict.word, times: verdict.times });
+        let hold = hold.map(|hold| HoldText { level: hold.level, demand: hold.demand.clone(), releases: hold.releases });
+        Self { due, reason, tls: tls_failure, verdict, hold }
     }
 
     fn read(self) -> Deferral {
         let verdict = self.verdict.map(|VerdictText { word, times }| SameVerdict { word, times });
-        Deferral { due: self.due, reason: self.reason, tls_failure: self.tls, verdict }
+        let hold = self.hold.map(|hold| Arc::new(Hold::new(hold.level, hold.demand, hold.releases)));
+        Deferral { due: self.due, reason: self.reason, tls_failure: self.tls, verdict, hold }
     }
 }
 

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -119,6 +119,8 @@ struct Engine {
     reserve: reserve::Reserve,
     /// The last place in the outbox; written by the writer's thread alone.
     outbox: AtomicI64,
+    /// How often holds were released, as the database says.
+    releases: AtomicU64,
     /// Ends of leases that could not be recorded yet.
     unrecorded: Mutex<Vec<(record::Record, record::Tried)>>,
     settings: Settings,
@@ -129,6 +131,7 @@ struct Start {
     used_ids: i64,
     reserved: i64,
     outbox: i64,
+    releases: u64,
     files: HashSet<u64>,
 }
 
@@ -159,6 +162,7 @@ impl EmbeddedSpool {
             budget: Budget::new(settings.memory),
             reserve,
             outbox: AtomicI64::new(start.outbox),
+            releases: AtomicU64::new(start.releases),
             unrecorded: Mutex::default(),
             settings,
         })))
@@ -181,7 +185,10 @@ fn start(tx: &Transaction<'_>, now: UnixMillis) -> rusqlite::Result<Start> {
     tx.execute("UPDATE reserved SET id = ?1", [reserved])?;
     let mut files = tx.prepare("SELECT DISTINCT file FROM entry INDEXED BY entry_file WHERE file IS NOT NULL")?;
     let files = files.query_map([], |row| row.get::<_, i64>(0))?.filter_map(|file| file.map(|file| u64::try_from(file).ok()).transpose());
-    Ok(Start { used_ids, reserved, outbox: number("SELECT ifnull(max(place), 0) FROM outbox")?, files: files.collect::<Result<_, _>>()? })
+    let files = files.collect::<Result<_, _>>()?;
+    let outbox = number("SELECT ifnull(max(place), 0) FROM outbox")?;
+    let releases = number("SELECT count FROM released")?.unsigned_abs();
+    Ok(Start { used_ids, reserved, outbox, releases, files })
 }
 
 impl Spool for EmbeddedSpool {
@@ -255,6 +262,18 @@ impl Spool for EmbeddedSpool {
         let place = i64::try_from(place).unwrap_or(i64::MAX);
         let remove = move |tx: &Transaction<'_>| tx.prepare_cached("DELETE FROM outbox WHERE place <= ?1")?.execute(params![place]);
         self.0.store.write(0, remove).await?;
+        Ok(())
+    }
+
+    fn releases(&self) -> u64 {
+        self.0.releases.load(Ordering::Acquire)
+    }
+
+    async fn release_holds(&self) -> Result<(), SpoolError> {
+        let add_one =
+            |tx: &Transaction<'_>| tx.query_row("UPDATE released SET count = count + 1 RETURNING count", [], |row| row.get::<_, i64>(0));
+        let count = self.0.store.write(0, add_one).await?;
+        self.0.releases.fetch_max(count.unsigned_abs(), Ordering::AcqRel);
         Ok(())
     }
 

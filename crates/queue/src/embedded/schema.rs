@@ -275,4 +275,4 @@ pub(super) const DEFERRED: i64 = 1;
 pub(super) const DAMAGED: i64 = 2;
 
 /// The schema. `application_id` is "SpQu".
-pub(super) const MIGRATIONS: Migrations = Migrations::new(0x5370_5175, &[include_str!("schema-1.sql")]);
+pub(super) const MIGRATIONS: Migrations = Migrations::new(0x5370_5175, &[include_str!("schema-1.sql"), include_str!("schema-2.sql")]);
