@@ -1,5 +1,7 @@
 //! From an edit to the new text.
 
+use std::collections::HashSet;
+
 use toml_edit::{InlineTable, Item, Table, Value};
 
 use super::entry::sealed::Listed;
@@ -9,6 +11,7 @@ use super::table::{Body, Draft};
 use super::value::{Written, key_text, render};
 use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace, same_item};
 use crate::form::{DomainForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm};
+use crate::pattern::Pattern;
 
 /// Where the change is found afterwards.
 pub(super) enum Place {
@@ -41,6 +44,7 @@ pub(super) fn applied(text: &PolicyText, edit: &Edit) -> Result<(String, Place),
     let editor = Editor::of(text);
     match edit {
         Edit::AddPartner { entry } => editor.add(entry),
+        Edit::AddPartners { entries } => editor.add_partners(entries),
         Edit::SetPartner { at, patch } => editor.set::<PartnerForm>(at, patch),
         Edit::RemovePartner { at } => editor.remove::<PartnerForm>(at),
         Edit::AddDomains { partner, domains } => editor.add_items::<PartnerForm>(partner, "domains", domains),
@@ -91,6 +95,29 @@ impl<'t> Editor<'t> {
         let count = T::entries(self.text).len();
         let at = self.outline.of_key(T::KIND.as_str()).map(|block| block.end).max().unwrap_or(self.text.as_str().len());
         Ok((self.with_block(at, &block), Place::At(T::KIND, count)))
+    }
+
+    fn add_partners(&self, forms: &[PartnerForm]) -> Edited {
+        let (mut blocks, mut seen) = (String::new(), HashSet::new());
+        for form in forms {
+            let block = self.new_block(form)?;
+            // Without a name it is addressed by a pattern, however that is written.
+            let written = form.address();
+            let pattern = written.parse().ok().filter(|_| form.name.is_none());
+            let address = pattern.map_or_else(|| written.to_owned(), |pattern: Pattern| pattern.to_string());
+            if !seen.insert(address) {
+                return Err(EditError::Twice { kind: PartnerForm::KIND, address: written.to_owned() });
+            }
+            if !blocks.is_empty() {
+                blocks.push_str(self.newline);
+            }
+            blocks.push_str(&block);
+        }
+        if blocks.is_empty() {
+            return Err(EditError::NothingNamed);
+        }
+        let at = self.outline.of_key(PartnerForm::KIND.as_str()).map(|block| block.end).max().unwrap_or(self.text.as_str().len());
+        Ok((self.with_block(at, &blocks), Place::At(PartnerForm::KIND, self.text.partners().len())))
     }
 
     fn set<T: EntryForm>(&self, address: &str, patch: &Patch) -> Edited {

@@ -15,6 +15,8 @@ use crate::form::{DomainForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm}
 pub enum Edit {
     /// A new `[[partner]]` behind the last.
     AddPartner { entry: PartnerForm },
+    /// Many new `[[partner]]` behind the last, in this order: as one edit, so that a thousand cost what one does.
+    AddPartners { entries: Vec<PartnerForm> },
     /// Other keys for a `[[partner]]`.
     SetPartner { at: String, patch: Patch },
     /// A `[[partner]]` goes, with the comment right above it.

@@ -88,6 +88,14 @@ pub enum EditError {
         /// Where the other is.
         line: u32,
     },
+    /// Two of the entries to be added are addressed by the same.
+    #[error("{kind} {address:?} is given twice; keep one of the two, or give them names of their own")]
+    Twice {
+        /// What was to be added.
+        kind: EntryKind,
+        /// Its name.
+        address: String,
+    },
     /// The entry lists this already.
     #[error("{item:?} is listed already by the entry at line {line}")]
     ItemExists {

@@ -1,6 +1,6 @@
 //! Whole entries: they come, change, move and go.
 
-use sealpost_policy::{DomainForm, Edit, HopForm, Items, ListForm, OwnerForm, RuleForm, RulePlace};
+use sealpost_policy::{DomainForm, Edit, HopForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm, RulePlace};
 
 use crate::{COMMENTED, check, edit, read};
 
@@ -280,4 +280,33 @@ fn forms_of_every_kind_can_be_built_outside() {
     );
     assert_eq!((&text.owners()[0].form, &text.domains()[0].form), (&owner, &domain));
     assert_eq!((&text.lists()[0].form, &text.rules()[0].form), (&list, &rule));
+}
+
+/// Many at once come out as one after the other would, all or none.
+// req: E10
+#[test]
+fn many_partners_are_added_at_once() {
+    let form = |name: Option<&str>, domain: &str| {
+        let mut form = PartnerForm::new(Items::from(domain));
+        (form.name, form.deliver) = (name.map(str::to_owned), Some(HopForm::from("require")));
+        form
+    };
+    let entries = vec![form(Some("One"), "one.example"), form(None, "two.example"), form(None, "*.three.example")];
+    let (mut at_once, mut one_by_one) = (read(COMMENTED), read(COMMENTED));
+    at_once.apply(&Edit::AddPartners { entries: entries.clone() }).unwrap();
+    for entry in entries.clone() {
+        one_by_one.apply(&Edit::AddPartner { entry }).unwrap();
+    }
+    assert_eq!(at_once.as_str(), one_by_one.as_str());
+    let before = at_once.clone();
+    for (entries, words) in [
+        (vec![form(None, "b\u{fc}cher.example"), form(None, "xn--bcher-kva.example")], "given twice"),
+        (vec![form(Some("Two"), "b.example"), form(Some("Two"), "c.example")], "\"Two\" is given twice"),
+        (vec![form(None, "new.example"), form(None, "two.example")], "is there already"),
+        (vec![], "nothing is named"),
+    ] {
+        let error = at_once.apply(&Edit::AddPartners { entries }).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(at_once.as_str(), before.as_str());
+    }
 }
