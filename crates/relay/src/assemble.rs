@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::HickoryResolver;
-use sealpost_policy::{Include, IncludeError, Policy};
+use sealpost_discovery::{HickoryResolver, ResolverSetupError};
+use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
 use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_anchors};
@@ -13,6 +13,7 @@ use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_a
 use crate::builder::RelayBuilder;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::users::Users;
 
 /// Reads the relay's own file.
@@ -28,28 +29,14 @@ pub fn read_config(path: &Path) -> Result<Config, StartError> {
 /// Reads the policy that a configuration names, with the lists that it includes, or takes the built-in one.
 ///
 /// # Errors
-/// [`StartError::Unreadable`], [`StartError::Policy`] and [`StartError::NeedsDnssec`].
+/// [`StartError::Policy`].
 pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
-    let Some(path) = &config.policy else { return Ok(Policy::builtin()) };
-    let lists = ListsBeside { folder: path.parent().unwrap_or_else(|| Path::new(".")) };
-    let policy = Policy::parse_with(&path.display().to_string(), &read("the policy", path)?, &lists)?;
-    match policy.needs_dnssec() {
-        Some(place) => Err(StartError::NeedsDnssec { place }),
-        None => Ok(policy),
-    }
+    Ok(open_policy(config)?.1)
 }
 
-/// Reads the lists that a policy includes: their names are paths from its folder.
-#[derive(Debug)]
-struct ListsBeside<'a> {
-    folder: &'a Path,
-}
-
-impl Include for ListsBeside<'_> {
-    fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
-        let text = std::fs::read_to_string(self.folder.join(file)).map_err(|error| IncludeError::new(error.to_string()))?;
-        Ok(text.into())
-    }
+fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFileError> {
+    let Some(path) = &config.policy else { return Ok((None, Policy::builtin())) };
+    PolicyFile::open(path).map(|(file, policy)| (Some(file), policy))
 }
 
 /// Reads the trust anchors that a configuration names, or the system's.
@@ -108,26 +95,35 @@ fn tls_with(config: &Config, anchors: Arc<TrustAnchors>) -> Result<RustlsBackend
 /// # Errors
 /// What of these cannot be opened.
 pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
-    let policy = read_policy(&config)?;
+    let (policy_file, policy) = open_policy(&config)?;
     let anchors = read_trust_anchors(&config)?;
     let tls = tls_with(&config, Arc::clone(&anchors))?;
     // The system's are many files: they are not read twice.
     let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
     let users = read_users(&config)?;
-    let resolver = match config.dns_servers.as_slice() {
-        [] => HickoryResolver::system()?,
-        servers => HickoryResolver::with_servers(servers)?,
-    };
+    let resolver = open_resolver(&config)?;
     std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let mut settings = Settings::default();
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
     let history = History::open(&history_directory(&config))?;
-    let builder = RelayBuilder::new(config, spool, resolver, tls).policy(policy).history(history).client_anchors(client_anchors);
+    let builder = RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors);
+    let builder = match policy_file {
+        Some(file) => builder.policy_file(file, policy),
+        None => builder.policy(policy),
+    };
     Ok(match users {
         Some(users) => builder.users(users),
         None => builder,
     })
+}
+
+/// The name servers of a configuration, or those of the system.
+pub(crate) fn open_resolver(config: &Config) -> Result<HickoryResolver, ResolverSetupError> {
+    match config.dns_servers.as_slice() {
+        [] => HickoryResolver::system(),
+        servers => HickoryResolver::with_servers(servers),
+    }
 }
 
 /// Where the history of a relay lies.

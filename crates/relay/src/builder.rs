@@ -26,6 +26,7 @@ use crate::error::StartError;
 use crate::handle::RelayHandle;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
+use crate::policy_file::PolicyFile;
 use crate::receive::{Logins, Receiver};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
@@ -41,6 +42,7 @@ pub struct RelayBuilder<S, R, T> {
     resolver: R,
     tls: T,
     policy: Policy,
+    policy_file: Option<PolicyFile>,
     clock: WallClock,
     history: Option<History>,
     accept_hook: Option<AcceptHook>,
@@ -60,7 +62,19 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     pub(crate) fn new(config: Config, spool: S, resolver: R, tls: T) -> Self {
         let (policy, clock) = (Policy::builtin(), WallClock::system());
         let client_anchors = Arc::default();
-        Self { config, spool, resolver, tls, policy, clock, history: None, accept_hook: None, users: None, client_anchors }
+        Self {
+            config,
+            spool,
+            resolver,
+            tls,
+            policy,
+            policy_file: None,
+            clock,
+            history: None,
+            accept_hook: None,
+            users: None,
+            client_anchors,
+        }
     }
 
     /// The policy that decides.
@@ -68,6 +82,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
+    }
+
+    /// The policy that decides, and the file that it stands in: it can be read again, and edited, while the relay runs.
+    #[must_use]
+    pub fn policy_file(mut self, file: PolicyFile, policy: Policy) -> Self {
+        self.policy_file = Some(file);
+        self.policy(policy)
     }
 
     /// The time of day.
@@ -154,7 +175,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
         let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped));
         let reaper = tokio::spawn(pool.reap());
-        Ok(RelayHandle::new(engine, servers, stop, vec![pump, outbox], reaper))
+        Ok(RelayHandle::new(engine, self.policy_file, servers, stop, vec![pump, outbox], reaper))
     }
 }
 

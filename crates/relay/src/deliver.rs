@@ -3,6 +3,7 @@
 mod attempt;
 mod body;
 mod failures;
+mod held;
 mod notice;
 mod outbox;
 mod outcome;

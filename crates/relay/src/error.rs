@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use sealpost_cert::{AnchorProblem, PemError};
 use sealpost_discovery::ResolverSetupError;
-use sealpost_policy::{Place, PolicyErrors};
 use sealpost_report::HistoryError;
 use sealpost_transport::{BackendError, IdentityError, ListenError};
 use sealpost_types::{Blame, Domain, Retry};
 
 use crate::config::ConfigError;
+use crate::policy_file::PolicyFileError;
 
 /// Why a relay does not start.
 #[derive(Debug, thiserror::Error)]
@@ -30,15 +30,9 @@ pub enum StartError {
     /// The relay's own file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The policy is wrong.
+    /// The policy cannot be read, or is wrong.
     #[error(transparent)]
-    Policy(#[from] PolicyErrors),
-    /// The policy asks for DANE, which this release cannot look up: such mail would wait for ever.
-    #[error("{place}: a level that rests on DNSSEC (dane, dane-only, dane_satisfies) cannot be used yet; write verify or pinned")]
-    NeedsDnssec {
-        /// Where it is written.
-        place: Place,
-    },
+    Policy(#[from] PolicyFileError),
     /// The relay's own certificate cannot be used.
     #[error("[tls] certificate and private_key cannot be used")]
     Identity(#[from] IdentityError),
@@ -112,7 +106,8 @@ impl StartError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Config(_) | Self::Policy(_) | Self::NeedsDnssec { .. } | Self::NoCertificate { .. } => Blame::Caller,
+            Self::Policy(error) => error.blame(),
+            Self::Config(_) | Self::NoCertificate { .. } => Blame::Caller,
             Self::Listen(error) => error.blame(),
             _ => Blame::Us,
         }
@@ -142,7 +137,8 @@ mod tests {
         let (path, io) = (PathBuf::from("/a"), || io::Error::other("the cause"));
         let store = || sealpost_queue::OpenError::Io { path: PathBuf::from("/q"), source: io() };
         let errors = [
-            StartError::Unreadable { what: "the policy", path: path.clone(), source: io() },
+            StartError::Policy(PolicyFileError::Unreadable { path: path.clone(), source: io().into() }),
+            StartError::Unreadable { what: "the configuration", path: path.clone(), source: io() },
             StartError::Identity(IdentityError::Unreadable { path: path.clone(), source: io() }),
             StartError::Resolver(ResolverSetupError::NoServers),
             StartError::DataDir { path: path.clone(), source: io() },

@@ -7,21 +7,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sealpost_policy::Policy;
-use sealpost_queue::{Selector, Spool as _};
+use sealpost_queue::{Selector, Spool as _, SpoolError};
 use sealpost_report::Event;
 use sealpost_transport::{Server, TlsBackend as _};
+use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::control::{Control, RelayControl, Waiting};
 use crate::engine::{Components, Engine};
+use crate::policy_file::PolicyFile;
 use crate::stats::RelayStats;
 
 /// A running relay.
 ///
 /// Dropped without [`shutdown`](Self::shutdown) it stops at once; nothing that was accepted is lost by that.
 pub struct RelayHandle {
-    control: Box<dyn Control>,
+    control: RelayControl,
     servers: Vec<Server>,
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
@@ -29,27 +32,18 @@ pub struct RelayHandle {
     reaper: JoinHandle<()>,
 }
 
-/// What a handle needs of an engine, whatever its parts are.
-trait Control: Send + Sync {
-    fn stats(&self) -> RelayStats;
-    fn events(&self) -> broadcast::Receiver<Arc<Event>>;
-    fn set_policy(&self, policy: Policy);
-    fn close(&self) -> Closing<'_>;
-    fn break_off(&self);
-}
-
-type Closing<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
 impl RelayHandle {
     pub(crate) fn new<C: Components>(
         engine: Arc<Engine<C>>,
+        policy_file: Option<PolicyFile>,
         servers: Vec<Server>,
         stop: watch::Sender<bool>,
         tasks: Vec<JoinHandle<()>>,
         reaper: JoinHandle<()>,
     ) -> Self {
         let addresses = servers.iter().map(Server::local_addr).collect();
-        Self { control: Box::new(Controls(engine)), servers, addresses, stop, tasks, reaper }
+        let control = RelayControl::new(Box::new(Controls(engine)), policy_file);
+        Self { control, servers, addresses, stop, tasks, reaper }
     }
 
     /// Where it listens, in the order of the configuration, with the ports that the kernel chose.
@@ -58,21 +52,30 @@ impl RelayHandle {
         &self.addresses
     }
 
+    /// What can be asked of it and done to it, for whoever manages it.
+    #[must_use]
+    pub fn control(&self) -> &RelayControl {
+        &self.control
+    }
+
     /// What it did since its start.
     #[must_use]
     pub fn stats(&self) -> RelayStats {
-        self.control.stats()
+        self.control.engine().stats()
     }
 
     /// What happens from now on, as the history tells it. Whoever falls a thousand events behind misses some.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.control.events()
+        self.control.engine().events()
     }
 
-    /// Decides by this policy from now on; mail that waits is decided by it at its next attempt, which is made at once.
+    /// Decides by this policy from now on; mail that waits is decided by it at its next attempt, which is made at once. Mail that
+    /// was deferred for TLS stays under what was asked of it then as well.
+    ///
+    /// A relay with a policy file is better told by [`RelayControl::reload`].
     pub fn set_policy(&self, policy: Policy) {
-        self.control.set_policy(policy);
+        self.control.engine().set_policy(policy);
     }
 
     /// Stops in order: takes no more connections, lets transactions and deliveries that are under way finish for up to
@@ -89,10 +92,10 @@ impl RelayHandle {
         for task in std::mem::take(&mut self.tasks) {
             let _ = tokio::time::timeout_at(end, task).await;
         }
-        if tokio::time::timeout_at(end, self.control.close()).await.is_err() {
+        if tokio::time::timeout_at(end, self.control.engine().close()).await.is_err() {
             tracing::warn!("deliveries under way are broken off; they are tried again at the next start");
-            self.control.break_off();
-            if tokio::time::timeout(LAST_STEPS, self.control.close()).await.is_err() {
+            self.control.engine().break_off();
+            if tokio::time::timeout(LAST_STEPS, self.control.engine().close()).await.is_err() {
                 tracing::error!("the queue was not closed in order");
             }
         }
@@ -103,13 +106,33 @@ impl Drop for RelayHandle {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.reaper.abort();
-        self.control.break_off();
+        self.control.engine().break_off();
     }
 }
 
 struct Controls<C: Components>(Arc<Engine<C>>);
 
 impl<C: Components> Control for Controls<C> {
+    fn hostname(&self) -> &Domain {
+        &self.0.config.hostname
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.0.now()
+    }
+
+    fn queue(&self) -> Waiting<'_, Result<sealpost_queue::Stats, SpoolError>> {
+        Box::pin(self.0.spool.stats())
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load_full()
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
     fn stats(&self) -> RelayStats {
         self.0.counters.snapshot()
     }
@@ -125,14 +148,18 @@ impl<C: Components> Control for Controls<C> {
         engine.pool.invalidate_all(generation);
         engine.connector.backend().invalidate(generation);
         engine.lanes.forget_silences();
-        tokio::spawn(async move {
-            if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
-                tracing::error!(%error, "what waits is not woken by the new policy");
-            }
-        });
+        tokio::spawn(async move { wake_all(&engine).await });
     }
 
-    fn close(&self) -> Closing<'_> {
+    fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>> {
+        Box::pin(async {
+            self.0.spool.release_holds().await?;
+            wake_all(&self.0).await;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Waiting<'_, ()> {
         Box::pin(async {
             let engine = &self.0;
             self.give_back();
@@ -162,6 +189,13 @@ impl<C: Components> Controls<C> {
         for lease in self.0.lanes.drain() {
             lease.release();
         }
+    }
+}
+
+/// What waits is tried at once.
+async fn wake_all<C: Components>(engine: &Engine<C>) {
+    if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
+        tracing::error!(%error, "what waits is not woken by the new policy");
     }
 }
 

@@ -30,6 +30,7 @@ pub mod replay;
 mod account;
 mod assemble;
 mod builder;
+mod control;
 mod deliver;
 mod engine;
 mod error;
@@ -38,6 +39,7 @@ mod handle;
 mod hook;
 mod hosts;
 mod lanes;
+pub mod policy_file;
 mod random;
 mod reach;
 mod receive;
@@ -56,6 +58,7 @@ pub use assemble::{
     history_directory, open_tls, queue_directory, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
 };
 pub use builder::RelayBuilder;
+pub use control::{RelayControl, RelayStatus};
 pub use error::StartError;
 pub use handle::RelayHandle;
 pub use reach::{Reach, ReachError, ReachSetupError, Reached};

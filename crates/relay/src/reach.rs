@@ -13,7 +13,8 @@ use sealpost_transport::{
 use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsVersion, WireKey};
 use tokio::time::{Instant, timeout};
 
-use crate::hosts;
+use crate::config::Config;
+use crate::{assemble, hosts};
 
 /// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub struct Reached {
     pub host: String,
     /// The address that answered.
     pub address: SocketAddr,
+    /// Its name, if it has one.
+    pub name: Option<Domain>,
+    /// Whether that name (or the bare address) was learnt securely: written by an operator, or proven by DNSSEC.
+    pub securely_known: bool,
     /// How long it took to find the address.
     pub resolve_time: Duration,
     /// The connection, under TLS and after the second EHLO.
@@ -80,11 +85,28 @@ impl Reach {
     /// # Errors
     /// [`ReachSetupError`]: the system's name servers, TLS, or the name cannot be used.
     pub fn new(own_name: Domain, anchors: Arc<TrustAnchors>, time: Duration) -> Result<Self, ReachSetupError> {
+        Self::with_resolver(HickoryResolver::system()?, own_name, anchors, time)
+    }
+
+    /// The same, but under the name and by the name servers of a relay.
+    ///
+    /// # Errors
+    /// [`ReachSetupError`]: the name servers, TLS, or the name cannot be used.
+    pub fn of_relay(config: &Config, anchors: Arc<TrustAnchors>, time: Duration) -> Result<Self, ReachSetupError> {
+        Self::with_resolver(assemble::open_resolver(config)?, config.hostname.clone(), anchors, time)
+    }
+
+    fn with_resolver(
+        resolver: HickoryResolver,
+        own_name: Domain,
+        anchors: Arc<TrustAnchors>,
+        time: Duration,
+    ) -> Result<Self, ReachSetupError> {
         let hello = HelloName::new(own_name.as_str()).ok_or_else(|| ReachSetupError::Name { name: own_name.clone() })?;
         let mut settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
         settings.connect_timeout = time;
         let backend = Arc::new(RustlsBackend::new(RustlsSettings::new(anchors))?);
-        Ok(Self { resolver: HickoryResolver::system()?, connector: Connector::new(backend, settings), own_name, time })
+        Ok(Self { resolver, connector: Connector::new(backend, settings), own_name, time })
     }
 
     /// The first server of `next_hop` that can be reached over TLS, whatever its certificate; the verdict on that is with
@@ -110,7 +132,10 @@ impl Reach {
             // A server that says nothing is given up at a stage, which tells more than that the time is over.
             options.time = Some(self.time.saturating_sub(start.elapsed()));
             match self.connector.connect(&key, &options).await {
-                Ok(connection) => return Ok(Reached { host: host.shown(), address: host.address, resolve_time, connection }),
+                Ok(connection) => {
+                    let (name, securely_known) = (host.name.clone(), host.secure);
+                    return Ok(Reached { host: host.shown(), address: host.address, name, securely_known, resolve_time, connection });
+                }
                 Err(error) => last = Some(error),
             }
         }

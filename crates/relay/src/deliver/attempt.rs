@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
 use sealpost_policy::{HostDecision, HostFacts};
-use sealpost_queue::Lease;
+use sealpost_queue::{Lease, Spool as _};
 use sealpost_report::EventKind;
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
@@ -41,9 +41,10 @@ struct Candidate<'a> {
 
 impl<'a, C: Components> Attempt<'a, C> {
     pub(crate) async fn new(engine: &'a Engine<C>, lease: &'a Lease) -> Self {
-        // The number is read first: a policy that changes in between makes the connection older than it is, never newer.
-        let generation = engine.generation.load(Ordering::Acquire);
-        let subject = Subject::new(engine.policy.load_full(), lease).await;
+        // The numbers are read first: a policy that changes in between makes the connection, and what the mail is held under,
+        // older than they are, never newer.
+        let (generation, releases) = (engine.generation.load(Ordering::Acquire), engine.spool.releases());
+        let subject = Subject::new(engine.policy.load_full(), releases, lease).await;
         Self { engine, subject, generation, lease, damage: OnceLock::new() }
     }
 

@@ -8,6 +8,7 @@ use sealpost_queue::{Deferral, Lease, SameVerdict, Selector, Settlement, Spool a
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{OnExpiry, OnFailure, UnixMillis};
 
+use super::held;
 use super::notice::{self, GivenUp};
 use super::outcome::{self, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
@@ -107,9 +108,11 @@ impl<'a, C: Components> Settling<'a, C> {
         if ends {
             self.engine.outbox.notify_one();
         }
-        // A policy that came during the attempt woke what waited, and this did not wait yet.
+        // A policy or a release that came during the attempt woke what waited, and this did not wait yet.
+        let is_outdated = !Arc::ptr_eq(&self.engine.policy.load(), &self.subject.policy);
+        let is_outdated = is_outdated || self.engine.spool.releases() != self.subject.releases;
         if waits
-            && !Arc::ptr_eq(&self.engine.policy.load(), &self.subject.policy)
+            && is_outdated
             && let Err(error) = self.engine.spool.retry_now(Selector::Id(id), self.engine.now()).await
         {
             tracing::error!(%id, %error, "the entry is not woken by the new policy");
@@ -125,10 +128,11 @@ impl<'a, C: Components> Settling<'a, C> {
     }
 
     fn defer(&mut self, index: usize, party: &Party, trouble: Trouble) {
-        let verdict = trouble.verdict.clone().filter(|_| trouble.tls).map(|word| {
-            let before = self.subject.entry.deferrals.get(index).and_then(Option::as_ref);
-            SameVerdict::after(word, before.and_then(|deferral| deferral.verdict.as_ref()))
-        });
+        let verdict = trouble
+            .verdict
+            .clone()
+            .filter(|_| trouble.tls)
+            .map(|word| SameVerdict::after(word, self.subject.before(index).and_then(|deferral| deferral.verdict.as_ref())));
         if let (OnFailure::Bounce { after }, Some(verdict)) = (party.decision.fate.on_failure, &verdict)
             && verdict.times >= after
         {
@@ -141,10 +145,11 @@ impl<'a, C: Components> Settling<'a, C> {
             event.next_attempt = Some(due);
             self.engine.record(event);
         }
+        let hold = held::after(&party.decision, &trouble, self.subject.before(index), self.subject.releases);
         // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
         let mut deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
         deferral.verdict = verdict;
-        self.settlement.remaining.push((index, deferral));
+        self.settlement.remaining.push((index, deferral.held(hold)));
     }
 
     /// The same verdict so often that it is certain to last, and the policy has it bounced then (F5).
@@ -160,8 +165,10 @@ impl<'a, C: Components> Settling<'a, C> {
     /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
     fn put_off(&mut self, index: usize, party: &Party, mut deferral: Deferral) {
         deferral.due = self.at_the_latest(party, deferral.due);
-        let told = self.subject.entry.deferrals.get(index).is_some_and(Option::is_some);
-        if !told && let Some(mut event) = self.event(EventKind::Deferred, index, party) {
+        deferral.hold = self.subject.before(index).and_then(|before| before.hold.clone());
+        if self.subject.before(index).is_none()
+            && let Some(mut event) = self.event(EventKind::Deferred, index, party)
+        {
             event.reason = Some(deferral.reason.clone());
             event.next_attempt = Some(deferral.due);
             self.engine.record(event);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sealpost_policy::{DeliverDecision, DeliverFacts, HEADER_OCTETS, HeaderBlock, Policy};
-use sealpost_queue::{Entry, Lease};
+use sealpost_queue::{Deferral, Entry, Lease};
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{Hop, NextHop, UnixMillis};
 
 use super::body::start_of;
+use super::held::{self, Held};
 use super::outcome::Trouble;
 use crate::{account, facts};
 
@@ -15,6 +16,8 @@ use crate::{account, facts};
 #[derive(Clone, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) policy: Arc<Policy>,
+    /// How often holds were released before the attempt began.
+    pub(crate) releases: u64,
     pub(crate) entry: &'a Entry,
     /// Its header section, where a rule looks at it.
     header: Option<Arc<HeaderBlock>>,
@@ -22,20 +25,32 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// The message of a lease; its header section is read from the stored body if the policy has a rule for it.
-    pub(crate) async fn new(policy: Arc<Policy>, lease: &'a Lease) -> Self {
+    pub(crate) async fn new(policy: Arc<Policy>, releases: u64, lease: &'a Lease) -> Self {
         let header =
             if policy.reads_header() { Some(Arc::new(HeaderBlock::parse(&start_of(lease.body(), HEADER_OCTETS).await))) } else { None };
-        Self { policy, entry: lease.entry(), header }
+        Self { policy, releases, entry: lease.entry(), header }
     }
 
     /// The same message, held by another reference.
     pub(crate) fn of<'b>(&self, entry: &'b Entry) -> Subject<'b> {
-        Subject { policy: Arc::clone(&self.policy), entry, header: self.header.clone() }
+        Subject { policy: Arc::clone(&self.policy), releases: self.releases, entry, header: self.header.clone() }
     }
 
-    /// What is asked of the delivery to the recipient at `index`; nothing if the message has none there.
+    /// What is asked of the delivery to the recipient at `index`, by the policy and by what the mail is held under; nothing if the
+    /// message has none there.
     pub(crate) fn decide(&self, index: usize, now: UnixMillis) -> Option<DeliverDecision> {
-        Some(self.policy.decide_deliver(&self.facts(index, now)?))
+        self.decide_held(index, now).map(|(decision, _)| decision)
+    }
+
+    /// Why the recipient at `index` waited until this attempt.
+    pub(crate) fn before(&self, index: usize) -> Option<&Deferral> {
+        self.entry.deferrals.get(index).and_then(Option::as_ref)
+    }
+
+    fn decide_held(&self, index: usize, now: UnixMillis) -> Option<(DeliverDecision, Option<Held>)> {
+        let mut decision = self.policy.decide_deliver(&self.facts(index, now)?);
+        let held = held::raise(&mut decision, self.before(index), self.releases);
+        Some((decision, held))
     }
 
     /// An entry of the history about the recipient at `index`.
@@ -56,7 +71,13 @@ impl<'a> Subject<'a> {
 
     /// The decision on the recipient at `index` in the words of the history.
     pub(crate) fn decided(&self, index: usize, at: UnixMillis) -> Option<sealpost_report::Decided> {
-        Some(account::decided(&self.policy.explain_deliver(&self.facts(index, at)?).1))
+        let mut decided = account::decided(&self.policy.explain_deliver(&self.facts(index, at)?).1);
+        if let (decision, Some(held)) = self.decide_held(index, at)? {
+            decision.level.as_str().clone_into(&mut decided.level);
+            decided.trace = format!("{held}; by the policy of now {}", decided.trace).into();
+            decided.source = held.to_string();
+        }
+        Some(decided)
     }
 
     fn facts(&self, index: usize, now: UnixMillis) -> Option<DeliverFacts<'_>> {

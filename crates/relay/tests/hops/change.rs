@@ -1,7 +1,10 @@
 //! A policy that is replaced while the relay runs.
 
+use std::path::Path;
 use std::time::Duration;
 
+use sealpost_queue::{EmbeddedSpool, Settings, Spool};
+use sealpost_relay::policy_file::{ChangeOptions, PolicyFile, PolicyFileError};
 use sealpost_report::EventKind;
 
 use crate::support::{Behaviour, Body, Client, House, Kind, Mx, Running, letter};
@@ -97,5 +100,109 @@ async fn a_new_policy_reaches_mail_that_is_under_way() {
     bank.change(Behaviour::secure(Kind::Right, HOST));
     relay.set_policy(&bank_at("require"));
     assert!(bank.message().await.tls.is_some());
+    relay.shutdown().await;
+}
+
+/// Waits for TLS under `require`, in a relay that tries again after an hour; its policy stands in a file.
+async fn waiting_by_file<S: Spool>(bank: &Mx, file: &Path, spool: S) -> Running {
+    std::fs::write(file, bank_at("require")).unwrap();
+    let house = House::new().retry(Duration::from_secs(3600)).route("bank.example", &[bank]);
+    let (policy_file, policy) = PolicyFile::open(file).unwrap();
+    let relay = Running::start(house.build(spool).policy_file(policy_file, policy)).await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("held")).await;
+    relay.first(EventKind::Deferred, TO).await;
+    relay
+}
+
+fn applying_to_queue() -> ChangeOptions {
+    let mut options = ChangeOptions::default();
+    options.apply_to_queue = true;
+    options
+}
+
+/// A slip of an administrator must not send in clear what was held back for want of TLS. The same step with
+/// `apply_to_queue`, which makes the relay ignore what it noted, sends it: it is that note which held it.
+// req: E8 A8
+#[tokio::test]
+async fn a_weaker_policy_does_not_let_go_what_waits_for_tls() {
+    for weaker in ["none", "opportunistic"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (bank, file) = (Mx::start(Behaviour::plain()).await, folder.path().join("policy.toml"));
+        let spool = EmbeddedSpool::open(&folder.path().join("queue"), Settings::default()).unwrap();
+        let relay = waiting_by_file(&bank, &file, spool).await;
+        std::fs::write(&file, bank_at(weaker)).unwrap();
+        assert!(relay.handle.control().reload(ChangeOptions::default()).await.unwrap().changed);
+        let held = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
+        let decided = held.decided.clone().unwrap();
+        assert_eq!(decided.level, "require");
+        assert!(decided.trace.starts_with(&format!("held by an earlier policy: require; by the policy of now {weaker}: ")), "{decided:?}");
+        // Also the attempt after that, and new mail is not concerned.
+        relay.set_policy(&bank_at(weaker));
+        relay.wait(EventKind::Deferred, TO, 3).await;
+        assert!(bank.saw_no_mail_in_clear());
+        Client::secure(relay.address).await.send(FROM, &["eve@bank.example"], &letter("new")).await;
+        relay.first(EventKind::Delivered, "eve@bank.example").await;
+
+        relay.handle.control().reload(applying_to_queue()).await.unwrap();
+        assert_eq!(relay.first(EventKind::Delivered, TO).await.decided.as_ref().unwrap().level, weaker);
+        relay.shutdown().await;
+    }
+}
+
+/// What is being tried at the moment of the release is let go as well.
+// req: E8
+#[tokio::test]
+async fn a_release_reaches_what_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, file) = (Mx::start(Behaviour::plain()).await, folder.path().join("policy.toml"));
+    let relay = waiting_by_file(&bank, &file, sealpost_queue::MemorySpool::new()).await;
+    bank.change(Behaviour::secure(Kind::SelfSigned, HOST).with_body(Body::Held));
+    relay.set_policy(&bank_at("require"));
+    bank.when("it is under way", |record| record.held == 1, |_| ()).await;
+    std::fs::write(&file, bank_at("none")).unwrap();
+    relay.handle.control().reload(applying_to_queue()).await.unwrap();
+    bank.change(Behaviour::plain().with_body(Body::Refused("451 4.3.0 later")));
+    relay.wait(EventKind::Deferred, TO, 2).await;
+    bank.change(Behaviour::plain());
+    relay.set_policy(&bank_at("none"));
+    assert_eq!(relay.first(EventKind::Delivered, TO).await.decided.as_ref().unwrap().level, "none");
+    relay.shutdown().await;
+}
+
+/// A new version that cannot be in force leaves the old one there.
+// req: E8
+#[tokio::test]
+async fn a_reload_that_is_wrong_or_takes_too_much_changes_nothing() {
+    let partners = |count: usize| (0..count).map(|n| format!("[[partner]]\ndomains = \"p{n}.example\"\nreceive = \"require\"\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("policy.toml");
+    std::fs::write(&file, partners(40).collect::<String>()).unwrap();
+    let (policy_file, policy) = PolicyFile::open(&file).unwrap();
+    let house = House::new();
+    let relay = Running::start(house.build(sealpost_queue::MemorySpool::new()).policy_file(policy_file, policy)).await;
+    let control = relay.handle.control();
+    let (mut forced, mut dry) = (ChangeOptions::default(), ChangeOptions::default());
+    (forced.force, dry.dry_run) = (true, true);
+
+    std::fs::write(&file, "[[partner]]\ndomains = \"p0.example\"\nreceive = \"requrie\"\n").unwrap();
+    for options in [ChangeOptions::default(), forced] {
+        let error = control.reload(options).await.unwrap_err();
+        assert!(error.to_string().contains("policy.toml:3:11: receive is \"requrie\""), "{error}");
+    }
+    std::fs::write(&file, partners(37).collect::<String>()).unwrap();
+    let error = control.reload(ChangeOptions::default()).await.unwrap_err();
+    assert!(matches!(error, PolicyFileError::Guarded { before: 40, after: 37 }), "{error}");
+    assert_eq!((control.policy().entries(), control.status().await.unwrap().policy_generation), (40, 0));
+    dry.force = true;
+    assert_eq!(control.reload(dry).await.unwrap().entries_after, 37);
+    assert_eq!(control.policy().entries(), 40);
+    control.reload(forced).await.unwrap();
+    assert_eq!((control.policy().entries(), control.status().await.unwrap().policy_generation), (37, 1));
+    // One entry in twenty, or a single one, is not too much.
+    std::fs::write(&file, partners(36).collect::<String>()).unwrap();
+    control.reload(ChangeOptions::default()).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(control.reload(forced).await.unwrap_err(), PolicyFileError::Unreadable { .. }));
+    assert_eq!(control.policy().entries(), 36);
     relay.shutdown().await;
 }

@@ -1,0 +1,180 @@
+//! What can be asked of a running relay, and done to it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sealpost_policy::{Edit, Policy};
+use sealpost_queue::SpoolError;
+use sealpost_report::Event;
+use sealpost_types::{Domain, UnixMillis};
+use tokio::sync::{Mutex, broadcast};
+
+use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError};
+use crate::stats::RelayStats;
+
+/// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
+#[derive(Clone)]
+pub struct RelayControl(Arc<Shared>);
+
+/// A relay at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RelayStatus {
+    /// Its name.
+    pub hostname: Domain,
+    /// When it started.
+    pub started: UnixMillis,
+    /// The time on its clock.
+    pub now: UnixMillis,
+    /// The policy's file; none for a policy that is in no file.
+    pub policy_file: Option<PathBuf>,
+    /// How often the policy was replaced.
+    pub policy_generation: u64,
+    /// Entries in it, those of included lists among them.
+    pub policy_entries: usize,
+    /// What it did since its start.
+    pub stats: RelayStats,
+    /// What is queued.
+    pub queue: sealpost_queue::Stats,
+}
+
+/// What is needed of an engine, whatever its parts are.
+pub(crate) trait Control: Send + Sync {
+    fn hostname(&self) -> &Domain;
+    fn now(&self) -> UnixMillis;
+    fn stats(&self) -> RelayStats;
+    fn queue(&self) -> Waiting<'_, Result<sealpost_queue::Stats, SpoolError>>;
+    fn events(&self) -> broadcast::Receiver<Arc<Event>>;
+    fn policy(&self) -> Arc<Policy>;
+    fn generation(&self) -> u64;
+    fn set_policy(&self, policy: Policy);
+    fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>>;
+    fn close(&self) -> Waiting<'_, ()>;
+    fn break_off(&self);
+}
+
+pub(crate) type Waiting<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+struct Shared {
+    control: Box<dyn Control>,
+    started: UnixMillis,
+    /// One change at a time.
+    file: Option<Arc<Mutex<PolicyFile>>>,
+    /// What the file said when it last came into force: to be read while a change is under way.
+    text: RwLock<Option<(PathBuf, Arc<str>)>>,
+}
+
+impl RelayControl {
+    pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>) -> Self {
+        let text = RwLock::new(file.as_ref().map(text_of));
+        let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
+        Self(Arc::new(Shared { control, started, file, text }))
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Control {
+        &*self.0.control
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub async fn status(&self) -> Result<RelayStatus, SpoolError> {
+        let engine = self.engine();
+        let queue = engine.queue().await?;
+        Ok(RelayStatus {
+            hostname: engine.hostname().clone(),
+            started: self.0.started,
+            now: engine.now(),
+            policy_file: self.policy_text().map(|(path, _)| path),
+            policy_generation: engine.generation(),
+            policy_entries: engine.policy().entries(),
+            stats: engine.stats(),
+            queue,
+        })
+    }
+
+    /// The policy that is in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.engine().policy()
+    }
+
+    /// The file of the policy that is in force, and what it said then.
+    #[must_use]
+    pub fn policy_text(&self) -> Option<(PathBuf, Arc<str>)> {
+        self.0.text.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the policy's file again, and obeys it from now on. Open sessions and deliveries under way are not disturbed.
+    ///
+    /// What is stricter now reaches mail that waits at once; what is weaker does not let go mail that was deferred for TLS,
+    /// unless [`ChangeOptions::apply_to_queue`] says so.
+    ///
+    /// # Errors
+    /// [`PolicyFileError`], and the policy of before stays in force.
+    pub async fn reload(&self, options: ChangeOptions) -> Result<PolicyChange, PolicyFileError> {
+        self.change(options, move |file| file.read_again(options)).await
+    }
+
+    /// Changes the policy's file, and obeys it from now on, as [`reload`](Self::reload) does. One change is made after the other.
+    ///
+    /// # Errors
+    /// [`PolicyFileError`], and file and policy stay as they were.
+    pub async fn edit(&self, edits: Vec<Edit>, options: ChangeOptions) -> Result<PolicyChange, PolicyFileError> {
+        self.change(options, move |file| file.edit(&edits, options)).await
+    }
+
+    /// Drafts a policy and brings it into force. It is brought to its end even if nobody waits for it any more.
+    async fn change(
+        &self,
+        options: ChangeOptions,
+        draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError> + Send + 'static,
+    ) -> Result<PolicyChange, PolicyFileError> {
+        let file = Arc::clone(self.0.file.as_ref().ok_or(PolicyFileError::NoFile)?);
+        let control = self.clone();
+        let changing = tokio::spawn(async move {
+            let mut file = file.lock_owned().await;
+            let blocking = tokio::task::spawn_blocking(move || {
+                let draft = draft(&file)?;
+                let change = draft.change().clone();
+                let policy = if options.dry_run { None } else { Some(file.commit(draft)?) };
+                Ok::<_, PolicyFileError>((file, change, policy))
+            });
+            // Held until the end, so that policies come into force in the order of the texts.
+            let (file, change, policy) = blocking.await.map_err(|_| PolicyFileError::Stopping)??;
+            if let Some(policy) = policy {
+                *control.0.text.write().unwrap_or_else(PoisonError::into_inner) = Some(text_of(&file));
+                control.enforce(policy, &change, options).await?;
+            }
+            Ok(change)
+        });
+        changing.await.map_err(|_| PolicyFileError::Stopping)?
+    }
+
+    async fn enforce(&self, policy: Policy, change: &PolicyChange, options: ChangeOptions) -> Result<(), PolicyFileError> {
+        let PolicyChange { changed, entries_before, entries_after, .. } = *change;
+        if changed {
+            self.engine().set_policy(policy);
+        }
+        let generation = self.engine().generation();
+        tracing::info!(changed, generation, entries_before, entries_after, "a policy is in force");
+        if options.apply_to_queue {
+            // After the policy: an attempt that begins in between is still held, and made again.
+            self.engine().release_holds().await?;
+            tracing::info!("mail that was deferred for TLS is let go where the policy allows it");
+        }
+        Ok(())
+    }
+}
+
+fn text_of(file: &PolicyFile) -> (PathBuf, Arc<str>) {
+    (file.path().to_owned(), Arc::clone(file.text()))
+}
+
+impl fmt::Debug for RelayControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayControl").field("hostname", self.engine().hostname()).finish_non_exhaustive()
+    }
+}

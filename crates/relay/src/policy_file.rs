@@ -1,0 +1,189 @@
+//! The policy's file: read, checked, guarded against slips, and written so that it is whole at every moment.
+
+mod error;
+mod lists;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sealpost_policy::{Edit, EditError, Policy, PolicyText, diff};
+
+pub use error::PolicyFileError;
+
+use lists::{List, ListsBeside};
+
+/// The policy's file as it was last read or written: what is in force.
+///
+/// It is used by one at a time; a relay does so for all who ask it, and a command without a relay for itself. All calls block.
+#[derive(Debug)]
+pub struct PolicyFile {
+    path: PathBuf,
+    read: Read,
+}
+
+/// What was read of a policy: its text, and the lists that it includes.
+#[derive(Clone, Debug)]
+struct Read {
+    text: Arc<str>,
+    lists: Vec<List>,
+    entries: usize,
+}
+
+/// How careful a change of the policy is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChangeOptions {
+    /// Say what would change, and change nothing.
+    pub dry_run: bool,
+    /// Also if more than [`GUARD_PERCENT`] of the entries, or a whole included list, would go.
+    pub force: bool,
+    /// Mail that was deferred for TLS is let go, where the policy asks for less now.
+    pub apply_to_queue: bool,
+}
+
+/// What a change of the policy came to, or would come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PolicyChange {
+    /// Whether the policy differs from the one that was in force.
+    pub changed: bool,
+    /// Entries before, those of included lists among them.
+    pub entries_before: usize,
+    /// Entries after.
+    pub entries_after: usize,
+    /// The difference of the texts, line by line; only if it was asked for by [`ChangeOptions::dry_run`].
+    pub diff: String,
+}
+
+/// A policy that is compiled and allowed, and not in force yet.
+#[derive(Debug)]
+pub struct Draft {
+    read: Read,
+    policy: Policy,
+    change: PolicyChange,
+    /// Whether it has to be written, because it was made here.
+    is_edit: bool,
+}
+
+impl PolicyFile {
+    /// Reads the file and what it says.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::Unreadable`] and [`PolicyFileError::Policy`].
+    pub fn open(path: &Path) -> Result<(Self, Policy), PolicyFileError> {
+        let (read, policy) = compile(path, read(path)?)?;
+        Ok((Self { path: path.to_owned(), read }, policy))
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.read.text
+    }
+
+    /// What the file says now.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::Unreadable`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`].
+    pub fn read_again(&self, options: ChangeOptions) -> Result<Draft, PolicyFileError> {
+        self.draft(read(&self.path)?, options, false)
+    }
+
+    /// What comes of these edits, made one after the other.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::ChangedOnDisk`]: the file is not what is in force, and the edits would bring that into force unseen;
+    /// [`PolicyFileError::Edit`], [`PolicyFileError::Unreadable`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`].
+    pub fn edit(&self, edits: &[Edit], options: ChangeOptions) -> Result<Draft, PolicyFileError> {
+        if read(&self.path)? != *self.read.text {
+            return Err(PolicyFileError::ChangedOnDisk { path: self.path.clone() });
+        }
+        let failed = |number| move |problem| PolicyFileError::Edit { number, problem };
+        let mut text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from).map_err(failed(1))?;
+        for (number, edit) in (1..).zip(edits) {
+            text.apply(edit).map_err(failed(number))?;
+        }
+        self.draft(text.to_string(), options, true)
+    }
+
+    /// This draft is in force from now on: written, if it was made here. Gives its policy.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::ChangedOnDisk`], [`PolicyFileError::Unreadable`], [`PolicyFileError::Unwritable`]: nothing changed.
+    pub fn commit(&mut self, draft: Draft) -> Result<Policy, PolicyFileError> {
+        let Draft { read, policy, is_edit, .. } = draft;
+        if is_edit && self.read.text != read.text {
+            write::replace(&self.path, &self.read.text, &read.text)?;
+        }
+        self.read = read;
+        Ok(policy)
+    }
+
+    /// What errors call it.
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn draft(&self, text: String, options: ChangeOptions, is_edit: bool) -> Result<Draft, PolicyFileError> {
+        let before = &self.read;
+        let (read, policy) = compile(&self.path, text)?;
+        let change = PolicyChange {
+            changed: before.text != read.text || before.lists != read.lists,
+            entries_before: before.entries,
+            entries_after: read.entries,
+            diff: if options.dry_run { diff(&self.name(), &before.text, &read.text) } else { String::new() },
+        };
+        if !options.force {
+            let is_gone = |list: &&List| !read.lists.iter().any(|other| other.file == list.file);
+            if let Some(list) = before.lists.iter().find(is_gone) {
+                return Err(PolicyFileError::ListGone { file: list.file.clone() });
+            }
+            if change.is_suspicious() {
+                return Err(PolicyFileError::Guarded { before: change.entries_before, after: change.entries_after });
+            }
+        }
+        Ok(Draft { read, policy, change, is_edit })
+    }
+}
+
+impl Draft {
+    /// What it changes.
+    #[must_use]
+    pub fn change(&self) -> &PolicyChange {
+        &self.change
+    }
+}
+
+impl PolicyChange {
+    /// Whether more entries go than somebody takes out by hand: a file cut short, a wrong file, a pattern too many.
+    fn is_suspicious(&self) -> bool {
+        let gone = self.entries_before.saturating_sub(self.entries_after);
+        gone > GUARD_LEAST && gone.saturating_mul(100) > self.entries_before.saturating_mul(GUARD_PERCENT)
+    }
+}
+
+fn read(path: &Path) -> Result<String, PolicyFileError> {
+    std::fs::read_to_string(path).map_err(|source| PolicyFileError::Unreadable { path: path.to_owned(), source: Arc::new(source) })
+}
+
+fn compile(path: &Path, text: String) -> Result<(Read, Policy), PolicyFileError> {
+    let lists = ListsBeside::new(path);
+    let policy = Policy::parse_with(&path.display().to_string(), &text, &lists)?;
+    if let Some(place) = policy.needs_dnssec() {
+        return Err(PolicyFileError::NeedsDnssec { place });
+    }
+    Ok((Read { text: text.into(), lists: lists.into_read(), entries: policy.entries() }, policy))
+}
+
+/// A change that takes out more than this share of the entries needs [`ChangeOptions::force`].
+pub const GUARD_PERCENT: usize = 5;
+
+/// So many entries may go in any case.
+const GUARD_LEAST: usize = 1;

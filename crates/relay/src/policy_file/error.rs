@@ -1,0 +1,102 @@
+//! Why a policy does not come into force.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sealpost_policy::{EditError, Place, PolicyErrors};
+use sealpost_queue::SpoolError;
+use sealpost_types::{Blame, Retry};
+
+use super::GUARD_PERCENT;
+
+/// Why a policy does not come into force. The one before stays in force, unless the error says otherwise.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyFileError {
+    /// The relay runs with the built-in policy.
+    #[error("no policy file is configured: policy = \"policy.toml\" is needed in sealpost.toml, and a restart")]
+    NoFile,
+    /// The file cannot be read.
+    #[error("cannot read the policy {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The policy is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyErrors),
+    /// The policy asks for DANE, which this release cannot look up: such mail would wait for ever.
+    #[error("{place}: a level that rests on DNSSEC (dane, dane-only, dane_satisfies) cannot be used yet; write verify or pinned")]
+    NeedsDnssec {
+        /// Where it is written.
+        place: Place,
+    },
+    /// An included list would go.
+    #[error("the included list {file:?} would go with all its entries; `force` is needed if that is meant")]
+    ListGone {
+        /// What the policy calls it.
+        file: String,
+    },
+    /// An edit cannot be made.
+    #[error("{problem}")]
+    Edit {
+        /// Which of them, from 1.
+        number: usize,
+        /// Why.
+        problem: EditError,
+    },
+    /// More entries would go than a slip may take away.
+    #[error("{} of {before} entries would go, more than {GUARD_PERCENT} %; `force` is needed if that is meant", before.saturating_sub(*after))]
+    Guarded {
+        /// Entries in force.
+        before: usize,
+        /// Entries that would be left.
+        after: usize,
+    },
+    /// Somebody else wrote the file since it was read: an edit would bring that into force unseen.
+    #[error("{} was changed since it was read; `sealpost reload` first, then the change again", path.display())]
+    ChangedOnDisk {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the policy {}", path.display())]
+    Unwritable {
+        /// The file, or what lies beside it.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The policy is in force, and the queue could not record that the mail that waits for TLS is let go.
+    #[error("the policy is in force, but mail that waits for TLS is still held")]
+    Release(#[from] SpoolError),
+    /// The relay is stopping.
+    #[error("the relay is stopping")]
+    Stopping,
+}
+
+impl PolicyFileError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NoFile
+            | Self::Policy(_)
+            | Self::NeedsDnssec { .. }
+            | Self::ListGone { .. }
+            | Self::Edit { .. }
+            | Self::Guarded { .. }
+            | Self::ChangedOnDisk { .. } => Blame::Caller,
+            Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Release(_) | Self::Stopping => Blame::Us,
+        }
+    }
+
+    /// Not before somebody changes something.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::Never
+    }
+}
