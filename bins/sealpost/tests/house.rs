@@ -19,13 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-discovery", &["types", "cert", "transport", "store"]),
     ("sealpost-report", &["types", "store", "policy"]),
     ("sealpost-relay", ALL_BELOW_RELAY),
+    ("sealpost-admin", ALL_BELOW_ADMIN),
     ("sealpost", ALL),
     ("sealpost-probe", &["types", "smtp", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
 ];
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
-const ALL: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+const ALL_BELOW_ADMIN: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+const ALL: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
 
 /// Crates that one member alone may import.
 const RESERVED: &[(&str, &str)] = &[("nom", "sealpost-smtp"), ("x509-parser", "sealpost-cert"), ("wildmatch", "sealpost-policy")];

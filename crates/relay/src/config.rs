@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the deliver hop may take up.
     pub delivery: Delivery,
+    /// Where the relay is managed.
+    pub admin: Admin,
 }
 
 /// One address where clients connect.
@@ -165,6 +167,18 @@ pub struct Delivery {
     pub connect_timeout: Duration,
 }
 
+/// Where the relay is managed: the command line, and programs that speak HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Admin {
+    /// A unix socket, for those who may open it; none switches it off.
+    pub socket: Option<PathBuf>,
+    /// An address for HTTP. Without a `token` it is on loopback, and only tells.
+    pub address: Option<SocketAddr>,
+    /// A file with the token that HTTP clients have to show.
+    pub token: Option<PathBuf>,
+}
+
 impl Config {
     /// What `text`, the content of the file `name`, says; relative paths are taken from `folder`.
     ///
@@ -177,6 +191,7 @@ impl Config {
     /// The defaults, for a relay of this name that keeps its data there.
     #[must_use]
     pub fn new(hostname: Domain, data_dir: PathBuf) -> Self {
+        let admin = Admin { socket: Some(data_dir.join(ADMIN_SOCKET)), ..Admin::default() };
         Self {
             hostname,
             data_dir,
@@ -190,6 +205,7 @@ impl Config {
             dns_servers: Vec::new(),
             limits: Limits::default(),
             delivery: Delivery::default(),
+            admin,
         }
     }
 }
@@ -284,3 +300,6 @@ impl Default for Delivery {
         Self { connections_per_destination: 20, connections: 500, connect_timeout: Duration::from_secs(30) }
     }
 }
+
+/// The socket's name in `data_dir`.
+const ADMIN_SOCKET: &str = "admin.sock";

@@ -77,6 +77,10 @@ fn every_key_is_read() {
         connections = 30
         connections_per_destination = 4
         connect_timeout = "5s"
+        [admin]
+        socket = "/run/sealpost/admin.sock"
+        address = "192.0.2.1:8025"
+        token = "token"
         "#,
     )
     .unwrap();
@@ -113,6 +117,18 @@ fn every_key_is_read() {
     assert_eq!((config.limits.idle, config.limits.session), (Duration::from_secs(20), Duration::from_secs(600)));
     assert_eq!((config.delivery.connections, config.delivery.connections_per_destination), (30, 4));
     assert_eq!(config.delivery.connect_timeout, Duration::from_secs(5));
+    assert_eq!(config.admin.socket, Some(PathBuf::from("/run/sealpost/admin.sock")));
+    assert_eq!(config.admin.address, Some("192.0.2.1:8025".parse().unwrap()));
+    assert_eq!(config.admin.token, Some(PathBuf::from("/etc/sealpost/token")));
+}
+
+#[test]
+fn the_admin_socket_can_be_switched_off() {
+    let socket = |rest: &str| parse(&format!("hostname = \"relay.example\"\n{rest}")).unwrap().admin.socket;
+    assert_eq!(socket(""), Some(PathBuf::from("/var/lib/sealpost/admin.sock")));
+    assert_eq!(socket("data_dir = \"data\""), Some(PathBuf::from("/etc/sealpost/data/admin.sock")));
+    assert_eq!(socket("[admin]\nsocket = \"none\""), None);
+    assert_eq!(socket("[admin]\nsocket = \"./none\""), Some(PathBuf::from("/etc/sealpost/./none")));
 }
 
 #[test]
@@ -140,6 +156,9 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[limits]\nidle = \"0s\""), "sealpost.toml:3:8:", "at least \"1s\""),
         (with("[limits]\nrecipients = 5"), "sealpost.toml:3:14:", "at least 100"),
         (with("[dns]\nservers = [\"ns.example\"]"), "sealpost.toml:3:12:", "192.0.2.53"),
+        (with("[admin]\nsocket = \"\""), "sealpost.toml:3:10:", "\"none\" for no socket"),
+        (with("[admin]\naddress = \"0.0.0.0:8025\""), "sealpost.toml:3:11:", "token = \"FILE\" is needed"),
+        (with("[admin]\naddress = \"localhost\""), "sealpost.toml:3:11:", "\"127.0.0.1:8025\""),
         ("hostname = \"bad name\"".to_owned(), "sealpost.toml:1:12:", "full name"),
         ("hostname = \"a".to_owned(), "sealpost.toml:1:1", "string"),
     ] {
@@ -167,7 +186,8 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
-    for key in ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]"] {
+    assert_eq!(shown.admin.socket, default.admin.socket);
+    for key in ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]", "[admin]"] {
         assert!(example.contains(key), "{key}");
     }
 }

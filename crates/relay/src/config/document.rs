@@ -43,6 +43,8 @@ struct Document {
     limits: LimitsTable,
     #[serde(default)]
     delivery: DeliveryTable,
+    #[serde(default)]
+    admin: AdminTable,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +116,14 @@ struct DeliveryTable {
     connect_timeout: Option<Text>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdminTable {
+    socket: Option<Text>,
+    address: Option<Text>,
+    token: Option<PathBuf>,
+}
+
 pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(name, text);
     let document: Document = match toml::from_str(text) {
@@ -153,6 +163,7 @@ impl Reader<'_, '_> {
         config.dns_servers = document.dns.servers.iter().filter_map(|text| self.name_server(text)).collect();
         self.limits(document.limits, &mut config);
         self.delivery(document.delivery, &mut config);
+        self.admin(document.admin, &mut config);
         found.then_some(config)
     }
 
@@ -262,6 +273,23 @@ impl Reader<'_, '_> {
         delivery.connect_timeout = self.span_or(table.connect_timeout, delivery.connect_timeout);
     }
 
+    fn admin(&mut self, table: AdminTable, config: &mut Config) {
+        if let Some(socket) = &table.socket {
+            if socket.get_ref().is_empty() {
+                self.problems.add(socket.span(), "socket is empty; a path is meant, or \"none\" for no socket".to_owned());
+            }
+            config.admin.socket = (socket.get_ref() != NO_SOCKET).then(|| self.folder.join(socket.get_ref()));
+        }
+        config.admin.token = table.token.map(|path| self.folder.join(path));
+        let Some(text) = &table.address else { return };
+        config.admin.address = self.parse(text, "an address with its port is meant: \"127.0.0.1:8025\"");
+        let is_local = config.admin.address.is_none_or(|address| address.ip().is_loopback());
+        if !is_local && config.admin.token.is_none() {
+            let message = "everybody could manage the relay there; [admin] token = \"FILE\" is needed, or an address on loopback";
+            self.problems.add(text.span(), format!("{:?}: {message}", text.get_ref()));
+        }
+    }
+
     fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
     where
         T: FromStr,
@@ -330,5 +358,8 @@ const DATA_DIR: &str = "/var/lib/sealpost";
 /// Every address of the host, IPv4 and IPv6.
 const DEFAULT_LISTENERS: [std::net::IpAddr; 2] =
     [std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)];
+
+/// The word for a socket that is not there.
+const NO_SOCKET: &str = "none";
 
 const DNS_PORT: u16 = 53;

@@ -1,0 +1,148 @@
+//! Asks a relay over its unix socket.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, Status};
+use crate::problem::Problem;
+
+/// Asks the relay that answers on a unix socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why there is no answer, or a bad one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// No relay runs there.
+    #[error("no relay answers on {}", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The socket cannot be opened: mostly another user's.
+    #[error("cannot ask the relay on {} (its user, its group or root is meant)", socket.display())]
+    Socket {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection broke, or carried no HTTP.
+    #[error("the relay on {} did not answer to the end", socket.display())]
+    Broken {
+        /// The socket.
+        socket: PathBuf,
+        /// What went wrong.
+        source: hyper::Error,
+    },
+    /// The answer is not what was asked for: another version of the relay.
+    #[error("the relay on {} answers as no relay of this version does", socket.display())]
+    Foreign {
+        /// The socket.
+        socket: PathBuf,
+        /// What it does not read as.
+        source: serde_json::Error,
+    },
+    /// The relay said no.
+    #[error("{problem}")]
+    Refused {
+        /// The status of HTTP.
+        status: u16,
+        /// Why.
+        problem: Problem,
+    },
+}
+
+impl Client {
+    /// Asks there.
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    /// Where it asks.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// How the relay is.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.ask(Method::GET, "/v1/status", None::<&()>).await
+    }
+
+    /// Has the policy's file read again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] leaves the policy in force that was.
+    pub async fn reload(&self, request: ReloadRequest) -> Result<Change, ClientError> {
+        self.ask(Method::POST, "/v1/reload", Some(&request)).await
+    }
+
+    /// The policy in force, as it is written.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn policy(&self) -> Result<PolicyText, ClientError> {
+        self.ask(Method::GET, "/v1/policy", None::<&()>).await
+    }
+
+    /// Changes the policy.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] leaves everything as it was.
+    pub async fn edit(&self, request: &EditRequest) -> Result<Change, ClientError> {
+        self.ask(Method::POST, "/v1/policy/edits", Some(request)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {
+        let foreign = |source| ClientError::Foreign { socket: self.socket.clone(), source };
+        let body = body.map(serde_json::to_vec).transpose().map_err(foreign)?.unwrap_or_default();
+        let (status, answer) = self.exchange(method, path, body).await?;
+        if (200..300).contains(&status) {
+            return serde_json::from_slice(&answer).map_err(foreign);
+        }
+        let problem = serde_json::from_slice(&answer).map_err(foreign)?;
+        Err(ClientError::Refused { status, problem })
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), ClientError> {
+        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // It ends with the sender; what it ends with is told by the request as well.
+        let driving = tokio::spawn(connection);
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        request.headers_mut().insert(hyper::header::HOST, hyper::header::HeaderValue::from_static("localhost"));
+        request.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status().as_u16();
+        let answer = response.into_body().collect().await.map_err(broken)?.to_bytes();
+        driving.abort();
+        Ok((status, answer))
+    }
+
+    fn unreachable(&self, source: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { socket },
+            _ => ClientError::Socket { socket, source },
+        }
+    }
+}

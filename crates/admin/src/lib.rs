@@ -1,0 +1,52 @@
+//! A running relay is managed: HTTP with JSON over a unix socket, and over TCP where that is configured.
+//!
+//! ```text
+//! sealpost ... ---- Client ---- unix socket --+
+//!                                             +-- AdminServer -- RelayControl -- the relay, its policy file
+//! other programs, HTTP ------- TCP, token ----+
+//! ```
+//!
+//! What there is to ask stands in `openapi.json`, which the server gives at `/v1/openapi.json` and which is made from this
+//! code. It serves no pages for people, and encrypts nothing: over a network it belongs behind a tunnel.
+//!
+//! # Example
+//! ```no_run
+//! use sealpost_admin::{AdminServer, Client};
+//! use sealpost_relay::{Relay, read_config};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = read_config("sealpost.toml".as_ref())?;
+//! let admin = config.admin.clone();
+//! let relay = Relay::assemble(config)?.start().await?;
+//! let server = AdminServer::start(&admin, relay.control().clone()).await?;
+//! if let Some(socket) = admin.socket {
+//!     println!("{:?}", Client::new(socket).status().await?);
+//! }
+//! server.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # Limits
+//! A request of up to [`REQUEST_OCTETS`].
+
+mod access;
+mod api;
+mod client;
+mod entries;
+mod error;
+mod model;
+mod problem;
+mod serve;
+mod socket;
+
+pub use api::{REQUEST_OCTETS, openapi};
+pub use client::{Client, ClientError};
+pub use entries::{Entries, Kind, ListError, Query, search_partners};
+pub use error::AdminError;
+pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Status};
+pub use problem::Problem;
+pub use serve::AdminServer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,198 @@
+//! What is asked and answered, as JSON.
+
+use sealpost_policy::Edit;
+use sealpost_relay::policy_file::{ChangeOptions, PolicyChange};
+use sealpost_relay::{RelayStats, RelayStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A relay at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Status {
+    /// The version of the program.
+    pub version: String,
+    /// The relay's name.
+    pub hostname: String,
+    /// Seconds since its start.
+    pub uptime: u64,
+    /// The policy's file; null for the built-in policy.
+    pub policy_file: Option<String>,
+    /// How often the policy was replaced since the start.
+    pub policy_generation: u64,
+    /// Entries in the policy, those of included lists among them.
+    pub policy_entries: usize,
+    /// What it did since its start.
+    pub counts: Counts,
+    /// What is queued.
+    pub queue: Queued,
+}
+
+/// What a relay did since its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Messages accepted.
+    pub accepted: u64,
+    /// Senders and recipients refused by policy or by right.
+    pub refused: u64,
+    /// Recipients delivered.
+    pub delivered: u64,
+    /// Recipients deferred, each time counted.
+    pub deferred: u64,
+    /// Recipients given up with a notification or without a sender to notify.
+    pub bounced: u64,
+    /// Recipients deleted because of the TLS policy.
+    pub deleted: u64,
+    /// Hosts where TLS could not be had as demanded.
+    pub tls_failures: u64,
+}
+
+/// What is queued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Queued {
+    /// Messages whose first attempt is under way, each counted once for each destination.
+    pub fresh: u64,
+    /// Messages that wait for a further attempt.
+    pub deferred: u64,
+    /// Messages that were set aside as damaged.
+    pub damaged: u64,
+    /// Octets of them all.
+    pub octets: u64,
+    /// When the oldest came in: milliseconds since 1970.
+    pub oldest: Option<i64>,
+}
+
+/// How a policy is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReloadRequest {
+    /// Say what would change, and change nothing.
+    pub dry_run: bool,
+    /// Also if more than 5 % of the entries, or a whole included list, would go.
+    pub force: bool,
+    /// Mail that was deferred for TLS is let go, where the policy asks for less now.
+    pub apply_to_queue: bool,
+}
+
+/// How the policy is changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EditRequest {
+    /// Edits, made one after the other, all of them or none:
+    /// `{"kind": "add_partner", "entry": {"name": "Bank", "domains": ["bank.example"], "receive": "require"}}`,
+    /// `{"kind": "set_partner", "at": "Bank", "patch": {"deliver": {"level": "verify"}, "until": null}}`,
+    /// `{"kind": "remove_partner", "at": "Bank"}`, and the same with `domain`, `owner`, `list` and `rule`;
+    /// `add_domains` and `remove_domains` of a `partner`, `add_entries` and `remove_entries` of a `list`; `move_rule`
+    /// `to` `"last"`, `{"position": 1}`, `{"before": "..."}` or `{"after": "..."}`; `set_defaults`.
+    #[schema(value_type = Vec<Object>)]
+    pub edits: Vec<Edit>,
+    /// Say what would change, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Also if more than 5 % of the entries, or a whole included list, would go.
+    #[serde(default)]
+    pub force: bool,
+    /// Mail that was deferred for TLS is let go, where the policy asks for less now.
+    #[serde(default)]
+    pub apply_to_queue: bool,
+}
+
+/// What a change of the policy came to, or would come to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Change {
+    /// Whether the policy differs from the one that was in force.
+    pub changed: bool,
+    /// Entries before.
+    pub entries_before: usize,
+    /// Entries after.
+    pub entries_after: usize,
+    /// The difference of the texts, line by line; of a dry run only.
+    pub diff: String,
+}
+
+/// The policy in force, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct PolicyText {
+    /// Its file.
+    pub file: String,
+    /// What the file said when it came into force.
+    pub text: String,
+}
+
+impl Status {
+    pub(crate) fn of(status: &RelayStatus) -> Self {
+        let queue = &status.queue;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            hostname: status.hostname.to_string(),
+            uptime: status.now.since(status.started).as_secs(),
+            policy_file: status.policy_file.as_ref().map(|path| path.display().to_string()),
+            policy_generation: status.policy_generation,
+            policy_entries: status.policy_entries,
+            counts: Counts::of(&status.stats),
+            queue: Queued {
+                fresh: queue.fresh,
+                deferred: queue.deferred,
+                damaged: queue.damaged,
+                octets: queue.size.0,
+                oldest: queue.oldest.map(|at| at.0),
+            },
+        }
+    }
+}
+
+impl Counts {
+    fn of(stats: &RelayStats) -> Self {
+        Self {
+            accepted: stats.accepted,
+            refused: stats.refused,
+            delivered: stats.delivered,
+            deferred: stats.deferred,
+            bounced: stats.bounced,
+            deleted: stats.deleted,
+            tls_failures: stats.tls_failures,
+        }
+    }
+}
+
+impl EditRequest {
+    /// These edits, made so carefully.
+    #[must_use]
+    pub fn new(edits: Vec<Edit>, options: ChangeOptions) -> Self {
+        let ChangeOptions { dry_run, force, apply_to_queue, .. } = options;
+        Self { edits, dry_run, force, apply_to_queue }
+    }
+
+    pub(crate) fn options(&self) -> ChangeOptions {
+        ReloadRequest { dry_run: self.dry_run, force: self.force, apply_to_queue: self.apply_to_queue }.into()
+    }
+}
+
+impl From<ReloadRequest> for ChangeOptions {
+    fn from(request: ReloadRequest) -> Self {
+        let mut options = Self::default();
+        options.dry_run = request.dry_run;
+        options.force = request.force;
+        options.apply_to_queue = request.apply_to_queue;
+        options
+    }
+}
+
+impl From<ChangeOptions> for ReloadRequest {
+    fn from(options: ChangeOptions) -> Self {
+        Self { dry_run: options.dry_run, force: options.force, apply_to_queue: options.apply_to_queue }
+    }
+}
+
+impl From<PolicyChange> for Change {
+    fn from(change: PolicyChange) -> Self {
+        let PolicyChange { changed, entries_before, entries_after, diff, .. } = change;
+        Self { changed, entries_before, entries_after, diff }
+    }
+}
