@@ -1,9 +1,18 @@
 //! The command line: every command with its options.
 
+mod change;
+mod policy;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use change::{ChangeArguments, Reload};
+pub(crate) use policy::{
+    Add, AddPartner, Address, Domains, Export, Format, Hosted, Import, ListEntries, Listing, Lists, Owners, Remove, RemovePartner,
+    RulePlace, Rules, Search, Set, Test,
+};
 
 /// A mail relay that enforces TLS on both hops, and says why.
 #[derive(Debug, Parser)]
@@ -21,6 +30,24 @@ pub(crate) enum Command {
     /// Read configuration, policy and certificate, and say what is wrong with them.
     #[command(after_help = CHECK)]
     Check(Config),
+    /// Have the running relay read its policy again.
+    #[command(after_help = change::RELOAD)]
+    Reload(Reload),
+    /// External domains for which TLS is enforced: the [[partner]] entries of the policy.
+    #[command(subcommand, after_help = policy::DOMAINS)]
+    Domains(Domains),
+    /// Domains whose own servers are customers of this relay: the [[domain]] entries.
+    #[command(subcommand, after_help = policy::HOSTED)]
+    Hosted(Hosted),
+    /// Whoever hosted domains belong to: the [[owner]] entries.
+    #[command(subcommand, after_help = policy::OWNERS)]
+    Owners(Owners),
+    /// Named lists of domains and addresses: the [[list]] entries.
+    #[command(subcommand, after_help = policy::LISTS)]
+    Lists(Lists),
+    /// Message rules, in their order: the [[rule]] entries.
+    #[command(subcommand, after_help = policy::RULES)]
+    Rules(Rules),
     /// Move one message through a throw-away relay on loopback, and tell its story.
     #[command(after_help = QUICKSTART)]
     Quickstart(Quickstart),
@@ -207,7 +234,8 @@ Examples:
   sealpost run --config relay.toml --log debug
   sealpost run --log info,sealpost_transport=debug --log-format json
 
-SIGTERM and SIGINT stop it in order. Changed files are read at a restart; SIGHUP is ignored.
+SIGTERM and SIGINT stop it in order. SIGHUP has the policy read again, as `sealpost reload` does;
+other files are read at a restart.
 Exit code 0: stopped in order. 1: could not start, stderr says why.";
 
 const CHECK: &str = "\
@@ -269,7 +297,28 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 9] = [START_HERE, RUN, CHECK, QUICKSTART, EXPLAIN, HISTORY, POLICY_REPLAY, CERT_SHOW, USERS_HASH];
+    const EXAMPLES: [&str; 20] = [
+        policy::IMPORT,
+        policy::EXPORT,
+        policy::DOMAINS,
+        policy::DOMAINS_ADD,
+        policy::DOMAINS_REMOVE,
+        policy::SET,
+        policy::HOSTED,
+        policy::OWNERS,
+        policy::LISTS,
+        policy::RULES,
+        change::RELOAD,
+        START_HERE,
+        RUN,
+        CHECK,
+        QUICKSTART,
+        EXPLAIN,
+        HISTORY,
+        POLICY_REPLAY,
+        CERT_SHOW,
+        USERS_HASH,
+    ];
 
     #[test]
     fn every_example_is_understood() {
@@ -279,23 +328,68 @@ mod tests {
             if command.starts_with("COMMAND") {
                 continue;
             }
-            let words = command.split_whitespace().map(|word| word.trim_matches('\''));
-            assert!(Arguments::try_parse_from(["sealpost"].into_iter().chain(words)).is_ok(), "{command}");
+            let words = std::iter::once("sealpost".to_owned()).chain(words(command));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{command}");
             tried += 1;
         }
         assert!(tried > 12, "{tried}");
     }
 
+    /// The words of a command as a shell takes it apart, as far as the examples need it.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for character in command.trim().chars() {
+            match character {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().unwrap().push(other),
+            }
+        }
+        words
+    }
+
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in
-            ["", "run", "check", "quickstart", "explain", "history", "policy", "policy replay", "cert", "cert show", "users", "users hash"]
-        {
+        let with_examples = [
+            "reload",
+            "domains",
+            "domains add",
+            "domains set",
+            "domains remove",
+            "domains import",
+            "domains export",
+            "hosted",
+            "hosted set",
+            "owners",
+            "lists",
+            "rules",
+            "run",
+            "check",
+            "quickstart",
+            "explain",
+            "history",
+            "policy replay",
+            "cert show",
+            "users hash",
+        ];
+        let others = [
+            "",
+            "cert",
+            "policy",
+            "users",
+            "domains list",
+            "domains search",
+            "domains show",
+            "domains test",
+            "lists add-entry",
+            "rules move",
+        ];
+        for command in with_examples.into_iter().chain(others) {
             let words = ["sealpost"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");
-            assert!(["", "policy", "cert", "users"].contains(&command) || text.contains("Examples:"), "{text}");
+            assert!(others.contains(&command) || text.contains("Examples:"), "{text}");
         }
     }
 }

@@ -4,7 +4,9 @@ mod cert;
 mod check;
 mod explain;
 mod history;
+mod policy;
 mod quickstart;
+mod reload;
 mod replay;
 mod run;
 mod users;
@@ -25,6 +27,12 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Run(options) => run::run(&options),
         Command::Check(options) => check::check(&options),
+        Command::Reload(options) => reload::reload(&options),
+        Command::Domains(command) => policy::domains(&command),
+        Command::Hosted(command) => policy::hosted(&command),
+        Command::Owners(command) => policy::owners(&command),
+        Command::Lists(command) => policy::lists(&command),
+        Command::Rules(command) => policy::rules(&command),
         Command::Quickstart(options) => quickstart::quickstart(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::History(options) => history::history(&options),

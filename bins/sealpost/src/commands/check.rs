@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use sealpost_admin::AdminServer;
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
@@ -20,6 +21,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let (users, no_users) = read_users(&config).map_or_else(|error| (None, Some(error)), |users| (users, None));
     let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
+    problems.extend(AdminServer::check(&config.admin).err().map(in_words));
     if !problems.is_empty() {
         return Err(problems.join("\n"));
     }
@@ -45,6 +47,13 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         None => println!("  policy       built in: TLS when offered, on both hops"),
     }
     policy.iter().for_each(|policy| policy_warnings(policy, &config));
+    if let Some(socket) = &config.admin.socket {
+        println!("  managed at   {}", socket.display());
+    }
+    if let Some(address) = config.admin.address {
+        let who = if config.admin.token.is_some() { "with the token" } else { "without a token: nothing can be changed there" };
+        println!("  managed at   {address} ({who})");
+    }
     certificate(&config)?;
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {

@@ -49,7 +49,7 @@ pub(crate) fn quickstart(options: &cli::Quickstart) -> Result<ExitCode, Failure>
         story.tell(start.elapsed());
         if options.keep {
             story.invite();
-            super::run::stop_signal().await?;
+            super::run::stop_signal()?.await;
         }
         scene.relay.shutdown(GRACE).await;
         scene.sink.shutdown(GRACE).await;

@@ -4,7 +4,10 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sealpost_relay::{Relay, read_config};
+use sealpost_admin::AdminServer;
+use sealpost_relay::policy_file::ChangeOptions;
+use sealpost_relay::{Relay, RelayControl, read_config};
+use sealpost_types::WithCauses;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, in_words, runtime, with_identity};
@@ -14,35 +17,42 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     logging::start(options.log_format, &options.log)?;
     let config = with_identity(read_config(&options.config.config).map_err(in_words)?)?;
     runtime()?.block_on(async {
-        let mut hangups = listen_for(SignalKind::hangup())?;
+        // From here on a signal ends nothing by itself: what is opened below is closed in order.
+        let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
+        let admin = config.admin.clone();
         let relay = Relay::assemble(config).map_err(in_words)?.start().await.map_err(in_words)?;
+        let management = AdminServer::start(&admin, relay.control().clone()).await.map_err(in_words)?;
         tokio::select! {
-            stopped = stop_signal() => stopped?,
-            never = ignore(&mut hangups) => match never {},
+            () = stopped => {}
+            never = reload(&mut hangups, relay.control()) => match never {},
         }
         tracing::info!("stopping: what is under way may finish, what is not delivered stays queued");
+        management.shutdown().await;
         relay.shutdown(GRACE).await;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(super) async fn stop_signal() -> Result<(), Failure> {
+/// Waits for the first SIGTERM or SIGINT after this call.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     let (mut term, mut interrupt) = (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
-/// SIGHUP means "read your files again" to other servers, and would end this one without grace.
-async fn ignore(hangups: &mut Signal) -> Infallible {
+/// SIGHUP: the policy is read again. What was wrong with it stands in the log, and the one before stays.
+async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
     loop {
-        match hangups.recv().await {
-            Some(()) => tracing::warn!("SIGHUP is ignored: changed files are read at a restart"),
-            None => std::future::pending().await,
+        if hangups.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        if let Err(error) = control.reload(ChangeOptions::default()).await {
+            tracing::error!("SIGHUP: the policy of before stays in force: {}", WithCauses(&error));
         }
     }
 }

@@ -144,6 +144,14 @@ impl House {
         finish(sealpost().envs(self.environment.clone()).args(arguments).arg("--config").arg(self.config()), Duration::from_secs(60))
     }
 
+    /// Runs a command that must end with this exit code; gives all that it says.
+    pub(crate) fn says(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    }
+
     /// The history as JSON text.
     pub(crate) fn history(&self) -> String {
         let output = self.run(&["history", "--json", "--limit", "100000"]);

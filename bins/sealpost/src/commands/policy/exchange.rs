@@ -1,0 +1,153 @@
+//! Entries from files of others, and into them (E10).
+
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use sealpost_policy::{
+    CsvDefaults, Edit, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy,
+    import_csv, import_postfix,
+};
+
+use super::super::{Failure, in_words};
+use super::desk::Desk;
+use crate::cli::{self, Format};
+
+pub(super) fn import(options: &cli::Import) -> Result<ExitCode, Failure> {
+    if options.format != Format::Csv && (options.receive.is_some() || options.deliver.is_some()) {
+        return Err("--receive and --deliver are for rows of a CSV".to_owned());
+    }
+    let found = read(options)?;
+    progress(found.len(), "entries are read");
+    let desk = Desk::open(&options.config)?;
+    let Edits { new, replaced, same, edits } = Edits::of(desk.text(), found, options.replace)?;
+    eprintln!("sealpost: {new} new, {replaced} replaced, {same} that are there already");
+    if edits.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    progress(new + replaced, "entries are checked and written");
+    desk.change(edits, options.change)
+}
+
+/// The entries of the file. What is not quite as it was there stands on stderr.
+fn read(options: &cli::Import) -> Result<Vec<Entry<PartnerForm>>, Failure> {
+    let name = options.file.display().to_string();
+    let text = text(&options.file)?;
+    Ok(match options.format {
+        Format::Csv => {
+            let hop = |level: &Option<String>| level.as_deref().map(HopForm::from);
+            let mut defaults = CsvDefaults::default();
+            (defaults.receive, defaults.deliver) = (hop(&options.receive), hop(&options.deliver));
+            import_csv(&name, &text, &defaults).map_err(in_words)?
+        }
+        Format::Toml => PolicyText::parse(&name, &text).map_err(in_words)?.partners().to_vec(),
+        Format::Postfix => {
+            let fingerprints = if options.sha256_of_keys { Fingerprints::Sha256OfKeys } else { Fingerprints::Unknown };
+            let imported = import_postfix(&name, &text, fingerprints);
+            tell("warning", &imported.warnings);
+            tell("refused", &imported.refused);
+            if !imported.refused.is_empty() && !options.partly {
+                let count = imported.refused.len();
+                return Err(format!("nothing is imported: {count} cannot be taken; --partly imports the others"));
+            }
+            imported.partners
+        }
+    })
+}
+
+fn text(file: &Path) -> Result<String, Failure> {
+    if file != Path::new("-") {
+        return std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| format!("cannot read standard input: {error}"))?;
+    Ok(text)
+}
+
+/// What an import comes to.
+struct Edits {
+    new: usize,
+    replaced: usize,
+    same: usize,
+    edits: Vec<Edit>,
+}
+
+impl Edits {
+    /// Entries that are there and say the same are passed over; those that say something else are a mistake, or replaced.
+    fn of(text: &PolicyText, found: Vec<Entry<PartnerForm>>, replace: bool) -> Result<Self, Failure> {
+        let present: HashMap<&str, &Entry<PartnerForm>> = text.partners().iter().map(|entry| (address(&entry.form), entry)).collect();
+        let (mut edits, mut entries, mut same, mut differ) = (Vec::new(), Vec::new(), 0, Vec::new());
+        for entry in found {
+            let (line, form) = (entry.line, entry.form);
+            match present.get(address(&form)) {
+                Some(there) if there.form == form => same += 1,
+                Some(_) if replace => {
+                    edits.push(Edit::RemovePartner { at: address(&form).to_owned() });
+                    entries.push(form);
+                }
+                Some(there) => {
+                    let at = there.line;
+                    differ.push(format!("line {line}: {:?} is there already and says something else, at line {at}", address(&form)));
+                }
+                None => entries.push(form),
+            }
+        }
+        if !differ.is_empty() {
+            let more = differ.len().saturating_sub(TOLD);
+            differ.truncate(TOLD);
+            differ.extend((more > 0).then(|| format!("and {more} more")));
+            return Err(format!("nothing is imported; --replace takes what the file says\n{}", differ.join("\n")));
+        }
+        let (replaced, new) = (edits.len(), entries.len() - edits.len());
+        if !entries.is_empty() {
+            edits.push(Edit::AddPartners { entries });
+        }
+        Ok(Self { new, replaced, same, edits })
+    }
+}
+
+fn address(form: &PartnerForm) -> &str {
+    form.name.as_deref().or_else(|| form.domains.as_slice().first().map(String::as_str)).unwrap_or_default()
+}
+
+pub(super) fn export(options: &cli::Export) -> Result<ExitCode, Failure> {
+    let desk = Desk::open(&options.config)?;
+    let (name, text) = (desk.file().display().to_string(), desk.text());
+    let (written, code) = match options.format {
+        Format::Toml => (text.to_string(), ExitCode::SUCCESS),
+        Format::Csv => {
+            for include in text.includes() {
+                eprintln!("refused: {name}:{}: not written: the included list {:?} is a CSV of its own", include.line, include.form.file);
+            }
+            told(export_csv(&name, text.partners()))
+        }
+        Format::Postfix => told(export_postfix_policy(&name, text)),
+    };
+    // A reader that has seen enough and closed the pipe is no failure.
+    let _ = std::io::stdout().lock().write_all(written.as_bytes());
+    Ok(code)
+}
+
+fn told(exported: Exported) -> (String, ExitCode) {
+    tell("warning", &exported.warnings);
+    tell("refused", &exported.refused);
+    (exported.text, if exported.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(what: &str, warnings: &[Warning]) {
+    warnings.iter().for_each(|warning| eprintln!("{what}: {warning}"));
+}
+
+/// Long work is told of on a terminal.
+fn progress(count: usize, what: &str) {
+    if count >= LONG && std::io::stderr().is_terminal() {
+        eprintln!("sealpost: {count} {what} ...");
+    }
+}
+
+/// Entries of which the work takes long enough to tell of it.
+const LONG: usize = 10_000;
+
+/// Entries that differ of which each is named.
+const TOLD: usize = 10;

@@ -1,0 +1,223 @@
+//! The STARTTLS ping of the mail servers of domains (A7), and whether they have what the policy asks.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_admin::Kind;
+use sealpost_cert::{TrustAnchors, verify_server};
+use sealpost_policy::{DeliverDecision, DeliverFacts, Edit, HostFacts, Policy, PolicyText};
+use sealpost_relay::{Reach, ReachError, Reached, next_hop, read_trust_anchors};
+use sealpost_transport::WallClock;
+use sealpost_types::{ForwardPath, Mailbox, NextHop, ReversePath, WithCauses};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::super::{Failure, in_words};
+use super::desk::Desk;
+use crate::cli;
+
+/// A policy that is asked what mail for a domain needs.
+pub(super) struct Draft(Arc<Policy>);
+
+impl Draft {
+    /// The policy in force.
+    fn in_force(desk: &Desk) -> Result<Self, Failure> {
+        Self::of(desk, desk.text())
+    }
+
+    /// The policy as it would be with this edit. What is wrong with the edit is found before anybody is pinged.
+    pub(super) fn with(desk: &Desk, edit: &Edit) -> Result<Self, Failure> {
+        let mut text = desk.text().clone();
+        text.apply(edit).map_err(in_words)?;
+        Self::of(desk, &text)
+    }
+
+    fn of(desk: &Desk, text: &PolicyText) -> Result<Self, Failure> {
+        Policy::parse(&desk.file().display().to_string(), text.as_str()).map(|policy| Self(Arc::new(policy))).map_err(in_words)
+    }
+}
+
+/// Pings before these domains are added, says what was found, and gives the exit code: 0 passes, 1 fails, 2 not known.
+pub(super) fn before(desk: &Desk, draft: &Draft, patterns: &[String]) -> Result<u8, Failure> {
+    let found = ping_all(desk, draft, patterns)?;
+    found.iter().for_each(Found::print);
+    Ok(worst(&found))
+}
+
+/// `domains test`, `hosted test`.
+pub(super) fn test(kind: Kind, options: &cli::Test) -> Result<ExitCode, Failure> {
+    let desk = Desk::open(&options.config)?;
+    let patterns = match kind.find(desk.text(), &options.name) {
+        Ok(entry) => {
+            let domains = entry.get("domains").and_then(Value::as_array).into_iter().flatten();
+            let domains: Vec<_> = domains.filter_map(Value::as_str).map(str::to_owned).collect();
+            if domains.is_empty() { vec![options.name.clone()] } else { domains }
+        }
+        // Any domain can be tested, before there is an entry for it.
+        Err(_) if options.name.contains('.') => vec![options.name.clone()],
+        Err(error) => return Err(in_words(error)),
+    };
+    let found = ping_all(&desk, &Draft::in_force(&desk)?, &patterns)?;
+    if options.json {
+        println!("{}", Value::Array(found.iter().map(Found::to_json).collect()));
+    } else {
+        found.iter().for_each(Found::print);
+    }
+    Ok(ExitCode::from(worst(&found)))
+}
+
+/// What the ping of one domain found.
+struct Found {
+    domain: String,
+    host: Option<String>,
+    result: Verdict,
+    /// The session, the certificate, or the reason.
+    lines: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passes,
+    /// There is nothing to ping.
+    Pattern,
+    Fails,
+    Unknown,
+}
+
+impl Verdict {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Passes => "passes",
+            Self::Pattern => "is a pattern without mail servers of its own: nothing to ping",
+            Self::Fails => "fails",
+            Self::Unknown => "could not be tested",
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Passes | Self::Pattern => 0,
+            Self::Fails => 1,
+            Self::Unknown => 2,
+        }
+    }
+}
+
+impl Found {
+    fn print(&self) {
+        let host = self.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
+        println!("{}{host} {}", self.domain, self.result.words());
+        self.lines.iter().for_each(|line| println!("  {line}"));
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "domain": self.domain, "result": self.result.words(), "host": self.host, "found": self.lines })
+    }
+}
+
+fn worst(found: &[Found]) -> u8 {
+    let any = |verdict: Verdict| found.iter().any(|one| one.result == verdict);
+    [Verdict::Fails, Verdict::Unknown].into_iter().find(|verdict| any(*verdict)).map_or(0, Verdict::code)
+}
+
+/// Several at a time, told in the order given.
+fn ping_all(desk: &Desk, draft: &Draft, patterns: &[String]) -> Result<Vec<Found>, Failure> {
+    let anchors = read_trust_anchors(desk.config()).map_err(in_words)?;
+    let targets: Vec<_> = patterns.iter().map(|pattern| Target::of(desk, draft, pattern)).collect::<Result<_, _>>()?;
+    desk.runtime().block_on(async {
+        let reach = Arc::new(Reach::of_relay(desk.config(), Arc::clone(&anchors), PATIENCE).map_err(in_words)?);
+        let mut found = Vec::with_capacity(targets.len());
+        let mut waiting = targets.into_iter().enumerate();
+        let mut pings = JoinSet::new();
+        loop {
+            while pings.len() < AT_ONCE
+                && let Some((place, target)) = waiting.next()
+            {
+                let (reach, anchors) = (Arc::clone(&reach), Arc::clone(&anchors));
+                pings.spawn(async move { (place, target.ping(&reach, &anchors).await) });
+            }
+            match pings.join_next().await {
+                Some(done) => found.push(done.map_err(in_words)?),
+                None => break,
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, found)| found).collect())
+    })
+}
+
+/// A domain, where its mail goes, and what is asked there.
+struct Target {
+    pattern: String,
+    hop: Option<(NextHop, DeliverDecision)>,
+    policy: Arc<Policy>,
+}
+
+impl Target {
+    fn of(desk: &Desk, Draft(policy): &Draft, pattern: &str) -> Result<Self, Failure> {
+        // What a wildcard covers is no name; the name below which it covers all may have mail servers.
+        let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+        let (pattern, policy) = (pattern.to_owned(), Arc::clone(policy));
+        if name.contains(['*', '?']) {
+            return Ok(Self { pattern, hop: None, policy });
+        }
+        let mailbox = Mailbox::parse(&format!("postmaster@{name}")).map_err(|error| format!("{pattern:?} is no domain: {error}"))?;
+        let path = ForwardPath::Mailbox(mailbox);
+        let decision = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &path, true));
+        let hop = next_hop(&policy, desk.config(), &path);
+        Ok(Self { pattern, hop: Some((hop, decision)), policy })
+    }
+
+    async fn ping(self, reach: &Reach, anchors: &TrustAnchors) -> Found {
+        let mut found = Found { domain: self.pattern.clone(), host: None, result: Verdict::Pattern, lines: Vec::new() };
+        let Some((hop, decision)) = &self.hop else { return found };
+        match reach.reach(hop, false).await {
+            Ok(reached) => {
+                found.host = Some(format!("{}, {}", reached.host, reached.address));
+                let missing = self.judge(hop, decision, &reached, anchors, &mut found.lines);
+                found.result = if missing { Verdict::Fails } else { Verdict::Passes };
+                reached.connection.quit().await;
+            }
+            // Names below may have mail servers where this one has none.
+            Err(ReachError::Resolve(error)) if error.is_permanent() && self.pattern.starts_with("*.") => {}
+            Err(error) => {
+                found.result = if error.is_inconclusive() { Verdict::Unknown } else { Verdict::Fails };
+                found.lines.push(WithCauses(&error).to_string());
+            }
+        }
+        found
+    }
+
+    /// Tells of the session and the certificate, and says whether something is missing that the policy asks for.
+    fn judge(&self, hop: &NextHop, decision: &DeliverDecision, reached: &Reached, anchors: &TrustAnchors, lines: &mut Vec<String>) -> bool {
+        let connection = &reached.connection;
+        if let Some(tls) = connection.tls() {
+            let group = tls.group.map(|group| format!(" {group}")).unwrap_or_default();
+            lines.push(format!("{} {}{group}", tls.version, tls.suite));
+        }
+        let facts = HostFacts::new(hop, reached.name.as_ref(), reached.securely_known, reached.address);
+        let asked = self.policy.decide_host(decision, &facts);
+        let chain: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
+        let verdict = verify_server(&chain, asked.demand(), anchors, WallClock::system().now());
+        if let Some(leaf) = &verdict.leaf {
+            lines.push(format!("{}, issued by {}", leaf.subject, leaf.issuer));
+        }
+        lines.extend(verdict.findings.iter().map(ToString::to_string));
+        if verdict.findings.is_empty() && verdict.trusted {
+            lines.push("the chain is trusted here".to_owned());
+        }
+        let too_old = connection.tls().is_some_and(|tls| tls.version < asked.demand().min_version);
+        let missing = decision.demand.is_mandatory() && (!verdict.satisfied || too_old);
+        if missing {
+            lines.push(format!("that is not enough for `{}`: mail would wait", decision.level));
+        }
+        missing
+    }
+}
+
+/// How long a domain may take in all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Domains that are pinged at a time.
+const AT_ONCE: usize = 8;

@@ -1,0 +1,37 @@
+//! `sealpost reload`: the running relay reads its policy again.
+
+use std::process::ExitCode;
+
+use sealpost_admin::Client;
+use sealpost_relay::policy_file::ChangeOptions;
+use sealpost_relay::read_config;
+
+use super::{Failure, in_words, runtime};
+use crate::cli;
+
+pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
+    let config = read_config(&options.config.config).map_err(in_words)?;
+    let socket = config.admin.socket.ok_or("[admin] socket is \"none\": send SIGHUP to the relay instead")?;
+    let request = change_options(options.change).into();
+    let change = runtime()?.block_on(Client::new(socket).reload(request)).map_err(in_words)?;
+    print!("{}", change.diff);
+    let (before, after) = (change.entries_before, change.entries_after);
+    match (options.change.dry_run, change.changed) {
+        (true, true) => println!("nothing is changed; {after} entries would be in force, {before} are"),
+        (false, true) => println!("in force: {after} entries, {before} before"),
+        (_, false) => println!("no difference: {after} entries are in force"),
+    }
+    if options.change.apply_to_queue && !options.change.dry_run {
+        println!("mail that waits for TLS is let go where the policy allows it");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the options of the command line ask for.
+pub(super) fn change_options(arguments: cli::ChangeArguments) -> ChangeOptions {
+    let mut options = ChangeOptions::default();
+    options.dry_run = arguments.dry_run;
+    options.force = arguments.force;
+    options.apply_to_queue = arguments.apply_to_queue;
+    options
+}

@@ -1,0 +1,201 @@
+//! A running relay is managed: its policy changes under open sessions and waiting mail.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::content::message;
+use crate::relay::{House, Relay, free_address};
+use crate::sink::{Behaviour, Sink, StartTls};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const FROM: &str = "alice@sender.example";
+const TO: &str = "bob@bank.example";
+
+fn bank(hop: &str, level: &str) -> String {
+    format!("# ours since 2019\n[[partner]]\nname = \"Bank\"\ndomains = \"bank.example\"\n{hop} = \"{level}\"\n")
+}
+
+fn write_policy(house: &House, text: &str) {
+    fs::write(house.file("policy.toml"), text).unwrap();
+}
+
+fn wait_for_log(relay: &Relay, words: &str) {
+    let end = Instant::now() + LIMIT;
+    while !relay.log().contains(words) {
+        assert!(Instant::now() < end, "no {words:?} in\n{}", relay.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The answer to MAIL from the bank in an open session without TLS.
+fn mail_from_the_bank(client: &mut Client) -> u16 {
+    let code = client.command(&format!("MAIL FROM:<{TO}>")).unwrap().code;
+    client.expect("RSET", 250).unwrap();
+    code
+}
+
+/// By `sealpost reload` and by SIGHUP: the next command of a session that is open is decided by the new policy.
+// req: E8 A5
+#[test]
+fn a_session_lives_through_a_reload_and_obeys_it() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).policy(&bank("receive", "require"));
+    let relay = house.start();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    assert_eq!(mail_from_the_bank(&mut client), 530);
+
+    write_policy(&house, &bank("receive", "opportunistic"));
+    assert!(house.says(&["reload", "--dry-run"], 0).contains("nothing is changed"));
+    assert_eq!(mail_from_the_bank(&mut client), 530, "a dry run changes nothing");
+    assert!(house.says(&["reload"], 0).contains("in force: 1 entries, 1 before"));
+    assert_eq!(mail_from_the_bank(&mut client), 250);
+
+    write_policy(&house, &bank("receive", "require"));
+    relay.hang_up();
+    wait_for_log(&relay, "generation=2");
+    assert_eq!(mail_from_the_bank(&mut client), 530);
+}
+
+/// Told with file, line and column; the old policy stays in force, whoever asked.
+// req: E8
+#[test]
+fn a_broken_policy_is_refused_with_its_place() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).policy(&bank("receive", "require"));
+    let relay = house.start();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    write_policy(&house, &bank("receive", "requrie"));
+    for arguments in [&["reload"][..], &["reload", "--force"], &["reload", "--dry-run"]] {
+        let said = house.says(arguments, 1);
+        assert!(said.contains("policy.toml:5:11") && said.contains("did you mean \"require\"?"), "{said}");
+    }
+    relay.hang_up();
+    wait_for_log(&relay, "SIGHUP: the policy of before stays in force");
+    assert!(relay.log().contains("policy.toml:5:11"));
+    assert_eq!(mail_from_the_bank(&mut client), 530);
+}
+
+// req: E8
+#[test]
+fn a_policy_cut_short_needs_force() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let partners = |count: usize| (0..count).map(|n| format!("[[partner]]\ndomains = \"p{n}.example\"\n")).collect::<String>();
+    let house = House::to(&sink).policy(&(partners(99) + &bank("receive", "require")));
+    let relay = house.start();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    write_policy(&house, &partners(94));
+    assert!(house.says(&["reload"], 1).contains("6 of 100 entries would go, more than 5 %"));
+    relay.hang_up();
+    wait_for_log(&relay, "6 of 100 entries would go");
+    assert_eq!(mail_from_the_bank(&mut client), 530);
+    house.says(&["reload", "--force"], 0);
+    assert_eq!(mail_from_the_bank(&mut client), 250);
+}
+
+/// What waits for TLS is not sent in clear because the policy was weakened, by mistake or not, until somebody says so.
+// req: E8 A8
+#[test]
+fn weakening_holds_back_what_waits_for_tls() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).policy(&bank("deliver", "require"));
+    let relay = house.start();
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    client.send(FROM, &[TO], message("waits").as_bytes()).unwrap();
+    house.wait_for_history(&["\"deferred\"", TO], LIMIT);
+    write_policy(&house, &bank("deliver", "none"));
+    house.says(&["reload"], 0);
+    house.wait_for_history(&["\"deferred\"", "held by an earlier policy: require"], LIMIT);
+    assert_eq!(sink.message_count(), 0);
+    // Also after a restart: what holds the mail stands in the queue.
+    drop(client);
+    relay.kill();
+    let _relay = house.start_again();
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(sink.message_count(), 0);
+    assert!(house.says(&["reload", "--apply-to-queue"], 0).contains("let go"));
+    assert!(sink.wait_for(1, LIMIT)[0].tls.is_none());
+}
+
+// req: E8
+#[test]
+fn strengthening_reaches_what_waits() {
+    let address = free_address();
+    let house = House::new().route("*", address).policy(&bank("deliver", "opportunistic"));
+    house.write();
+    // The next attempt would be made in an hour.
+    fs::write(house.config(), house.config_text().replace("retry = [\"1s\"]", "retry = [\"1h\"]")).unwrap();
+    let relay = house.start_again();
+    Client::secure(relay.address, &house.authority.client()).unwrap().send(FROM, &[TO], message("waits").as_bytes()).unwrap();
+    house.wait_for_history(&["\"deferred\"", TO], LIMIT);
+    let sink = Sink::start_at(address, Behaviour::new(StartTls::Absent));
+    write_policy(&house, &bank("deliver", "require"));
+    house.says(&["reload"], 0);
+    house.wait_for_history(&["\"check-tls\"", TO, "does not offer STARTTLS"], LIMIT);
+    assert_eq!(sink.message_count(), 0);
+}
+
+#[test]
+fn without_a_running_relay_there_is_nothing_to_reload() {
+    let house = House::new();
+    house.write();
+    assert!(house.says(&["reload"], 1).contains("no relay answers on"));
+    fs::write(house.config(), house.config_text() + "[admin]\nsocket = \"none\"\n").unwrap();
+    assert!(house.says(&["reload"], 1).contains("SIGHUP"));
+}
+
+/// Where the socket is, and that there is none.
+#[test]
+fn admin_socket() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    for (more, path) in
+        [("", Some("data/admin.sock")), ("[admin]\nsocket = \"here\"\n", Some("here")), ("[admin]\nsocket = \"none\"\n", None)]
+    {
+        let house = House::to(&sink).also(more);
+        let relay = house.start();
+        for candidate in ["data/admin.sock", "here"] {
+            assert_eq!(house.file(candidate).exists(), path == Some(candidate), "{more:?}: {candidate}");
+        }
+        relay.terminate();
+        relay.wait(LIMIT);
+        assert!(path.is_none_or(|path| !house.file(path).exists()), "{more:?}: it is left behind");
+    }
+}
+
+/// The socket of a relay that was killed is no obstacle.
+#[test]
+fn a_dead_socket_is_replaced() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink);
+    house.start().kill();
+    assert!(house.file("data/admin.sock").exists());
+    let _relay = house.start_again();
+    house.says(&["reload"], 0);
+}
+
+/// Over TCP a token opens everything, and a weak one is refused before anybody listens.
+#[test]
+fn admin_address_and_token() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let address = free_address();
+    let house = House::to(&sink).also(&format!("[admin]\naddress = \"{address}\"\ntoken = \"token\"\n"));
+    house.write();
+    assert!(house.says(&["check"], 1).contains("[admin] token"), "there is no such file");
+    fs::write(house.file("token"), "short\n").unwrap();
+    assert!(house.says(&["check"], 1).contains("at least 16"));
+    fs::write(house.file("token"), "correct-horse-battery\n").unwrap();
+    assert!(house.says(&["check"], 0).contains(&format!("{address} (with the token)")));
+    let relay = house.start();
+    wait_for_log(&relay, &format!("address={address}"));
+    for (token, status) in [("correct-horse-battery", "HTTP/1.1 200 "), ("wrong-horse-battery-", "HTTP/1.1 401 ")] {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let request = format!("POST /v1/reload HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        let answer = std::io::read_to_string(stream).unwrap();
+        assert!(answer.starts_with(status), "{answer}");
+    }
+}
