@@ -110,7 +110,7 @@ pub(crate) struct Explain {
     /// The recipient.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) to: String,
-    /// The address of the client that hands it to the relay.
+    /// The address of the client that hands it over.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) client: IpAddr,
     /// The client hands it over without TLS.
@@ -125,7 +125,7 @@ pub(crate) struct Explain {
     /// The client has shown a trusted certificate with this name.
     #[arg(long, value_name = "HOST")]
     pub(crate) certificate: Option<String>,
-    /// A field of the message's header, such as 'X-TLSLevel: Require'; may be given more than once.
+    /// A field of the message, such as 'X-TLSLevel: Require'; may be repeated.
     #[arg(long, value_name = "FIELD")]
     pub(crate) header: Vec<String>,
     /// As if it were this time or day, not now.

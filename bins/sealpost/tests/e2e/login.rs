@@ -48,10 +48,14 @@ fn secure(relay: &Relay, house: &House) -> Client {
     Client::secure(relay.address, &house.authority.client()).unwrap()
 }
 
-/// All files below a folder, as one text.
+/// All files below a folder, as one text; a socket has none.
 fn contents(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let text = |path: PathBuf| if path.is_dir() { contents(&path) } else { String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned() };
+    let text = |path: PathBuf| match path {
+        path if path.is_dir() => contents(&path),
+        path if path.is_file() => String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned(),
+        _ => String::new(),
+    };
     entries.map(text).collect()
 }
 
