@@ -16,7 +16,10 @@ pub(super) fn entries(kind: Kind, found: &Entries, json: bool) {
     }
     let mut rows = vec![heads(kind).map(str::to_owned).to_vec()];
     rows.extend(found.entries.iter().enumerate().map(|(place, entry)| cells(kind, place, entry)));
-    if !found.entries.is_empty() {
+    if kind == Kind::Rule {
+        rows.push(SYSTEM_RULE.map(str::to_owned).to_vec());
+    }
+    if rows.len() > 1 {
         let _ = out.write_all(table(&rows).as_bytes());
     }
     let left = found.total.saturating_sub(found.entries.len());
@@ -135,6 +138,9 @@ fn table(rows: &[Vec<String>]) -> String {
     };
     rows.iter().map(line).collect()
 }
+
+/// The rule that comes with the product, below those of the operator (C6): it speaks where nothing else set a level.
+const SYSTEM_RULE: [&str; 5] = ["last", "(system)", "direction outbound", "add_header.X-TLSLevel Try", "cannot be removed"];
 
 /// Domains of an entry that a table names.
 const SHOWN: usize = 3;
