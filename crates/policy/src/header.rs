@@ -22,7 +22,11 @@ use std::sync::Arc;
 /// assert_eq!(header.values("subject").collect::<Vec<_>>(), ["two lines"]);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderBlock(Vec<(Box<str>, Box<str>)>);
+pub struct HeaderBlock {
+    fields: Vec<(Box<str>, Box<str>)>,
+    /// Whether all of the section was seen.
+    is_whole: bool,
+}
 
 /// The name of a header field, as it was written; names are equal whatever their case.
 ///
@@ -66,9 +70,11 @@ impl HeaderBlock {
         let head = message.get(..HEADER_OCTETS).unwrap_or(message);
         let mut fields = Vec::new();
         let mut field: Cow<'_, [u8]> = Cow::Borrowed(&[]);
+        let mut is_whole = message.len() < HEADER_OCTETS;
         for line in head.split_inclusive(|&b| b == b'\n') {
             let text = without_end(line);
             if text.is_empty() && text.len() < line.len() {
+                is_whole = true;
                 break;
             }
             if text.starts_with(b" ") || text.starts_with(b"\t") {
@@ -79,17 +85,23 @@ impl HeaderBlock {
             }
         }
         fields.extend(split(&field));
-        Self(fields)
+        Self { fields, is_whole }
+    }
+
+    /// Whether all of the section was seen: it ended, or the message did, within [`HEADER_OCTETS`].
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// The value of each field of this name, in any case, in the order in which they stand.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+        self.fields.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
     /// Each field: its name as written, and its value without the white space around it.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        self.fields.iter().map(|(name, value)| (&**name, &**value))
     }
 }
 

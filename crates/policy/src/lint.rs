@@ -61,6 +61,8 @@ pub enum Oddity {
     },
     /// Nothing refers to it.
     Unused,
+    /// A list with nothing in it, into which a rule looks.
+    Empty,
     /// A floor where TLS is opportunistic: a host below it gets the mail in clear.
     ClearBelowFloor {
         /// The key of the floor.
@@ -124,6 +126,7 @@ impl Oddity {
             Self::Unreachable { .. } => "unreachable",
             Self::Expired { .. } => "expired",
             Self::Unused => "unused",
+            Self::Empty => "empty",
             Self::ClearBelowFloor { .. } => "clear-below-floor",
         }
     }
@@ -163,6 +166,7 @@ impl fmt::Display for Oddity {
             }
             Self::Expired { until } => write!(f, "ended on {}; it counts only where its absence would be weaker", Day(*until)),
             Self::Unused => f.write_str("nothing refers to it"),
+            Self::Empty => f.write_str("has no entries, so what looks into it finds nobody"),
             Self::ClearBelowFloor { key } => {
                 write!(
                     f,

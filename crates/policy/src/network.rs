@@ -107,11 +107,19 @@ impl FromStr for IpNetwork {
     fn from_str(text: &str) -> Result<Self, ClientPatternError> {
         let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let network = network.map_err(|_| ClientPatternError::Network { found: text.to_owned() })?;
+        let network = as_ipv4(network).unwrap_or(network);
         if network.trunc() != network {
             return Err(ClientPatternError::HostBits { found: text.to_owned(), network: network.trunc().to_string() });
         }
         Ok(Self(network))
     }
+}
+
+/// The IPv4 network that an IPv6 network stands for: clients are compared as what they are.
+fn as_ipv4(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(mapped) = network else { return None };
+    let address = mapped.addr().to_ipv4_mapped()?;
+    IpNet::new(IpAddr::V4(address), mapped.prefix_len().checked_sub(96)?).ok()
 }
 
 impl FromStr for ClientPattern {

@@ -87,6 +87,7 @@ pub(crate) struct NamedList {
     pub(crate) line: u32,
     /// Whether a rule looks into it.
     pub(crate) is_used: bool,
+    pub(crate) is_empty: bool,
 }
 
 /// One `[[owner]]`.
@@ -130,7 +131,7 @@ impl Policy {
     #[must_use]
     pub fn may_relay(&self, facts: &ReceiveFacts<'_>) -> bool {
         let mut may = false;
-        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |_| may = true);
+        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |_| true, |_| may = true);
         may
     }
 
@@ -237,11 +238,17 @@ impl Main {
         });
     }
 
-    /// Calls `visit` with the number of each hosted domain of which the client is an own server.
+    /// Calls `visit` with the number of each hosted domain of which the client is an own server, of those that are there.
     ///
     /// Where several domains name a network that is not shared, those of them that cover the sender's domain count, and all of
     /// them if none does. A network that is shared adds the domain of the sender and displaces nobody.
-    pub(crate) fn visit_servers(&self, client: &ClientFacts<'_>, sender: Option<&Domain>, mut visit: impl FnMut(u32)) {
+    pub(crate) fn visit_servers(
+        &self,
+        client: &ClientFacts<'_>,
+        sender: Option<&Domain>,
+        is_there: impl Fn(u32) -> bool,
+        mut visit: impl FnMut(u32),
+    ) {
         let covers_sender = |number: u32| {
             let mut covers = false;
             if let Some(sender) = sender {
@@ -254,10 +261,11 @@ impl Main {
         };
         let (mut first, mut several, mut any_covers) = (None, false, false);
         self.servers.visit(client, |number, shared| {
-            let covers = covers_sender(number);
+            let there = is_there(number);
+            let covers = there && covers_sender(number);
             if covers {
                 visit(number);
-            } else if !shared {
+            } else if there && !shared {
                 several |= first.is_some_and(|first| first != number);
                 first = first.or(Some(number));
             }
@@ -267,7 +275,7 @@ impl Main {
             Some(_) if any_covers => {}
             Some(only) if !several => visit(only),
             Some(_) => self.servers.visit(client, |number, shared| {
-                if !shared {
+                if !shared && is_there(number) {
                     visit(number);
                 }
             }),

@@ -6,7 +6,7 @@ use sealpost_types::{ForwardPath, UnixMillis};
 use wildmatch::WildMatch;
 
 use crate::facts::{DeliverFacts, HeaderLevel};
-use crate::pattern::{AddressSet, Face, faces};
+use crate::pattern::{AddressSet, Faces, faces};
 
 /// One `[[rule]]`.
 #[derive(Debug)]
@@ -67,13 +67,9 @@ impl When {
         self.direction.is_none_or(|asked| asked == direction)
     }
 
-    /// Whether the rule holds for this recipient.
-    pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
-        self.holds_beside_header(facts, direction)
-            && self.header.as_ref().is_none_or(|asked| {
-                let mut values = facts.header.into_iter().flat_map(|header| header.values(&asked.name));
-                values.any(|value| asked.value.matches(&value.to_lowercase()))
-            })
+    /// Whether the rule holds for this recipient; `level` is what it asks.
+    pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction, level: Option<HeaderLevel>) -> bool {
+        self.holds_beside_header(facts, direction) && self.header.as_ref().is_none_or(|asked| asked.is_in(facts, level))
     }
 
     /// Whether it hangs on a header section that is not known.
@@ -88,6 +84,15 @@ impl When {
                 .as_ref()
                 .is_none_or(|asked| faces(facts.reverse_path).any(|face| asked.list.matches(&face).is_some()) == asked.is_in)
             && self.recipient.as_ref().is_none_or(|asked| contains(&asked.list, facts.forward_path) == asked.is_in)
+    }
+}
+
+impl HeaderMatch {
+    /// Whether the field is there. What was not seen of a header may hold it: padding is no way around a rule that requires TLS.
+    fn is_in(&self, facts: &DeliverFacts<'_>, level: Option<HeaderLevel>) -> bool {
+        let Some(header) = facts.header else { return false };
+        let found = header.values(&self.name).any(|value| self.value.matches(&value.to_lowercase()));
+        found || (!header.is_whole() && level == Some(HeaderLevel::Require))
     }
 }
 
@@ -108,5 +113,5 @@ impl Direction {
 }
 
 fn contains(list: &AddressSet, forward_path: &ForwardPath) -> bool {
-    forward_path.mailbox().is_some_and(|mailbox| list.matches(&Face::of(mailbox)).is_some())
+    forward_path.mailbox().is_some_and(|mailbox| Faces::of(mailbox).any(|face| list.matches(&face).is_some()))
 }

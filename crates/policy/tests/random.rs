@@ -38,7 +38,15 @@ impl Entry {
         let (mode, until) =
             (if how == As::Testing { "mode='testing'" } else { "" }, if how == As::Expired { "until=2020-01-01" } else { "" });
         match how {
-            As::Absent if stays => format!("{}{}", self.head, "\n".repeat(2 + self.asks.matches('\n').count())),
+            // The domain stays a hosted one; who its own servers are is nothing that it may say in testing.
+            As::Absent if stays => {
+                let head: String = self
+                    .head
+                    .lines()
+                    .map(|line| if line.starts_with("servers=") { "\n".to_owned() } else { format!("{line}\n") })
+                    .collect();
+                format!("{head}{}", "\n".repeat(2 + self.asks.matches('\n').count()))
+            }
             As::Absent => "\n".repeat(self.head.matches('\n').count() + 2 + self.asks.matches('\n').count()),
             _ if self.asks.contains("ignore_published") && until.is_empty() => {
                 format!("{}{}{mode}\nuntil=2999-01-01\n", self.head, self.asks)

@@ -16,6 +16,15 @@ pub(crate) struct Host {
     pub(crate) secure: bool,
 }
 
+/// The hosts of a next hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hosts {
+    /// At least one, in the order in which they are tried.
+    pub(crate) list: Vec<Host>,
+    /// Whether there are more, whose addresses cannot be had for now.
+    pub(crate) some_unknown: bool,
+}
+
 impl Host {
     /// Its name, or its address in brackets.
     pub(crate) fn shown(&self) -> String {
@@ -27,15 +36,11 @@ impl Host {
 ///
 /// # Errors
 /// What the resolver says; where several names were asked for, an error that may pass goes before one that will not.
-pub(crate) async fn resolve<R: Resolver>(
-    resolver: &R,
-    next_hop: &NextHop,
-    own_name: &Domain,
-    random: u64,
-) -> Result<Vec<Host>, ResolveError> {
+pub(crate) async fn resolve<R: Resolver>(resolver: &R, next_hop: &NextHop, own_name: &Domain, random: u64) -> Result<Hosts, ResolveError> {
+    let all = |list| Hosts { list, some_unknown: false };
     match next_hop {
-        NextHop::Address { address, port } => Ok(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true }]),
-        NextHop::Host { name, port } => addresses(resolver, name, *port, true).await,
+        NextHop::Address { address, port } => Ok(all(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true }])),
+        NextHop::Host { name, port } => addresses(resolver, name, *port, true).await.map(all),
         NextHop::Mx(domain) => {
             let set = resolver.mx(domain).await?.without_loops(std::slice::from_ref(own_name))?;
             let mut hosts = Vec::new();
@@ -53,7 +58,7 @@ pub(crate) async fn resolve<R: Resolver>(
             }
             match last_error {
                 Some(error) if hosts.is_empty() => Err(error),
-                _ => Ok(hosts),
+                error => Ok(Hosts { list: hosts, some_unknown: error.is_some_and(|error| !error.is_permanent()) }),
             }
         }
     }
@@ -80,7 +85,7 @@ mod tests {
 
     async fn tried(resolver: &StaticResolver, next_hop: &str) -> Vec<String> {
         let hosts = resolve(resolver, &next_hop.parse().unwrap(), &domain("relay.example"), 1).await.unwrap();
-        hosts.iter().map(|h| format!("{} {} {}", h.name.as_ref().map_or("-", |n| n.as_str()), h.address, h.secure)).collect()
+        hosts.list.iter().map(|h| format!("{} {} {}", h.name.as_ref().map_or("-", |n| n.as_str()), h.address, h.secure)).collect()
     }
 
     #[tokio::test]
@@ -91,6 +96,22 @@ mod tests {
         resolver.set_failure(&slow, Some(ResolveError::Server { name: slow.clone(), code: 2 }));
         let error = resolve(&resolver, &"mx:b.example".parse().unwrap(), &domain("relay.example"), 1).await.unwrap_err();
         assert!(!error.is_permanent(), "{error}");
+    }
+
+    /// A host that is gone is no host; one that cannot be looked up now may be the one that has TLS.
+    #[tokio::test]
+    async fn hosts_that_may_come_to_be_known_are_told_of() {
+        let resolver = StaticResolver::new();
+        resolver.set_mx(&domain("b.example"), vec![(10, "mx.b.example".into()), (20, "other.b.example".into())]);
+        resolver.set_addresses(&domain("mx.b.example"), vec!["192.0.2.1".parse().unwrap()]);
+        let some_unknown = async || {
+            let next_hop = "mx:b.example".parse().unwrap();
+            resolve(&resolver, &next_hop, &domain("relay.example"), 1).await.unwrap().some_unknown
+        };
+        assert!(!some_unknown().await, "it is gone");
+        let other = domain("other.b.example");
+        resolver.set_failure(&other, Some(ResolveError::Server { name: other.clone(), code: 2 }));
+        assert!(some_unknown().await);
     }
 
     #[tokio::test]

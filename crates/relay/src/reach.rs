@@ -126,7 +126,7 @@ impl Reach {
         let mut options = ConnectOptions::default();
         options.implicit_tls = implicit_tls;
         let mut last = None;
-        for host in &hosts {
+        for host in &hosts.list {
             let demand = HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default());
             let key = WireKey::new(host.address, host.name.clone(), demand);
             // A server that says nothing is given up at a stage, which tells more than that the time is over.

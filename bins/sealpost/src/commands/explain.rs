@@ -1,5 +1,6 @@
 //! `sealpost explain`: which level holds for a mail, and why.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use sealpost_policy::{
@@ -29,7 +30,7 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
     let facts = DeliverFacts::new(&from, &to, tls.is_some()).with_header_level(level.counted()).with_header(Some(&header)).at(at);
     let (deliver, deliver_trace) = policy.explain_deliver(&facts);
     let next_hop = next_hop(&policy, &config, &to);
-    if options.json {
+    let shown = if options.json {
         let answer = serde_json::json!({
             "receive": {
                 "refused": receive.refusal().map(ToString::to_string),
@@ -38,37 +39,36 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
             },
             "deliver": { "next_hop": next_hop.to_string(), "ignored_header": level.ignored(), "trace": deliver_trace },
         });
-        println!("{answer}");
+        format!("{answer}\n")
     } else {
-        show_receive(&receive, &receive_trace);
-        println!();
-        show_deliver(&deliver, &deliver_trace);
-        if let Some(value) = level.ignored() {
-            println!("  {}: {value:?} does not count: the client is not in header_trust, and the field is taken out", policy.header_name());
-        }
-        println!("  -> next hop {next_hop}");
-    }
+        let ignored = level.ignored().map(|value| {
+            format!("  {}: {value:?} does not count: the client is not in header_trust, and the field is taken out\n", policy.header_name())
+        });
+        let ignored = ignored.unwrap_or_default();
+        let (receive, deliver) = (on_receive(&receive, &receive_trace), on_deliver(&deliver, &deliver_trace));
+        format!("{receive}\n{deliver}{ignored}  -> next hop {next_hop}\n")
+    };
+    // A reader that has seen enough and closed the pipe is no failure.
+    let _ = std::io::stdout().write_all(shown.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_receive(decision: &ReceiveDecision, trace: &Trace) {
-    println!("{trace}");
-    match decision.refusal() {
-        Some(refusal) => println!("  -> refused: {refusal}"),
-        None => println!("  -> accepted"),
-    }
-    match refused_with_testing(decision) {
-        Some(refusal) => println!("  -> if what is in testing counted, refused: {refusal}"),
-        None if decision.shadow.is_some() => println!("  -> if what is in testing counted, accepted"),
-        None => {}
-    }
+fn on_receive(decision: &ReceiveDecision, trace: &Trace) -> String {
+    let outcome = match decision.refusal() {
+        Some(refusal) => format!("refused: {refusal}"),
+        None => "accepted".to_owned(),
+    };
+    let with_testing = match refused_with_testing(decision) {
+        Some(refusal) => format!("  -> if what is in testing counted, refused: {refusal}\n"),
+        None if decision.shadow.is_some() => "  -> if what is in testing counted, accepted\n".to_owned(),
+        None => String::new(),
+    };
+    format!("{trace}\n  -> {outcome}\n{with_testing}")
 }
 
-fn show_deliver(decision: &DeliverDecision, trace: &Trace) {
-    println!("{trace}");
-    if decision.ignores_published {
-        println!("  what the recipient's domain publishes (DANE, MTA-STS) is ignored");
-    }
+fn on_deliver(decision: &DeliverDecision, trace: &Trace) -> String {
+    let published = "  what the recipient's domain publishes (DANE, MTA-STS) is ignored\n";
+    format!("{trace}\n{}", if decision.ignores_published { published } else { "" })
 }
 
 fn refused_with_testing(decision: &ReceiveDecision) -> Option<String> {

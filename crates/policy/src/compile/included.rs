@@ -9,7 +9,7 @@ use super::insert_partner;
 use super::names::Names;
 use super::row::RowReader;
 use crate::asked::Asked;
-use crate::document::{IncludeEntry, PolicyError, PolicyErrors, Problem, Standing, Text};
+use crate::document::{IncludeEntry, PATTERN_ENTRIES, PolicyError, PolicyErrors, Problem, Standing, Text};
 use crate::exchange::{CsvErrors, read_rows};
 use crate::layer::{Entry, Extra, Hops, Label, Layer};
 use crate::pattern::Pattern;
@@ -208,6 +208,9 @@ impl<'p> Rows<'p> {
             return Err((crate::exchange::Column::Domain, Problem::TooManyEntries));
         }
         insert_partner(&mut self.layer.table, &pattern, subdomains, index);
+        if self.layer.table.under(&pattern).len() > PATTERN_ENTRIES {
+            return Err((crate::exchange::Column::Domain, Problem::PatternTooOften { pattern: pattern.to_string() }));
+        }
         self.layer.entries.push(entry);
         Ok(())
     }
@@ -233,6 +236,15 @@ pub(super) fn check_companions(asked: &Asked) -> Result<(), Problem> {
         Some(Level::Pinned) if asked.pins.as_ref().is_none_or(Vec::is_empty) => {
             Err(Problem::NeedsBeside { level: Level::Pinned, key: "pins" })
         }
+        _ => Ok(()),
+    }
+}
+
+/// A row has no names and pins for the receive hop: a level that needs them would let nobody in.
+pub(super) fn check_receive(level: Option<Level>) -> Result<(), Problem> {
+    match level {
+        Some(Level::Pinned) => Err(Problem::NeedsBeside { level: Level::Pinned, key: "pins" }),
+        Some(Level::Verify) => Err(Problem::NeedsBeside { level: Level::Verify, key: "names" }),
         _ => Ok(()),
     }
 }

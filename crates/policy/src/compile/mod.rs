@@ -15,8 +15,8 @@ use self::names::Names;
 use crate::asked::Asked;
 use crate::demand::PlainDemands;
 use crate::document::{
-    Document, DomainEntry, HopEntries, HopEntry, OwnerEntry, PartnerEntry, PolicyErrors, Problem, RuleEntry, ScopeDefaults, Standing, Text,
-    Written,
+    Document, DomainEntry, HopEntries, HopEntry, OwnerEntry, PATTERN_ENTRIES, PartnerEntry, PolicyErrors, Problem, RuleEntry,
+    ScopeDefaults, Standing, Text, Written,
 };
 use crate::layer::{Entry, Extra, Hops, Label, Layer};
 use crate::network::{ClientIndex, ClientSet};
@@ -117,7 +117,7 @@ impl<'c, 't> Compiler<'c, 't> {
         }
         let mut lists = Vec::with_capacity(document.lists.len());
         for list in document.lists {
-            main.named_lists.push(NamedList { name: list.name.value, line: list.line, is_used: false });
+            main.named_lists.push(NamedList { name: list.name.value, line: list.line, is_used: false, is_empty: list.entries.is_empty() });
             lists.push(Arc::new(AddressSet::new(list.entries, &self.delimiters)));
         }
         main.rules = document.rules.into_iter().map(|rule| self.rule(rule, &lists, &mut main.named_lists)).collect();
@@ -177,6 +177,9 @@ impl<'c, 't> Compiler<'c, 't> {
                 self.text.problem(*offset, Problem::HostedAndPartner { name: pattern.to_string(), domain_line });
             }
             insert_partner(&mut main.partners.table, pattern, entry.subdomains, index);
+            if main.partners.table.under(pattern).len() > PATTERN_ENTRIES {
+                self.text.problem(*offset, Problem::PatternTooOften { pattern: pattern.to_string() });
+            }
         }
         entry.clients.iter().for_each(|client| main.clients.insert(client, index));
         let Standing { testing, until } = entry.standing;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::included::{IncludedList, ReadRow, check_companions};
+use super::included::{IncludedList, ReadRow, check_companions, check_receive};
 use super::names::Names;
 use crate::asked::Asked;
 use crate::document::words;
@@ -65,6 +65,7 @@ impl<'l> RowReader<'l> {
         };
         let mut receive = self.list.receive.clone();
         if let Some(level) = word(row, Column::Receive, |text| words::level("receive", text, Side::Receive))? {
+            check_receive(Some(level)).map_err(|problem| (Column::Receive, problem))?;
             receive.level = Some(level);
         }
         let deliver = self.deliver(row)?;

@@ -57,7 +57,7 @@ impl Policy {
         for (rule, entry) in self.main.rules.iter().zip(0..) {
             let origin = Origin { kind: SourceKind::Rule, included: false, entry };
             let expired = rule.until.is_some_and(|until| facts.now > until);
-            if !rule.when.holds(facts, direction) {
+            if !rule.when.holds(facts, direction, rule.level) {
                 let note = match () {
                     () if !rule.when.is_for(direction) => Note::OtherDirection,
                     () if T::ON && rule.when.hangs_on_header(facts, direction) => Note::HeaderUnknown,

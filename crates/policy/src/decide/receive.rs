@@ -1,5 +1,7 @@
 //! The receive hop: the client's sources and the recipient's, joined.
 
+use std::cell::Cell;
+
 use sealpost_types::{Domain, ForwardPath};
 
 use super::{Joined, Outcome, is_own};
@@ -41,12 +43,22 @@ impl Policy {
     fn receive_from_own<T: Tracer>(&self, facts: &ReceiveFacts<'_>, mail: Mail<'_>, outcome: &mut Outcome, tracer: &mut T) -> bool {
         // Nearly always there is one, perhaps named twice: it needs no list.
         let (mut first, mut more) = (None, Vec::new());
-        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |number| {
+        // A domain in testing has no servers of its own: who comes from there is treated as without it.
+        let left_out = Cell::new(false);
+        let is_there = |number| {
+            let extra = self.main.hosted.entries.get(number).and_then(|entry| entry.extra.as_ref());
+            let there = mail.shadow || extra.is_none_or(|extra| !extra.testing);
+            left_out.set(left_out.get() || !there);
+            there
+        };
+        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), is_there, |number| {
             if first.is_some_and(|first| first != number) && !more.contains(&number) {
                 more.push(number);
             }
             first = first.or(Some(number));
         });
+        outcome.left_out_testing |= left_out.get();
+        let mut is_own = false;
         for number in first.into_iter().chain(more) {
             let mut scope = Scope::new(self, Side::Submit, mail);
             tracer.scope(Party::Client);
@@ -54,8 +66,11 @@ impl Policy {
             scope.ask_owners(tracer);
             scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
             outcome.take(scope, tracer);
+            // A domain that may not count switches off nothing that holds for everybody else.
+            let until = self.main.hosted.entries.get(number).and_then(|entry| entry.extra.as_ref()?.until);
+            is_own |= until.is_none_or(|until| mail.now <= until);
         }
-        first.is_some()
+        is_own
     }
 
     /// Everybody else: the partners of the sender, by each of the mailboxes that it is known by; for `<>` the partners whose
@@ -91,9 +106,8 @@ impl Policy {
         let mut scope = Scope::new(self, Side::Receive, mail);
         tracer.scope(Party::Sender);
         scope.ask_partners(domain, !hosted, tracer);
-        if !hosted {
-            scope.ask_defaults(SourceKind::DefaultsExternal, tracer);
-        }
+        // Who is no own server of a hosted domain is a stranger, whatever sender it writes.
+        scope.ask_defaults(SourceKind::DefaultsExternal, tracer);
         outcome.take(scope, tracer);
     }
 

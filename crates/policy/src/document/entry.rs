@@ -175,6 +175,13 @@ impl Text<'_> {
         .unwrap_or_default()
     }
 
+    /// In defaults nothing published is ignored: one line would do it for everybody, without end.
+    pub(super) fn no_ignoring(&mut self, hops: &HopEntries) {
+        if let Some(offset) = hops.ignores_published {
+            self.problem(offset, Problem::IgnoresForAll);
+        }
+    }
+
     pub(super) fn standing(&mut self, table: &DeTable<'_>, hops: &HopEntries) -> Standing {
         let testing = self.read_at(table, "mode", "\"enforce\" or \"testing\"", |found| words::mode("mode", found)).unwrap_or_default();
         let reason = self.string_at(table, "reason", "a text");

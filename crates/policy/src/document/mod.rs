@@ -19,6 +19,8 @@ use crate::network::ClientPattern;
 
 pub use problem::{PolicyError, PolicyErrors, Problem};
 
+pub(crate) use problem::PATTERN_ENTRIES;
+
 pub(crate) use entry::{DomainEntry, End, IncludeEntry, OwnerEntry, PartnerEntry, Standing, end as read_end, name_of};
 pub(crate) use hop::{HopEntries, HopEntry, has_meaning};
 pub(crate) use place::Text;
@@ -121,11 +123,13 @@ impl Document {
         if let Some((offset, hosted)) = text.table_at(defaults, "hosted", "a table [defaults.hosted]") {
             text.check_keys(hosted, "[defaults.hosted]", &["receive", "submit", "deliver"]);
             let hops = HopEntries::read(text, hosted, &[Side::Receive, Side::Submit, Side::Deliver]);
+            text.no_ignoring(&hops);
             self.hosted = ScopeDefaults { line: text.line(offset), hops };
         }
         if let Some((offset, external)) = text.table_at(defaults, "external", "a table [defaults.external]") {
             text.check_keys(external, "[defaults.external]", &["receive", "deliver"]);
             let hops = HopEntries::read(text, external, &[Side::Receive, Side::Deliver]);
+            text.no_ignoring(&hops);
             self.external = ScopeDefaults { line: text.line(offset), hops };
         }
     }

@@ -225,6 +225,18 @@ pub enum Problem {
         /// The key that is missing.
         key: &'static str,
     },
+    /// `ignore_published` in a table of defaults.
+    IgnoresForAll,
+    /// More entries of one pattern than can all be joined.
+    PatternTooOften {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A condition on the field that is taken out of every message.
+    HeaderTakenOut {
+        /// The field.
+        header: String,
+    },
     /// `matches` and `not_matches` in one condition.
     BothMatches {
         /// The condition.
@@ -395,6 +407,9 @@ impl Problem {
                 "until" => "write until = 2026-12-31: what a domain publishes should not be ignored for ever".to_owned(),
                 _ => "write reason = \"why\": whoever finds this later will want to know".to_owned(),
             },
+            Self::IgnoresForAll => "write it in the entry of the domain that needs it, with reason and until".to_owned(),
+            Self::PatternTooOften { .. } => format!("keep at most {PATTERN_ENTRIES} entries of one pattern"),
+            Self::HeaderTakenOut { .. } => "name the clients that may set it in [defaults] header_trust; it needs no rule".to_owned(),
             Self::BothMatches { .. } => "write two rules".to_owned(),
             Self::UnknownName { kind, name, known } => match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean {near:?}?"),
@@ -464,6 +479,9 @@ impl fmt::Display for Problem {
             Self::ElseAlone => f.write_str("else stands alone"),
             Self::ElseLevel { found } => write!(f, "else is {found:?}, which needs keys of its own"),
             Self::IgnoresWithout { key } => write!(f, "ignore_published without {key}"),
+            Self::IgnoresForAll => f.write_str("ignore_published in [defaults] holds for everybody and has no end"),
+            Self::PatternTooOften { pattern } => write!(f, "{pattern} stands in more than {PATTERN_ENTRIES} entries"),
+            Self::HeaderTakenOut { header } => write!(f, "{header} is taken out of every message, so no rule finds it"),
             Self::BothMatches { key } => write!(f, "{key} has both matches and not_matches"),
             Self::UnknownName { kind, name, .. } => write!(f, "there is no {kind} {name:?}"),
             Self::NamedTwice { kind, name, first_line } => write!(f, "a second {kind} {name:?}; the first stands in line {first_line}"),
@@ -576,6 +594,9 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// Characters in the name of an entry: it is quoted in SMTP replies, whose lines are short.
 pub(crate) const NAME_CHARACTERS: usize = 100;
+
+/// Entries of one pattern: each of them is joined with each above and below it.
+pub(crate) const PATTERN_ENTRIES: usize = 16;
 
 /// Names that an error lists.
 const LISTED: usize = 5;

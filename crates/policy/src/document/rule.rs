@@ -75,7 +75,7 @@ impl RuleEntry {
             direction = text.read_at(when, "direction", "\"inbound\" or \"outbound\"", |found| words::direction("direction", found));
             sender = text.list_condition(when, "sender");
             recipient = text.list_condition(when, "recipient");
-            condition = text.header_condition(when);
+            condition = text.header_condition(when, header);
         }
         let mut level = None;
         let mut stop = false;
@@ -116,7 +116,7 @@ impl Text<'_> {
         }
     }
 
-    fn header_condition(&mut self, when: &DeTable<'_>) -> Option<HeaderCondition> {
+    fn header_condition(&mut self, when: &DeTable<'_>, taken_out: &FieldName) -> Option<HeaderCondition> {
         let (offset, table) = self.table_at(when, "header", "a table { name = \"Subject\", matches = \"*secret*\" }")?;
         self.check_keys(table, "header", &["name", "matches"]);
         for key in ["name", "matches"].into_iter().filter(|key| !table.contains_key(*key)) {
@@ -124,6 +124,9 @@ impl Text<'_> {
         }
         let (name_offset, name) = self.string_at(table, "name", "the name of a header field")?;
         let name = self.noted(name_offset, field_name(name))?;
+        if name == *taken_out {
+            self.problem(name_offset, Problem::HeaderTakenOut { header: name.as_str().to_owned() });
+        }
         let (_, value) = self.string_at(table, "matches", "a pattern such as \"*secret*\"")?;
         Some(HeaderCondition { name: Arc::from(name.as_str()), value: WildMatch::new(&value.to_lowercase()) })
     }

@@ -30,8 +30,13 @@ pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
             stopped = place.filter(|_| rule.stop).cloned();
         }
     }
-    for (number, _) in (0..).zip(&main.named_lists).filter(|(_, list)| !list.is_used) {
+    for (number, list) in (0..).zip(&main.named_lists) {
+        let oddity = match (list.is_used, list.is_empty) {
+            (false, _) => Oddity::Unused,
+            (true, true) => Oddity::Empty,
+            (true, false) => continue,
+        };
         let source = Source::of(policy, Origin { kind: SourceKind::List, included: false, entry: number });
-        found.push(Lint { source, oddity: Oddity::Unused });
+        found.push(Lint { source, oddity });
     }
 }

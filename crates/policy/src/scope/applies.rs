@@ -5,7 +5,7 @@ use sealpost_types::{Domain, ForwardPath, UnixMillis};
 use super::{BUILTIN, Scope};
 use crate::asked::Fields;
 use crate::layer::{Ends, Layer, Side};
-use crate::pattern::{Face, faces};
+use crate::pattern::{Faces, faces};
 use crate::setting::{Conditions, Setting};
 use crate::trace::Note;
 
@@ -75,21 +75,21 @@ impl<'p> Scope<'p, '_> {
     }
 
     fn meets(&self, conditions: &'p Conditions, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
-        if self.mail.client.is_some_and(|client| conditions.exempt.contains(client)) {
-            return match self.policy.main.setting(BUILTIN) {
-                Some(offered) => Applies::Instead(offered, Note::ExemptClient),
-                None => Applies::Yes(setting),
-            };
-        }
+        let exempt = self.mail.client.is_some_and(|client| conditions.exempt.contains(client));
+        let offered = self.policy.main.setting(BUILTIN).filter(|_| exempt);
         let otherwise = conditions.otherwise.and_then(|number| layer.setting(number));
         let sender = conditions.senders.as_ref().is_none_or(|set| faces(self.mail.reverse_path).any(|face| set.matches(&face).is_some()));
         let recipient = match (&conditions.recipients, self.mail.forward_path) {
             (None, _) => true,
-            (Some(_), None) if sender => return Applies::Later(setting.said.union(otherwise.map_or(Fields::NONE, |setting| setting.said))),
-            (Some(set), to) => to.and_then(ForwardPath::mailbox).is_some_and(|mailbox| set.matches(&Face::of(mailbox)).is_some()),
+            (Some(_), None) if sender => {
+                let others = [otherwise, offered].into_iter().flatten();
+                return Applies::Later(others.fold(setting.said, |all, other| all.union(other.said)));
+            }
+            (Some(set), to) => to.and_then(ForwardPath::mailbox).is_some_and(|to| Faces::of(to).any(|face| set.matches(&face).is_some())),
         };
         match (sender && recipient, otherwise) {
-            (true, _) => Applies::Yes(setting),
+            // An entry that is not for this mail exempts nobody from what others ask of it.
+            (true, _) => offered.map_or(Applies::Yes(setting), |offered| Applies::Instead(offered, Note::ExemptClient)),
             (false, Some(otherwise)) => Applies::Instead(otherwise, Note::Otherwise),
             (false, None) => Applies::No(Note::OtherMail),
         }

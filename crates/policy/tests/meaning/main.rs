@@ -2,6 +2,7 @@
 
 mod conditions;
 mod levels;
+mod loopholes;
 mod notes;
 mod owners;
 mod published;

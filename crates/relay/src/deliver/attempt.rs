@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
 use sealpost_policy::{HostDecision, HostFacts};
-use sealpost_queue::{Lease, Spool as _};
+use sealpost_queue::{BodyReadError, Lease, Spool as _};
 use sealpost_report::EventKind;
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
@@ -16,7 +16,7 @@ use super::outcome::{self, Contact, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
 use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
-use crate::hosts::{self, Host};
+use crate::hosts::{self, Host, Hosts};
 use crate::{account, random, route, submit};
 
 /// One attempt at one entry.
@@ -37,6 +37,8 @@ struct Candidate<'a> {
     downgrade: Option<&'a str>,
     /// What would be asked of it if entries in testing counted, where that is something else.
     shadow: Option<HostDecision>,
+    /// Whether it may not be used, whatever it presents.
+    barred: bool,
 }
 
 impl<'a, C: Components> Attempt<'a, C> {
@@ -80,19 +82,31 @@ impl<'a, C: Components> Attempt<'a, C> {
         if let Some(deferral) = submit::put_off(self.engine, &party.next_hop.destination(), self.engine.now()) {
             return party.all(Outcome::PutOff(deferral));
         }
-        let hosts = match self.hosts(&party.next_hop).await {
+        // A rule looks at the header: without it, what the rule asks is not known.
+        if let Some(error) = self.subject.unreadable_header() {
+            let reason = format!("the header of the stored message cannot be read: {error}");
+            if matches!(error, BodyReadError::Damaged { .. }) {
+                // Whoever else shares the entry finds the same; the first word stays.
+                let _ = self.damage.set(error.to_string());
+            }
+            return party.all(Outcome::Deferred(Trouble::new(reason, outcome::SYSTEM_TROUBLE)));
+        }
+        let Hosts { list: hosts, some_unknown } = match self.hosts(&party.next_hop).await {
             Ok(hosts) => hosts,
             Err(error) => return party.all(self.unresolved(&party.next_hop, &error)),
         };
         let mut failures = Failures::default();
+        if some_unknown {
+            failures.some_untried();
+        }
         let mut answer = self.try_each(party, &self.as_decided(party, &hosts), &mut failures).await;
-        if answer.is_none() && self.may_go_in_clear(party) {
+        if answer.is_none() && self.may_go_in_clear(party) && failures.lets_go_in_clear() {
             let failed = failures.without_tls().to_vec();
-            answer = self.try_each(party, &in_clear(&failed), &mut failures).await;
+            answer = self.try_each(party, &self.in_clear(party, &failed), &mut failures).await;
         }
         // `mirror` only follows the first hop: a host that wants TLS gets it. `none` was written by an operator, and stays.
         if party.decision.level == Level::Mirror && answer.as_deref().is_some_and(all_want_tls) {
-            answer = self.try_each(party, &over_tls(&hosts), &mut failures).await;
+            answer = self.try_each(party, &self.over_tls(party, &hosts), &mut failures).await;
         }
         if answer.is_none() && failures.is_silent() {
             self.fell_silent(&party.next_hop, failures.reason());
@@ -101,10 +115,10 @@ impl<'a, C: Components> Attempt<'a, C> {
     }
 
     /// The hosts of the next hop, those that did not answer a short while ago last.
-    async fn hosts(&self, next_hop: &NextHop) -> Result<Vec<Host>, ResolveError> {
+    async fn hosts(&self, next_hop: &NextHop) -> Result<Hosts, ResolveError> {
         let mut hosts = hosts::resolve(&self.engine.resolver, next_hop, &self.engine.config.hostname, random::number()).await?;
         let now = self.engine.now();
-        hosts.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
+        hosts.list.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
         Ok(hosts)
     }
 
@@ -132,15 +146,40 @@ impl<'a, C: Components> Attempt<'a, C> {
         let candidate = |host: &'h Host| {
             let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
             let decision = self.subject.policy.decide_host(&party.decision, &facts);
-            let shadow = self.subject.policy.decide_host_shadow(&party.decision, &facts);
-            Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None, shadow }
+            let shadow = self.shadow(party, host);
+            let barred = decision.barred.is_some();
+            Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None, shadow, barred }
+        };
+        hosts.iter().map(candidate).collect()
+    }
+
+    /// What would be asked of a host if entries in testing counted, where that is something else.
+    fn shadow(&self, party: &Party, host: &Host) -> Option<HostDecision> {
+        let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
+        self.subject.policy.decide_host_shadow(&party.decision, &facts)
+    }
+
+    /// The addresses where TLS failed, on a new connection without it.
+    fn in_clear<'h>(&self, party: &Party, failed: &'h [(Host, String)]) -> Vec<Candidate<'h>> {
+        let candidate = |(host, reason): &'h (Host, String)| {
+            let key = WireKey::new(host.address, None, beside_policy(TlsRequirement::Never));
+            Candidate { host, key, insecure_name: None, downgrade: Some(reason), shadow: self.shadow(party, host), barred: false }
+        };
+        failed.iter().map(candidate).collect()
+    }
+
+    /// Every host over TLS with any certificate, where hosts asked for it and the policy would not have tried.
+    fn over_tls<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
+        let candidate = |host: &'h Host| {
+            let key = WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
+            Candidate { host, key, insecure_name: None, downgrade: None, shadow: self.shadow(party, host), barred: false }
         };
         hosts.iter().map(candidate).collect()
     }
 
     /// Candidate after candidate, those with an open connection first, until one gives an answer.
     async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
-        for candidate in candidates {
+        for candidate in candidates.iter().filter(|candidate| !candidate.barred) {
             while let Some(connection) = self.engine.pool.take(&candidate.key) {
                 let _permit = self.engine.permits.acquire().await.ok()?;
                 match self.transfer(party, candidate).run(connection).await {
@@ -158,6 +197,16 @@ impl<'a, C: Components> Attempt<'a, C> {
         }
         let options = ConnectOptions::of_generation(self.generation);
         for candidate in candidates {
+            if candidate.barred {
+                let mut trouble = Trouble::new(
+                    format!("{} is not named by the recipient domain's MTA-STS policy", candidate.host.shown()),
+                    outcome::TLS_TROUBLE,
+                );
+                trouble.tls = true;
+                self.record(party, EventKind::CheckTls, &trouble);
+                failures.note(candidate.host, trouble, true, false);
+                continue;
+            }
             let _permit = self.engine.permits.acquire().await.ok()?;
             let connection = match self.engine.connector.connect(&candidate.key, &options).await {
                 Ok(connection) => connection,
@@ -204,7 +253,10 @@ impl<'a, C: Components> Attempt<'a, C> {
                 if error.retry() != Retry::OtherHost {
                     return Some(party.all(Outcome::Deferred(trouble)));
                 }
-                failures.note(candidate.host, trouble, true);
+                if contact.proof.tls.is_some() {
+                    failures.began_under_tls();
+                }
+                failures.note(candidate.host, trouble, true, false);
             }
         }
         None
@@ -248,7 +300,8 @@ impl<'a, C: Components> Attempt<'a, C> {
         if is_dead(error) {
             self.engine.unreachable.note(host.address, self.engine.now());
         }
-        failures.note(host, trouble, !is_dead(error));
+        let may_be_clear = candidate.key.demand.tls == TlsRequirement::Opportunistic;
+        failures.note(host, trouble, !is_dead(error), may_be_clear);
     }
 
     fn fell_silent(&self, next_hop: &NextHop, reason: &str) {
@@ -264,21 +317,6 @@ impl<'a, C: Components> Attempt<'a, C> {
             }
         }
     }
-}
-
-/// The addresses where TLS failed, on a new connection without it.
-fn in_clear(failed: &[(Host, String)]) -> Vec<Candidate<'_>> {
-    let key = |host: &Host| WireKey::new(host.address, None, beside_policy(TlsRequirement::Never));
-    failed
-        .iter()
-        .map(|(host, reason)| Candidate { host, key: key(host), insecure_name: None, downgrade: Some(reason), shadow: None })
-        .collect()
-}
-
-/// Every host over TLS with any certificate, where hosts asked for it and the policy would not have tried.
-fn over_tls(hosts: &[Host]) -> Vec<Candidate<'_>> {
-    let key = |host: &Host| WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
-    hosts.iter().map(|host| Candidate { host, key: key(host), insecure_name: None, downgrade: None, shadow: None }).collect()
 }
 
 fn beside_policy(tls: TlsRequirement) -> HostDemand {

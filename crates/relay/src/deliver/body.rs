@@ -24,17 +24,19 @@ impl LeasedBody {
     }
 }
 
-/// The first octets of a body, as far as they can be read.
-pub(crate) async fn start_of(body: &Body, octets: usize) -> Vec<u8> {
+/// The first octets of a body.
+///
+/// # Errors
+/// What keeps it from being read: what is not known of it must not be taken for nothing.
+pub(crate) async fn start_of(body: &Body, octets: usize) -> Result<Vec<u8>, BodyReadError> {
     let mut reader = body.reader();
     let mut start = Vec::new();
-    while start.len() < octets {
-        match reader.next_piece().await {
-            Ok(Some(piece)) => start.extend_from_slice(piece.get(..octets.saturating_sub(start.len())).unwrap_or(piece)),
-            _ => break,
-        }
+    while start.len() < octets
+        && let Some(piece) = reader.next_piece().await?
+    {
+        start.extend_from_slice(piece.get(..octets.saturating_sub(start.len())).unwrap_or(piece));
     }
-    start
+    Ok(start)
 }
 
 impl BodySource for LeasedBody {

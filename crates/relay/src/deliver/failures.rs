@@ -12,6 +12,10 @@ pub(crate) struct Failures {
     told: Option<Trouble>,
     /// A host that answered, and cannot take a message of this kind.
     lacking: Option<Trouble>,
+    /// Hosts that were not tried at all, because their addresses could not be had.
+    some_untried: bool,
+    /// A transaction began under TLS, and broke off.
+    began_under_tls: bool,
 }
 
 #[derive(Debug)]
@@ -27,8 +31,8 @@ struct HostFailure {
 }
 
 impl Failures {
-    /// A host failed at one of its addresses.
-    pub(crate) fn note(&mut self, host: &Host, trouble: Trouble, answered: bool) {
+    /// A host failed at one of its addresses. `may_be_clear` tells whether TLS was asked of it no more than opportunistically.
+    pub(crate) fn note(&mut self, host: &Host, trouble: Trouble, answered: bool, may_be_clear: bool) {
         let known = self.of(host);
         known.tls |= trouble.tls;
         known.answered |= answered;
@@ -37,7 +41,7 @@ impl Failures {
             // A dead address beside one that answered says nothing of the host's TLS.
             None => known.conclusive &= !answered,
         }
-        if trouble.tls {
+        if trouble.tls && may_be_clear {
             self.without_tls.push((host.clone(), trouble.reason.clone()));
         }
         if trouble.tls || !self.told.as_ref().is_some_and(|told| told.tls) {
@@ -49,6 +53,21 @@ impl Failures {
     pub(crate) fn lacks(&mut self, host: &Host, trouble: Trouble) {
         self.of(host).answered = true;
         self.lacking = Some(trouble);
+    }
+
+    /// The next hop has hosts whose addresses could not be had: nothing that is said of the others is said of all.
+    pub(crate) fn some_untried(&mut self) {
+        self.some_untried = true;
+    }
+
+    /// A transaction began under TLS: its message goes to nobody in clear in this attempt.
+    pub(crate) fn began_under_tls(&mut self) {
+        self.began_under_tls = true;
+    }
+
+    /// Whether a message may still go in clear in this attempt.
+    pub(crate) fn lets_go_in_clear(&self) -> bool {
+        !self.began_under_tls
     }
 
     /// The addresses where TLS failed, each with why.
@@ -74,7 +93,7 @@ impl Failures {
         let mut trouble = self.told.unwrap_or_else(|| Trouble::new("the destination has no host to try", outcome::NO_ANSWER));
         trouble.tls_at_a_host = self.hosts.iter().any(|host| host.tls);
         // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
-        trouble.tls = trouble.tls_at_a_host && self.hosts.iter().all(|host| host.tls);
+        trouble.tls = trouble.tls_at_a_host && !self.some_untried && self.hosts.iter().all(|host| host.tls);
         let certain = trouble.tls && self.hosts.iter().all(|host| host.conclusive && !host.verdicts.is_empty());
         trouble.verdict = certain.then(|| {
             let mut words: Vec<_> = self.hosts.into_iter().flat_map(|host| host.verdicts).collect();
@@ -120,8 +139,8 @@ mod tests {
     #[test]
     fn a_dead_address_of_a_host_without_tls_does_not_hide_that_tls_was_the_reason() {
         let mut failures = Failures::default();
-        failures.note(&host("mx.a.example", "[2001:db8::1]:25"), trouble("no route", false), false);
-        failures.note(&host("mx.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true);
+        failures.note(&host("mx.a.example", "[2001:db8::1]:25"), trouble("no route", false), false, true);
+        failures.note(&host("mx.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true, true);
         assert!(!failures.is_silent());
         assert_eq!(concluded(failures), ("no STARTTLS".to_owned(), true, true));
     }
@@ -129,8 +148,8 @@ mod tests {
     #[test]
     fn a_host_that_is_down_might_have_had_tls() {
         let mut failures = Failures::default();
-        failures.note(&host("mx1.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true);
-        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false);
+        failures.note(&host("mx1.a.example", "192.0.2.1:25"), trouble("no STARTTLS", true), true, true);
+        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false, true);
         assert_eq!(failures.without_tls().len(), 1);
         assert_eq!(concluded(failures), ("no STARTTLS".to_owned(), false, true));
     }
@@ -142,7 +161,40 @@ mod tests {
         assert!(matches!(failures.conclude(), Outcome::Failed(trouble) if trouble.reason == "too big"));
         let mut failures = Failures::default();
         failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
-        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false);
+        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false, true);
         assert_eq!(concluded(failures).0, "refused");
+    }
+
+    /// A host of which TLS is demanded does not come to be talked to in clear because mail may go in clear elsewhere.
+    #[test]
+    fn only_hosts_that_may_be_clear_are_tried_in_clear() {
+        let mut failures = Failures::default();
+        failures.note(&host("mx1.a.example", "192.0.2.1:25"), trouble("a wrong certificate", true), true, false);
+        assert!(failures.without_tls().is_empty());
+        failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("no STARTTLS", true), true, true);
+        assert_eq!(failures.without_tls().len(), 1);
+        assert!(failures.lets_go_in_clear());
+        failures.began_under_tls();
+        assert!(!failures.lets_go_in_clear());
+    }
+
+    /// What is certain of the hosts that were reached is not certain of all while another could not be found.
+    #[test]
+    fn a_host_that_could_not_be_found_makes_nothing_certain() {
+        let certain = |untried: bool| {
+            let mut failures = Failures::default();
+            let mut trouble = trouble("no STARTTLS", true);
+            trouble.verdict = Some("no-starttls".to_owned());
+            failures.note(&host("mx1.a.example", "192.0.2.1:25"), trouble, true, true);
+            if untried {
+                failures.some_untried();
+            }
+            match failures.conclude() {
+                Outcome::Deferred(trouble) => (trouble.tls, trouble.verdict.is_some()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(certain(false), (true, true));
+        assert_eq!(certain(true), (false, false));
     }
 }

@@ -1,6 +1,6 @@
 //! The notification that a sender gets about mail that was given up.
 
-use sealpost_policy::{DeliverDecision, DeliverFacts, Policy, ReceiveFacts, covers};
+use sealpost_policy::{ClientFacts, DeliverDecision, DeliverFacts, Policy, ReceiveFacts, covers};
 use sealpost_queue::{Body, Entry, FollowUp, Spool as _};
 use sealpost_report::{Action, Dsn, DsnRecipient, RETURNED_OCTETS, Returned, may_notify};
 use sealpost_types::{Demand, Envelope, Reception, Recipient, Ret, ReversePath, UnixMillis};
@@ -47,7 +47,7 @@ pub(crate) async fn about<C: Components>(
     let small = usize::try_from(body.size().0).is_ok_and(|size| size <= RETURNED_OCTETS);
     dsn.returned = match (guarded, entry.envelope.ret, small) {
         (false, None | Some(Ret::Full), true) => Returned::Whole(body.to_vec().await.unwrap_or_default()),
-        _ => Returned::Headers(start_of(body, HEADER_OCTETS).await),
+        _ => Returned::Headers(start_of(body, HEADER_OCTETS).await.unwrap_or_default()),
     };
     let id = engine.spool.next_id();
     let message = || submit::message(engine, id, Reception::local(at), Envelope::new(ReversePath::Null, vec![back.clone()]));
@@ -85,7 +85,10 @@ fn brief(mut dsn: Dsn) -> Dsn {
 fn was_better_guarded(policy: &Policy, entry: &Entry, one: &GivenUp, way_back: &Demand, at: UnixMillis) -> bool {
     let better = |demand: &Demand| demand.is_mandatory() && !covers(way_back, demand);
     let received = entry.reception.client.is_some_and(|client| {
-        let facts = ReceiveFacts::new(client, &entry.envelope.reverse_path).with_tls(entry.reception.tls.as_ref()).at(at);
+        let mut known = ClientFacts::new(client);
+        known.login = entry.reception.login.as_deref();
+        let facts = ReceiveFacts::new(client, &entry.envelope.reverse_path).with_client(known);
+        let facts = facts.with_tls(entry.reception.tls.as_ref()).at(at);
         better(&policy.decide_receive(&facts.with_recipient(&one.recipient.path)).demand)
     });
     received || better(&one.decision.demand)

@@ -186,6 +186,8 @@ const TOO_MANY_RECIPIENTS: EnhancedStatus = status(5, 5, 3);
 
 /// RFC 3463 section 3.5: no answer from host.
 pub(crate) const NO_ANSWER: EnhancedStatus = status(4, 4, 1);
+/// RFC 3463 section 3.4: other or undefined mail system status.
+pub(crate) const SYSTEM_TROUBLE: EnhancedStatus = status(4, 3, 0);
 /// RFC 3463 section 3.5: unable to route.
 pub(crate) const ROUTING_TROUBLE: EnhancedStatus = status(4, 4, 4);
 /// RFC 3463 section 3.5: bad connection.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealpost_policy::DeliverDecision;
 use sealpost_queue::{Deferral, Lease, SameVerdict, Selector, Settlement, Spool as _};
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{OnExpiry, OnFailure, UnixMillis};
+use sealpost_types::{ClearFallback, OnExpiry, OnFailure, UnixMillis};
 
 use super::held;
 use super::notice::{self, GivenUp};
@@ -133,8 +133,11 @@ impl<'a, C: Components> Settling<'a, C> {
             .clone()
             .filter(|_| trouble.tls)
             .map(|word| SameVerdict::after(word, self.subject.before(index).and_then(|deferral| deferral.verdict.as_ref())));
+        // Mail that may come to go in clear is not given up for want of TLS.
+        let may_be_clear = !party.decision.demand.is_mandatory() && party.decision.clear_fallback != ClearFallback::Never;
         if let (OnFailure::Bounce { after }, Some(verdict)) = (party.decision.fate.on_failure, &verdict)
             && verdict.times >= after
+            && !may_be_clear
         {
             return self.certain(index, party, trouble, verdict.times);
         }
@@ -165,7 +168,12 @@ impl<'a, C: Components> Settling<'a, C> {
     /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
     fn put_off(&mut self, index: usize, party: &Party, mut deferral: Deferral) {
         deferral.due = self.at_the_latest(party, deferral.due);
-        deferral.hold = self.subject.before(index).and_then(|before| before.hold.clone());
+        // Nobody was asked, so what the last attempt showed still stands.
+        if let Some(before) = self.subject.before(index) {
+            deferral.hold.clone_from(&before.hold);
+            deferral.verdict.clone_from(&before.verdict);
+            deferral.tls_failure = before.tls_failure;
+        }
         if self.subject.before(index).is_none()
             && let Some(mut event) = self.event(EventKind::Deferred, index, party)
         {

@@ -7,17 +7,28 @@ use sealpost_transport::{Connection, TlsBackend};
 use sealpost_types::{HostClause, HostDemand, Level, TlsRequirement, UnixMillis};
 
 /// What would have come of a connection that the mail travels over, if entries in testing counted (F2).
-pub(crate) fn judge<T: TlsBackend>(level: Level, host: &HostDecision, connection: &Connection<T>, now: UnixMillis) -> Shadow {
+/// `tls_failed` tells whether it goes in clear because TLS was tried and failed.
+pub(crate) fn judge<T: TlsBackend>(
+    level: Level,
+    host: &HostDecision,
+    connection: &Connection<T>,
+    tls_failed: bool,
+    now: UnixMillis,
+) -> Shadow {
     let demand = host.demand();
     let word = level.as_str();
     let Some(facts) = connection.tls() else {
         return match (demand.tls, connection.key().demand.tls) {
             // Nobody asked the host for TLS: whether it has any is not known.
-            (TlsRequirement::Mandatory, TlsRequirement::Never) => Shadow::new(word, ShadowOutcome::NotJudged, None),
+            (TlsRequirement::Mandatory, TlsRequirement::Never) if !tls_failed => Shadow::new(word, ShadowOutcome::NotJudged, None),
             (TlsRequirement::Mandatory, _) => Shadow::new(word, ShadowOutcome::NotMet, Some("it went in clear".to_owned())),
             _ => Shadow::new(word, ShadowOutcome::Met, None),
         };
     };
+    if demand.clauses.iter().any(|clause| matches!(clause, HostClause::Dane(records) if records.is_empty())) {
+        // What DNS says of the certificate was not looked up.
+        return Shadow::new(word, ShadowOutcome::NotJudged, None);
+    }
     let lack = demand.floor_missed(facts).map(|missed| missed.to_string()).or_else(|| lacking(demand, connection, now));
     let outcome = if lack.is_some() { ShadowOutcome::NotMet } else { ShadowOutcome::Met };
     Shadow::new(word, outcome, lack)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_policy::{DeliverDecision, DeliverFacts, HEADER_OCTETS, HeaderBlock, Policy};
-use sealpost_queue::{Deferral, Entry, Lease};
+use sealpost_queue::{BodyReadError, Deferral, Entry, Lease};
 use sealpost_report::{Event, EventKind};
 use sealpost_types::{Hop, NextHop, UnixMillis};
 
@@ -19,16 +19,25 @@ pub(crate) struct Subject<'a> {
     /// How often holds were released before the attempt began.
     pub(crate) releases: u64,
     pub(crate) entry: &'a Entry,
-    /// Its header section, where a rule looks at it.
-    header: Option<Arc<HeaderBlock>>,
+    /// Its header section, where a rule looks at it; or why it cannot be read.
+    header: Option<Result<Arc<HeaderBlock>, Arc<BodyReadError>>>,
 }
 
 impl<'a> Subject<'a> {
     /// The message of a lease; its header section is read from the stored body if the policy has a rule for it.
     pub(crate) async fn new(policy: Arc<Policy>, releases: u64, lease: &'a Lease) -> Self {
-        let header =
-            if policy.reads_header() { Some(Arc::new(HeaderBlock::parse(&start_of(lease.body(), HEADER_OCTETS).await))) } else { None };
+        let header = if policy.reads_header() {
+            let start = start_of(lease.body(), HEADER_OCTETS).await;
+            Some(start.map(|start| Arc::new(HeaderBlock::parse(&start))).map_err(Arc::new))
+        } else {
+            None
+        };
         Self { policy, releases, entry: lease.entry(), header }
+    }
+
+    /// Why the header section cannot be read that a rule looks at, if it cannot.
+    pub(crate) fn unreadable_header(&self) -> Option<&BodyReadError> {
+        self.header.as_ref().and_then(|header| header.as_ref().err()).map(|damage| &**damage)
     }
 
     /// The same message, held by another reference.
@@ -82,7 +91,8 @@ impl<'a> Subject<'a> {
 
     fn facts(&self, index: usize, now: UnixMillis) -> Option<DeliverFacts<'_>> {
         let path = &self.entry.envelope.recipients.get(index)?.path;
-        Some(facts::of_delivery(&self.entry.envelope.reverse_path, path, &self.entry.reception, self.header.as_deref(), now))
+        let header = self.header.as_ref().and_then(|header| header.as_deref().ok());
+        Some(facts::of_delivery(&self.entry.envelope.reverse_path, path, &self.entry.reception, header, now))
     }
 }
 

@@ -43,7 +43,8 @@ impl<C: Components> Transfer<'_, C> {
     /// What became of each recipient, in order; the connection goes back to the pool.
     pub(crate) async fn run(&self, mut connection: Connection<C::Tls>) -> Result<Vec<Outcome>, NoAnswer> {
         let shadow = self.party.decision.shadow.as_deref().zip(self.shadow);
-        let shadow = shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.engine.now()));
+        let shadow =
+            shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), self.engine.now()));
         let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow));
         let transaction = self.transaction();
         if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {

@@ -231,8 +231,9 @@ impl<C: Components> ClientSession<C> {
                 event.reply = Some(reply.to_string());
                 self.refused(event);
             })?;
-        self.check(reverse_path, Some(&command.forward_path))?;
+        // The mailbox that is meant: <Postmaster> is somebody's.
         let mut recipient = Recipient::new(mailbox.into());
+        self.check(reverse_path, Some(&recipient.path))?;
         recipient.notify = command.notify;
         recipient.original.clone_from(&command.original);
         Ok(recipient)

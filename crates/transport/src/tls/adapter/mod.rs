@@ -20,7 +20,7 @@ use rustls::{
     ClientConfig, CommonState, ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion, WantsVerifier,
 };
 use sealpost_cert::TrustAnchors;
-use sealpost_types::{Blame, CipherSuite, KexFloor, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
+use sealpost_types::{Blame, CipherSuite, HostDemand, KexFloor, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -176,15 +176,34 @@ impl RustlsBackend {
                 tickets: Arc::clone(&tickets),
                 judged: Mutex::default(),
             });
-            let builder = if key.demand.min_version > TlsVersion::Tls1_2 { &self.client_tls13 } else { &self.client_tls12 };
             // "Dangerous" because a verifier of one's own may check nothing. This one checks all there is.
-            let dangerous = builder.clone().dangerous();
+            let dangerous = self.client_builder(&key.demand).dangerous();
             let mut config = dangerous.with_custom_certificate_verifier(Arc::clone(&verifier) as _).with_no_client_auth();
             // A resumed TLS 1.2 session has no key exchange of its own, which no floor but the lowest puts up with.
             let resumes = key.demand.min_group == KexFloor::Any;
             config.resumption = if resumes { Resumption::store(tickets) } else { Resumption::disabled() };
             Arc::new(WireTls { connector: TlsConnector::from(Arc::new(config)), verifier })
         })
+    }
+}
+
+impl RustlsBackend {
+    /// A configuration that offers nothing below the floors of a demand.
+    ///
+    /// Where the library has nothing left to offer, all of it is: the session is then found to be below the floor.
+    fn client_builder(&self, demand: &HostDemand) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+        let builder = if demand.min_version > TlsVersion::Tls1_2 { &self.client_tls13 } else { &self.client_tls12 };
+        if demand.min_group == KexFloor::Any && demand.ciphers.is_none() {
+            return builder.clone();
+        }
+        let mut provider = aws_lc_rs::default_provider();
+        provider.kx_groups.retain(|group| KexGroup(u16::from(group.name())).strength() >= demand.min_group);
+        if let Some(ciphers) = &demand.ciphers {
+            provider.cipher_suites.retain(|suite| ciphers.contains(CipherSuite(u16::from(suite.suite()))));
+        }
+        let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(self.clock.clone()));
+        let floored = ClientConfig::builder_with_details(Arc::new(provider), time).with_protocol_versions(versions(demand.min_version));
+        floored.unwrap_or_else(|_| builder.clone())
     }
 }
 
