@@ -71,8 +71,8 @@ pub use edit::{
     Changed, Edit, EditError, Entry, EntryForm, EntryKind, Patch, PatchValue, PolicyText, RulePlace, TextError, TextProblem, diff,
 };
 pub use exchange::{
-    CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, Exported, Fingerprints, Imported, Loss, Row, RowEdit,
-    Warning, export_csv, export_postfix, export_postfix_policy, import_csv, import_postfix, read_rows,
+    CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, Exported, Fingerprints, Imported, Loss,
+    NewRow, Row, RowEdit, RowsEdited, Warning, export_csv, export_postfix, export_postfix_policy, import_csv, import_postfix, read_rows,
 };
 pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
 pub use form::{

@@ -16,6 +16,7 @@ use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::setting::Settings;
 use crate::table::{MAX_ENTRIES, Table};
+use crate::trace::Place;
 
 /// Reads the lists that a document includes.
 pub trait Include {
@@ -138,6 +139,18 @@ impl Policy {
         rows.read(number, &text, lines_before, &Names::of_owners(&self.main.owners));
         let (included, errors) = rows.finish();
         PolicyErrors::all(None, errors).map_or_else(|| Ok(Self { included, ..self.clone() }), Err)
+    }
+
+    /// The places of the rows of exactly this pattern in included lists, in the order in which they came.
+    #[must_use]
+    pub fn rows_of(&self, pattern: &Pattern) -> Vec<Place> {
+        let of_pattern = |entry: &&Entry| match (pattern, &entry.label) {
+            // `a.example` stands under what is below it too.
+            (Pattern::Below(_), Label::Pattern(label)) => label == pattern,
+            _ => true,
+        };
+        let entries = self.included.table.under(pattern).iter().filter_map(|number| self.included.entries.get(*number));
+        entries.filter(of_pattern).map(|entry| Place { file: Arc::clone(self.file(entry.file)), line: entry.line }).collect()
     }
 
     /// This policy without the row of this pattern at this line of an included list; nothing if there is none.

@@ -146,6 +146,14 @@ pub enum EditError {
         /// What was found.
         found: String,
     },
+    /// A cell for which there is no column.
+    #[error("there is no column {column:?}; the columns are {header}")]
+    NoColumn {
+        /// What was named.
+        column: String,
+        /// The columns that there are.
+        header: String,
+    },
     /// No row has this domain.
     #[error("no row has the domain {domain:?}")]
     NoRow {

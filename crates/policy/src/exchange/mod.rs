@@ -11,7 +11,10 @@ mod words;
 use crate::edit::Entry;
 use crate::form::PartnerForm;
 
-pub use self::csv::{CSV_ERRORS, Column, CsvDefaults, CsvError, CsvErrors, CsvProblem, Row, RowEdit, export_csv, import_csv, read_rows};
+pub use self::csv::{
+    CSV_ERRORS, Column, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, NewRow, Row, RowEdit, RowsEdited, export_csv, import_csv,
+    read_rows,
+};
 pub use loss::{Consequence, Loss, Warning};
 pub use postfix::{Fingerprints, export_postfix, export_postfix_policy, import_postfix};
 

@@ -1,14 +1,14 @@
 //! Edits of a file with one domain a line.
 
 use proptest::prelude::*;
-use sealpost_policy::{Column, EditError, RowEdit, read_rows};
+use sealpost_policy::{Column, EditError, NewRow, RowEdit, RowsEdited, read_rows};
 
 fn rows(edit: RowEdit, text: &str) -> Result<String, EditError> {
     let (mut edit, mut out) = (edit, String::new());
     for line in text.split_inclusive('\n') {
         edit.line(line, &mut out);
     }
-    edit.finish(&mut out).map(|()| out)
+    edit.finish(&mut out).map(|_| out)
 }
 
 // req: A1 A4
@@ -39,6 +39,37 @@ fn rows_of_an_included_file() {
     for bad in ["", " ", "a\nb", "# a", "\"a"] {
         assert!(RowEdit::add(bad).is_err(), "{bad:?}");
     }
+}
+
+/// What a policy that is in force has to know of a change: the header, and each row with its line.
+// req: A1 A4
+#[test]
+fn an_edit_tells_which_rows_it_touched() {
+    fn edited(mut edit: RowEdit, text: &str) -> Result<RowsEdited, EditError> {
+        let mut out = String::new();
+        text.split_inclusive('\n').for_each(|line| edit.line(line, &mut out));
+        edit.finish(&mut out)
+    }
+    let cells = |cells: &[(&str, &str)]| NewRow::Cells(cells.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect());
+    let text = "\u{feff}# ours\n\nDomain, name,deliver\r\na.example,x,\n\"b.example\",\"two\nlines\",none\na.example,y,\n";
+    let gone = edited(RowEdit::remove("A.example"), text).unwrap();
+    assert_eq!(gone.header.as_deref(), Some("Domain, name,deliver"));
+    let told = |edited: &RowsEdited| edited.rows.iter().map(|row| (row.line, row.text.clone())).collect::<Vec<_>>();
+    assert_eq!(told(&gone), [(4, "a.example,x,".to_owned()), (7, "a.example,y,".to_owned())]);
+    assert_eq!(told(&edited(RowEdit::remove("b.example"), text).unwrap()), [(5, "\"b.example\",\"two\nlines\",none".to_owned())]);
+    let row = cells(&[("deliver", "none"), ("domain", "c.example"), ("name", "C, \"the\" one")]);
+    let came = edited(RowEdit::add_row(row).unwrap(), text).unwrap();
+    assert_eq!((came.header, told(&gone).len()), (gone.header, 2));
+    assert_eq!((came.rows[0].line, came.rows[0].text.as_str()), (8, "c.example,\"C, \"\"the\"\" one\",none"));
+    // A list without a header line has one column.
+    let plain = edited(RowEdit::add_row(cells(&[("domain", "b.example")])).unwrap(), "a.example\n").unwrap();
+    assert_eq!((plain.header, plain.rows[0].line, plain.rows[0].text.as_str()), (None, 2, "b.example"));
+    let error = edited(RowEdit::add_row(cells(&[("domain", "b.example"), ("deliver", "none")])).unwrap(), "a.example\n").unwrap_err();
+    assert_eq!(error.to_string(), "there is no column \"deliver\"; the columns are domain");
+    assert!(matches!(RowEdit::add_row(cells(&[("domain", "b.example"), ("colour", "red")])), Err(EditError::NoColumn { .. })));
+    assert_eq!((gone.rows[0].domain.as_str(), came.rows[0].domain.as_str()), ("a.example", "c.example"));
+    assert!(matches!(edited(RowEdit::add("domain").unwrap(), "# empty\n"), Err(EditError::Row { .. })), "it would be a header");
+    assert!(matches!(edited(RowEdit::add_row(cells(&[("domain", "a\nb")])).unwrap(), text), Err(EditError::Row { .. })));
 }
 
 /// Each row with its line and its name.

@@ -14,7 +14,7 @@ use sealpost_types::{Blame, Retry};
 
 use crate::pattern::PatternError;
 
-pub use edit::RowEdit;
+pub use edit::{EditedRow, NewRow, RowEdit, RowsEdited};
 pub use export::export_csv;
 pub use import::{CsvDefaults, import_csv};
 pub use rows::{Row, read_rows};
