@@ -10,7 +10,7 @@ use sealpost_report::Event;
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
-use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError};
+use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use crate::stats::RelayStats;
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
@@ -124,6 +124,15 @@ impl RelayControl {
     /// [`PolicyFileError`], and file and policy stay as they were.
     pub async fn edit(&self, edits: Vec<Edit>, options: ChangeOptions) -> Result<PolicyChange, PolicyFileError> {
         self.change(options, move |file| file.edit(&edits, options)).await
+    }
+
+    /// Changes one row of an included list, in its file and in the policy in force, as [`edit`](Self::edit) does, in the time
+    /// that it takes to copy the list: nothing else is read again. `list` is what the policy calls it.
+    ///
+    /// # Errors
+    /// [`PolicyFileError`], and list and policy stay as they were.
+    pub async fn edit_row(&self, list: String, row: RowChange, options: ChangeOptions) -> Result<PolicyChange, PolicyFileError> {
+        self.change(options, move |file| file.edit_row(&list, &row, options)).await
     }
 
     /// Drafts a policy and brings it into force. It is brought to its end even if nobody waits for it any more.

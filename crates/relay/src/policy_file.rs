@@ -2,16 +2,19 @@
 
 mod error;
 mod lists;
+mod rows;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_policy::{Edit, EditError, Policy, PolicyText, diff};
+use sealpost_policy::{Edit, EditError, Place, Policy, PolicyText, diff};
 
 pub use error::PolicyFileError;
+pub use rows::RowChange;
 
 use lists::{List, ListsBeside};
+use rows::NewList;
 
 /// The policy's file as it was last read or written: what is in force.
 ///
@@ -20,6 +23,8 @@ use lists::{List, ListsBeside};
 pub struct PolicyFile {
     path: PathBuf,
     read: Read,
+    /// What it compiles to; a change of one row starts from it.
+    policy: Policy,
 }
 
 /// What was read of a policy: its text, and the lists that it includes.
@@ -54,6 +59,8 @@ pub struct PolicyChange {
     pub entries_after: usize,
     /// The difference of the texts, line by line; only if it was asked for by [`ChangeOptions::dry_run`].
     pub diff: String,
+    /// Where rows of the same domain stand already as the one that comes: all of them hold.
+    pub also: Vec<Place>,
 }
 
 /// A policy that is compiled and allowed, and not in force yet.
@@ -62,8 +69,15 @@ pub struct Draft {
     read: Read,
     policy: Policy,
     change: PolicyChange,
-    /// Whether it has to be written, because it was made here.
-    is_edit: bool,
+    write: ToWrite,
+}
+
+/// What has to be written, because it was made here.
+#[derive(Debug)]
+enum ToWrite {
+    Nothing,
+    Document,
+    List(NewList),
 }
 
 impl PolicyFile {
@@ -73,7 +87,7 @@ impl PolicyFile {
     /// [`PolicyFileError::Unreadable`] and [`PolicyFileError::Policy`].
     pub fn open(path: &Path) -> Result<(Self, Policy), PolicyFileError> {
         let (read, policy) = compile(path, read(path)?)?;
-        Ok((Self { path: path.to_owned(), read }, policy))
+        Ok((Self { path: path.to_owned(), read, policy: policy.clone() }, policy))
     }
 
     /// Where it lies.
@@ -93,7 +107,7 @@ impl PolicyFile {
     /// # Errors
     /// [`PolicyFileError::Unreadable`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`].
     pub fn read_again(&self, options: ChangeOptions) -> Result<Draft, PolicyFileError> {
-        self.draft(read(&self.path)?, options, false)
+        self.draft(read(&self.path)?, options, ToWrite::Nothing)
     }
 
     /// What comes of these edits, made one after the other.
@@ -110,7 +124,7 @@ impl PolicyFile {
         for (number, edit) in (1..).zip(edits) {
             text.apply(edit).map_err(failed(number))?;
         }
-        self.draft(text.to_string(), options, true)
+        self.draft(text.to_string(), options, ToWrite::Document)
     }
 
     /// This draft is in force from now on: written, if it was made here. Gives its policy.
@@ -118,11 +132,14 @@ impl PolicyFile {
     /// # Errors
     /// [`PolicyFileError::ChangedOnDisk`], [`PolicyFileError::Unreadable`], [`PolicyFileError::Unwritable`]: nothing changed.
     pub fn commit(&mut self, draft: Draft) -> Result<Policy, PolicyFileError> {
-        let Draft { read, policy, is_edit, .. } = draft;
-        if is_edit && self.read.text != read.text {
-            write::replace(&self.path, &self.read.text, &read.text)?;
+        let Draft { read, policy, write, .. } = draft;
+        match write {
+            ToWrite::Document if self.read.text != read.text => write::replace(&self.path, &self.read.text, &read.text)?,
+            ToWrite::List(list) => list.commit()?,
+            ToWrite::Document | ToWrite::Nothing => {}
         }
         self.read = read;
+        self.policy = policy.clone();
         Ok(policy)
     }
 
@@ -131,7 +148,7 @@ impl PolicyFile {
         self.path.display().to_string()
     }
 
-    fn draft(&self, text: String, options: ChangeOptions, is_edit: bool) -> Result<Draft, PolicyFileError> {
+    fn draft(&self, text: String, options: ChangeOptions, write: ToWrite) -> Result<Draft, PolicyFileError> {
         let before = &self.read;
         let (read, policy) = compile(&self.path, text)?;
         let change = PolicyChange {
@@ -139,17 +156,16 @@ impl PolicyFile {
             entries_before: before.entries,
             entries_after: read.entries,
             diff: if options.dry_run { diff(&self.name(), &before.text, &read.text) } else { String::new() },
+            also: Vec::new(),
         };
         if !options.force {
             let is_gone = |list: &&List| !read.lists.iter().any(|other| other.file == list.file);
             if let Some(list) = before.lists.iter().find(is_gone) {
                 return Err(PolicyFileError::ListGone { file: list.file.clone() });
             }
-            if change.is_suspicious() {
-                return Err(PolicyFileError::Guarded { before: change.entries_before, after: change.entries_after });
-            }
         }
-        Ok(Draft { read, policy, change, is_edit })
+        change.guard(options)?;
+        Ok(Draft { read, policy, change, write })
     }
 }
 
@@ -162,6 +178,14 @@ impl Draft {
 }
 
 impl PolicyChange {
+    /// Lets nobody take out much by a slip.
+    fn guard(&self, options: ChangeOptions) -> Result<(), PolicyFileError> {
+        if options.force || !self.is_suspicious() {
+            return Ok(());
+        }
+        Err(PolicyFileError::Guarded { before: self.entries_before, after: self.entries_after })
+    }
+
     /// Whether more entries go than somebody takes out by hand: a file cut short, a wrong file, a pattern too many.
     fn is_suspicious(&self) -> bool {
         let gone = self.entries_before.saturating_sub(self.entries_after);
@@ -176,10 +200,13 @@ fn read(path: &Path) -> Result<String, PolicyFileError> {
 fn compile(path: &Path, text: String) -> Result<(Read, Policy), PolicyFileError> {
     let lists = ListsBeside::new(path);
     let policy = Policy::parse_with(&path.display().to_string(), &text, &lists)?;
-    if let Some(place) = policy.needs_dnssec() {
-        return Err(PolicyFileError::NeedsDnssec { place });
-    }
+    can_hold(&policy)?;
     Ok((Read { text: text.into(), lists: lists.into_read(), entries: policy.entries() }, policy))
+}
+
+/// Whether everything that the policy asks for can be had.
+fn can_hold(policy: &Policy) -> Result<(), PolicyFileError> {
+    policy.needs_dnssec().map_or(Ok(()), |place| Err(PolicyFileError::NeedsDnssec { place }))
 }
 
 /// A change that takes out more than this share of the entries needs [`ChangeOptions::force`].

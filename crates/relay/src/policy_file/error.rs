@@ -40,6 +40,12 @@ pub enum PolicyFileError {
         /// What the policy calls it.
         file: String,
     },
+    /// No such list is included.
+    #[error("the policy in force includes no list {file:?}; the name is meant that `file` has in [[include]]")]
+    NoList {
+        /// What was named.
+        file: String,
+    },
     /// An edit cannot be made.
     #[error("{problem}")]
     Edit {
@@ -87,6 +93,7 @@ impl PolicyFileError {
             | Self::Policy(_)
             | Self::NeedsDnssec { .. }
             | Self::ListGone { .. }
+            | Self::NoList { .. }
             | Self::Edit { .. }
             | Self::Guarded { .. }
             | Self::ChangedOnDisk { .. } => Blame::Caller,

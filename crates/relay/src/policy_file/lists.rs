@@ -1,8 +1,8 @@
 //! The lists that a policy includes: files that are named from its folder.
 
 use std::cell::RefCell;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealpost_policy::{Include, IncludeError};
@@ -13,20 +13,34 @@ pub(super) struct List {
     /// What the policy calls it.
     pub(super) file: String,
     /// Tells whether its text is another one than before: a list may be too long to be kept for that.
-    digest: u64,
+    pub(super) digest: u64,
 }
+
+/// Takes a text in pieces; how it is cut makes no difference.
+#[derive(Debug, Default)]
+pub(super) struct Digest(DefaultHasher);
 
 /// Reads lists, and notes which.
 #[derive(Debug)]
 pub(super) struct ListsBeside<'a> {
-    folder: &'a Path,
+    policy: &'a Path,
     read: RefCell<Vec<List>>,
+}
+
+impl Digest {
+    pub(super) fn take(&mut self, text: &str) {
+        self.0.write(text.as_bytes());
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 impl<'a> ListsBeside<'a> {
     /// Lists beside this policy.
     pub(super) fn new(policy: &'a Path) -> Self {
-        Self { folder: policy.parent().unwrap_or_else(|| Path::new(".")), read: RefCell::default() }
+        Self { policy, read: RefCell::default() }
     }
 
     /// What was read.
@@ -37,10 +51,15 @@ impl<'a> ListsBeside<'a> {
 
 impl Include for ListsBeside<'_> {
     fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
-        let text = std::fs::read_to_string(self.folder.join(file)).map_err(|error| IncludeError::new(error.to_string()))?;
-        let mut hasher = DefaultHasher::new();
-        text.hash(&mut hasher);
-        self.read.borrow_mut().push(List { file: file.to_owned(), digest: hasher.finish() });
+        let text = std::fs::read_to_string(beside(self.policy, file)).map_err(|error| IncludeError::new(error.to_string()))?;
+        let mut digest = Digest::default();
+        digest.take(&text);
+        self.read.borrow_mut().push(List { file: file.to_owned(), digest: digest.value() });
         Ok(text.into())
     }
+}
+
+/// Where a list lies.
+pub(super) fn beside(policy: &Path, file: &str) -> PathBuf {
+    policy.parent().unwrap_or_else(|| Path::new(".")).join(file)
 }

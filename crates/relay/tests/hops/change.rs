@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sealpost_queue::{EmbeddedSpool, Settings, Spool};
-use sealpost_relay::policy_file::{ChangeOptions, PolicyFile, PolicyFileError};
+use sealpost_relay::policy_file::{ChangeOptions, PolicyFile, PolicyFileError, RowChange};
 use sealpost_report::EventKind;
 
 use crate::support::{Behaviour, Body, Client, House, Kind, Mx, Running, letter};
@@ -204,5 +204,30 @@ async fn a_reload_that_is_wrong_or_takes_too_much_changes_nothing() {
     std::fs::remove_file(&file).unwrap();
     assert!(matches!(control.reload(forced).await.unwrap_err(), PolicyFileError::Unreadable { .. }));
     assert_eq!(control.policy().entries(), 36);
+    relay.shutdown().await;
+}
+
+/// A row that goes lets nothing go that waits for TLS, as any other weakening does not; new mail to the domain is not concerned.
+// req: A4 E8 A8
+#[tokio::test]
+async fn a_row_that_goes_does_not_let_go_what_waits_for_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bank, file) = (Mx::start(Behaviour::plain()).await, folder.path().join("policy.toml"));
+    std::fs::write(folder.path().join("many.csv"), "domain,deliver\nbank.example,require\n").unwrap();
+    std::fs::write(&file, "[[include]]\nfile = \"many.csv\"\n").unwrap();
+    let house = House::new().retry(Duration::from_secs(3600)).route("bank.example", &[&bank]);
+    let (policy_file, policy) = PolicyFile::open(&file).unwrap();
+    let relay = Running::start(house.build(sealpost_queue::MemorySpool::new()).policy_file(policy_file, policy)).await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("held")).await;
+    relay.first(EventKind::Deferred, TO).await;
+    let gone = |options| relay.handle.control().edit_row("many.csv".to_owned(), RowChange::Remove("bank.example".to_owned()), options);
+    assert!(gone(ChangeOptions::default()).await.unwrap().changed);
+    let held = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
+    let decided = held.decided.clone().unwrap();
+    assert!(decided.trace.starts_with("held by an earlier policy: require; by the policy of now opportunistic: "), "{decided:?}");
+    assert!(bank.saw_no_mail_in_clear());
+    let row = RowChange::Add(sealpost_policy::NewRow::Text("other.example,verify".to_owned()));
+    relay.handle.control().edit_row("many.csv".to_owned(), row, applying_to_queue()).await.unwrap();
+    assert_eq!(relay.first(EventKind::Delivered, TO).await.decided.as_ref().unwrap().level, "opportunistic");
     relay.shutdown().await;
 }
