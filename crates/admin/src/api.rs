@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::entries::{Entries, Kind, Query, search_partners};
-use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, Status};
+use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::{Failure, Problem};
 
 /// The OpenAPI document of everything that can be asked, as it is checked in.
@@ -56,6 +56,7 @@ fn routes() -> OpenApiRouter<RelayControl> {
         .routes(routes!(reload))
         .routes(routes!(policy))
         .routes(routes!(edit))
+        .routes(routes!(rows))
         .routes(routes!(entries))
 }
 
@@ -153,6 +154,26 @@ async fn edit(State(control): State<RelayControl>, body: Bytes) -> Result<Json<C
     let request: EditRequest = read(&body)?;
     let options = request.options();
     Ok(Json(control.edit(request.edits, options).await?.into()))
+}
+
+/// Change one row of an included list, and obey it from now on.
+///
+/// It takes the time of copying the list: the rest of the policy is not read again. A row whose domain stands in a list already
+/// is taken, and `also` says where the other is; one whose domain is hosted is refused.
+#[utoipa::path(post, path = "/v1/policy/rows", request_body = RowRequest, responses(
+    (status = 200, body = Change),
+    (status = 400, description = "The request cannot be read, or does not name one change.", body = Problem),
+    (status = 409, description = "Too much would go, the list was changed by somebody else, or there is no file.", body = Problem),
+    (status = 422, description = "There is no such list or row, or the row is wrong.", body = Problem),
+    (status = 500, description = "The list cannot be read or written.", body = Problem),
+))]
+async fn rows(State(control): State<RelayControl>, body: Bytes) -> Result<Json<Change>, Failure> {
+    let request: RowRequest = read(&body)?;
+    let options = request.options();
+    let (list, change) = request
+        .into_change()
+        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "the request does not name one change").meant("write either add or remove"))?;
+    Ok(Json(control.edit_row(list, change, options).await?.into()))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

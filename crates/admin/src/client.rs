@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, Status};
+use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::Problem;
 
 /// Asks the relay that answers on a unix socket.
@@ -107,6 +107,14 @@ impl Client {
     /// [`ClientError`]; [`ClientError::Refused`] leaves everything as it was.
     pub async fn edit(&self, request: &EditRequest) -> Result<Change, ClientError> {
         self.ask(Method::POST, "/v1/policy/edits", Some(request)).await
+    }
+
+    /// Changes one row of an included list.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] leaves everything as it was.
+    pub async fn edit_row(&self, request: &RowRequest) -> Result<Change, ClientError> {
+        self.ask(Method::POST, "/v1/policy/rows", Some(request)).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {

@@ -43,7 +43,7 @@ pub use api::{REQUEST_OCTETS, openapi};
 pub use client::{Client, ClientError};
 pub use entries::{Entries, Kind, ListError, Query, search_partners};
 pub use error::AdminError;
-pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Status};
+pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowRequest, Status};
 pub use problem::Problem;
 pub use serve::AdminServer;
 

@@ -1,7 +1,9 @@
 //! What is asked and answered, as JSON.
 
-use sealpost_policy::Edit;
-use sealpost_relay::policy_file::{ChangeOptions, PolicyChange};
+use std::collections::BTreeMap;
+
+use sealpost_policy::{Edit, NewRow};
+use sealpost_relay::policy_file::{ChangeOptions, PolicyChange, RowChange};
 use sealpost_relay::{RelayStats, RelayStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -101,6 +103,41 @@ pub struct EditRequest {
     pub apply_to_queue: bool,
 }
 
+/// How one row of an included list is changed: `add` or `remove`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RowRequest {
+    /// What the policy calls the list: `file` of its `[[include]]`.
+    pub list: String,
+    /// A row that comes, behind all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<Row>,
+    /// A domain pattern whose rows go: they become comments, so that all others keep their lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<String>,
+    /// Say what would change, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Also if more than 5 % of the entries would go.
+    #[serde(default)]
+    pub force: bool,
+    /// Mail that was deferred for TLS is let go, where the policy asks for less now.
+    #[serde(default)]
+    pub apply_to_queue: bool,
+}
+
+/// A row of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Row {
+    /// As it is to be written: `bank.example,verify`.
+    Text(String),
+    /// By the columns of the list: `{"domain": "bank.example", "deliver": "verify"}`.
+    Cells(BTreeMap<String, String>),
+}
+
 /// What a change of the policy came to, or would come to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[non_exhaustive]
@@ -113,6 +150,9 @@ pub struct Change {
     pub entries_after: usize,
     /// The difference of the texts, line by line; of a dry run only.
     pub diff: String,
+    /// Where rows of the same domain stand already as the one that comes, as `partners.csv:7`: all of them hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// The policy in force, as it is written.
@@ -174,6 +214,36 @@ impl EditRequest {
     }
 }
 
+impl RowRequest {
+    /// This change of a list, made so carefully.
+    #[must_use]
+    pub fn new(list: String, change: RowChange, options: ChangeOptions) -> Self {
+        let ChangeOptions { dry_run, force, apply_to_queue, .. } = options;
+        let (add, remove) = match change {
+            RowChange::Add(NewRow::Text(text)) => (Some(Row::Text(text)), None),
+            RowChange::Add(NewRow::Cells(cells)) => (Some(Row::Cells(cells)), None),
+            RowChange::Remove(domain) => (None, Some(domain)),
+            _ => (None, None),
+        };
+        Self { list, add, remove, dry_run, force, apply_to_queue }
+    }
+
+    pub(crate) fn options(&self) -> ChangeOptions {
+        ReloadRequest { dry_run: self.dry_run, force: self.force, apply_to_queue: self.apply_to_queue }.into()
+    }
+
+    /// The list and its change; nothing unless one change is named.
+    pub(crate) fn into_change(self) -> Option<(String, RowChange)> {
+        let change = match (self.add, self.remove) {
+            (Some(Row::Text(text)), None) => RowChange::Add(NewRow::Text(text)),
+            (Some(Row::Cells(cells)), None) => RowChange::Add(NewRow::Cells(cells)),
+            (None, Some(domain)) => RowChange::Remove(domain),
+            _ => return None,
+        };
+        Some((self.list, change))
+    }
+}
+
 impl From<ReloadRequest> for ChangeOptions {
     fn from(request: ReloadRequest) -> Self {
         let mut options = Self::default();
@@ -192,7 +262,7 @@ impl From<ChangeOptions> for ReloadRequest {
 
 impl From<PolicyChange> for Change {
     fn from(change: PolicyChange) -> Self {
-        let PolicyChange { changed, entries_before, entries_after, diff, .. } = change;
-        Self { changed, entries_before, entries_after, diff }
+        let PolicyChange { changed, entries_before, entries_after, diff, also, .. } = change;
+        Self { changed, entries_before, entries_after, diff, also: also.iter().map(ToString::to_string).collect() }
     }
 }

@@ -74,7 +74,9 @@ impl From<PolicyFileError> for Failure {
         let status = match error {
             PolicyFileError::NoFile | PolicyFileError::Guarded { .. } | PolicyFileError::ChangedOnDisk { .. } => StatusCode::CONFLICT,
             PolicyFileError::ListGone { .. } => StatusCode::CONFLICT,
-            PolicyFileError::Edit { .. } | PolicyFileError::NeedsDnssec { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            PolicyFileError::Edit { .. } | PolicyFileError::NeedsDnssec { .. } | PolicyFileError::NoList { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             PolicyFileError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealpost_admin::{AdminServer, Client, ClientError, EditRequest, Problem, ReloadRequest};
+use sealpost_admin::{AdminServer, Client, ClientError, EditRequest, Problem, ReloadRequest, RowRequest};
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::StaticResolver;
 use sealpost_queue::MemorySpool;
@@ -87,7 +87,7 @@ fn the_document_that_is_checked_in_is_that_of_the_code() {
     let checked_in = fs::read_to_string(&path).unwrap_or_default();
     assert!(checked_in == made, "openapi.json differs; UPDATE_OPENAPI=1 writes it anew");
     let document: serde_json::Value = serde_json::from_str(&made).unwrap();
-    for path in ["/v1/status", "/v1/reload", "/v1/policy", "/v1/policy/edits", "/v1/entries/{kind}"] {
+    for path in ["/v1/status", "/v1/reload", "/v1/policy", "/v1/policy/edits", "/v1/policy/rows", "/v1/entries/{kind}"] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
 }
@@ -199,6 +199,47 @@ async fn entries_are_listed_and_searched() {
         let answer = raw(UnixStream::connect(managed.client.socket()).await.unwrap(), &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(words), "{path}: {answer}");
     }
+}
+
+/// A row of a list is told like an entry of the policy; a mistake with its place in the list.
+// req: A1 A3 A4 B10 E8
+#[tokio::test]
+async fn rows_of_a_list_are_added_and_removed() {
+    let managed = Managed::new().await;
+    let list = managed.folder.path().join("many.csv");
+    let rows = "domain,deliver\nfar.example,require\n";
+    fs::write(&list, rows).unwrap();
+    managed.write(&(partners(40) + "[[include]]\nfile = \"many.csv\"\n"));
+    managed.client.reload(ReloadRequest::default()).await.unwrap();
+    let ask = async |change: &str| {
+        let request: RowRequest = serde_json::from_str(&format!("{{\"list\": \"many.csv\", {change}}}")).unwrap();
+        managed.client.edit_row(&request).await
+    };
+    let (text, entries) = (|| fs::read_to_string(&list).unwrap(), || managed.relay.control().policy().entries());
+
+    let dry = ask(r#""add": "near.example,verify", "dry_run": true"#).await.unwrap();
+    assert_eq!((dry.diff.lines().last(), text().as_str(), entries()), (Some("+near.example,verify"), rows, 41));
+    let change = ask(r#""add": {"deliver": "verify", "domain": "near.example"}"#).await.unwrap();
+    assert_eq!((change.entries_before, change.entries_after, entries()), (41, 42, 42));
+    assert_eq!(text(), format!("{rows}near.example,verify\n"));
+    assert_eq!(managed.client.status().await.unwrap().policy_generation, 2);
+    assert_eq!(ask(r#""add": "far.example,verify", "dry_run": true"#).await.unwrap().also, ["many.csv:2"]);
+    ask(r#""remove": "far.example""#).await.unwrap();
+    assert_eq!((text().as_str(), entries()), ("domain,deliver\n#far.example,require\nnear.example,verify\n", 41));
+
+    for (change, status, words) in [
+        (r#""add": "x.example,requier""#, 422, "many.csv:4:11: deliver is \"requier\""),
+        (r#""add": {"domain": "x.example", "colour": "red"}"#, 422, "no column \"colour\""),
+        (r#""remove": "x.example""#, 422, "no row has the domain \"x.example\""),
+        (r#""add": "x.example", "remove": "near.example""#, 400, "either add or remove"),
+        (r#""dry_run": true"#, 400, "either add or remove"),
+    ] {
+        let (code, problem) = refused(ask(change).await.unwrap_err());
+        assert!(code == status && problem.to_string().contains(words), "{change}: {code} {problem}");
+    }
+    fs::write(&list, rows).unwrap();
+    assert_eq!(refused(ask(r#""remove": "near.example""#).await.unwrap_err()).0, 409, "somebody else wrote it");
+    assert_eq!((text().as_str(), entries()), (rows, 41));
 }
 
 /// What somebody else wrote into the file is neither lost nor brought into force unseen.
