@@ -8,7 +8,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_policy::{Edit, EditError, Place, Policy, PolicyText, diff};
+use sealpost_policy::{Edit, EditError, Place, Policy, PolicyErrors, PolicyText, diff};
 
 pub use error::PolicyFileError;
 pub use rows::RowChange;
@@ -191,6 +191,14 @@ impl PolicyChange {
         let gone = self.entries_before.saturating_sub(self.entries_after);
         gone > GUARD_LEAST && gone.saturating_mul(100) > self.entries_before.saturating_mul(GUARD_PERCENT)
     }
+}
+
+/// The policy that this text would be in the place of the file, with the lists beside it.
+///
+/// # Errors
+/// Every problem that can be found in the text and in the lists.
+pub fn compile_at(path: &Path, text: &str) -> Result<Policy, PolicyErrors> {
+    Policy::parse_with(&path.display().to_string(), text, &ListsBeside::new(path))
 }
 
 fn read(path: &Path) -> Result<String, PolicyFileError> {

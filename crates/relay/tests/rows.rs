@@ -172,7 +172,7 @@ fn a_dry_run_shows_the_lines() {
     dry.dry_run = true;
     let diff = |list: &str, change: &RowChange| files.file.edit_row(list, change, dry).unwrap().change().diff.clone();
     assert_eq!(diff("plain.txt", &add("q.example")), "--- plain.txt\n+++ plain.txt\n@@ -1,0 +2 @@\n+q.example\n");
-    let gone = "--- partners.csv\n+++ partners.csv\n@@ -4,1 +4,1 @@\n-a.example,,\n+#a.example,,\n";
+    let gone = "--- partners.csv\n+++ partners.csv\n@@ -4 +4 @@\n-a.example,,\n+#a.example,,\n";
     assert_eq!(diff("partners.csv", &remove("a.example")), gone);
     assert_eq!((files.text("partners.csv").as_str(), files.text("plain.txt").as_str()), (PARTNERS, "p.example\n"));
 }

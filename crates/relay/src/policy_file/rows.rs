@@ -168,14 +168,17 @@ impl Stamp {
 fn difference(list: &str, edited: &RowsEdited, change: &RowChange) -> String {
     let mut diff = format!("--- {list}\n+++ {list}\n");
     for row in &edited.rows {
-        let lines = row.text.split('\n').count();
+        let lines = match row.text.split('\n').count() {
+            1 => String::new(),
+            several => format!(",{several}"),
+        };
         // Writing to a text does not fail.
         let _ = match change {
             RowChange::Add(_) => write!(diff, "@@ -{},0 +{} @@\n+{}\n", row.line.saturating_sub(1), row.line, row.text),
             RowChange::Remove(_) => {
                 let old = row.text.replace('\n', "\n-");
                 let new = row.text.replace('\n', "\n+#");
-                write!(diff, "@@ -{0},{lines} +{0},{lines} @@\n-{old}\n+#{new}\n", row.line)
+                write!(diff, "@@ -{0}{lines} +{0}{lines} @@\n-{old}\n+#{new}\n", row.line)
             }
         };
     }
