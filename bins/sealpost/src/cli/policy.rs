@@ -147,6 +147,9 @@ pub(crate) struct AddPartner {
     /// Add the domains to this entry, instead of a new one.
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
     pub(crate) to: Option<String>,
+    /// Add a row to this included list; settings are its columns.
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub(crate) list: Option<String>,
     /// Add it even if a ping fails, and warn.
     #[arg(long)]
     pub(crate) even_if_unreachable: bool,
@@ -164,6 +167,9 @@ pub(crate) struct RemovePartner {
     /// Take the domains out of this entry, which stays.
     #[arg(long, value_name = "NAME")]
     pub(crate) from: Option<String>,
+    /// Remove the row of the domain from this included list.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub(crate) list: Option<String>,
     #[command(flatten)]
     pub(crate) change: ChangeArguments,
 }
@@ -328,14 +334,17 @@ Examples:
   sealpost domains add '*.gov.example' receive=require deliver=verify
   sealpost domains add clinic.example deliver.level=verify deliver.names=mx.host.example
   sealpost domains add bank.shop.example --to Bank
+  sealpost domains add bank.example deliver=verify --list partners.csv
 
 Without receive= and deliver= both are `require`. Keys are those of [[partner]] in policy.toml.
+A row of a list says what its columns say, and its [[include]] the rest.
 Exit code 0: added. 1: not so, a ping failed or it is wrong. 2: a domain could not be tested now.";
 
 pub(super) const DOMAINS_REMOVE: &str = "\
 Examples:
   sealpost domains remove Bank
-  sealpost domains remove bank.test --from Bank --dry-run";
+  sealpost domains remove bank.test --from Bank --dry-run
+  sealpost domains remove bank.example --list partners.csv";
 
 pub(super) const IMPORT: &str = "\
 Examples:

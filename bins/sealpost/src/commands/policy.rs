@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use sealpost_admin::{Kind, Query, search_partners};
 use sealpost_policy::{DomainForm, Edit, Items, ListForm, OwnerForm, RuleForm, RulePlace};
+use sealpost_relay::policy_file::RowChange;
 
 use self::desk::Desk;
 use super::{Failure, in_words};
@@ -118,6 +119,10 @@ fn remove(options: &cli::Remove, edit: impl Fn(String) -> Edit) -> Result<ExitCo
 }
 
 fn remove_partner(options: &cli::RemovePartner) -> Result<ExitCode, Failure> {
+    if let Some(list) = &options.list {
+        let [domain] = options.items.as_slice() else { return Err("--list removes one domain at a time".to_owned()) };
+        return Desk::open(&options.config)?.change_row(list, RowChange::Remove(domain.clone()), options.change);
+    }
     let edits = match &options.from {
         Some(partner) => vec![Edit::RemoveDomains { partner: partner.clone(), domains: options.items.iter().collect() }],
         None => options.items.iter().cloned().map(|at| Edit::RemovePartner { at }).collect(),

@@ -32,6 +32,7 @@ mod manage;
 mod programs;
 mod proxy;
 mod replay;
+mod rows;
 mod servers;
 mod settings;
 mod stop;

@@ -1,8 +1,10 @@
 //! Entries are added.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use sealpost_policy::{Edit, PartnerForm, Patch, PatchValue};
+use sealpost_policy::{Edit, NewRow, PartnerForm, Patch, PatchValue};
+use sealpost_relay::policy_file::RowChange;
 use serde::de::DeserializeOwned;
 
 use super::super::Failure;
@@ -15,6 +17,9 @@ pub(super) fn partner(options: &cli::AddPartner) -> Result<ExitCode, Failure> {
     let (settings, domains): (Vec<_>, Vec<_>) = options.items.iter().cloned().partition(|item| item.contains('='));
     if domains.is_empty() {
         return Err("no domain is named; DOMAIN is meant beside KEY=VALUE".to_owned());
+    }
+    if let Some(list) = &options.list {
+        return row(options, list, &domains, &settings);
     }
     let edit = match &options.to {
         Some(_) if !settings.is_empty() => return Err("--to adds domains; `sealpost domains set` changes settings".to_owned()),
@@ -34,16 +39,44 @@ pub(super) fn partner(options: &cli::AddPartner) -> Result<ExitCode, Failure> {
     };
     let desk = Desk::open(&options.config)?;
     let draft = ping::Draft::with(&desk, &edit)?;
-    let code = ping::before(&desk, &draft, &domains)?;
+    if let Some(code) = refused(&desk, &draft, &domains, options)? {
+        return Ok(code);
+    }
+    desk.change(vec![edit], options.change)
+}
+
+/// A row of an included list: what is wrong with it is told before anybody is pinged.
+fn row(options: &cli::AddPartner, list: &str, domains: &[String], settings: &[String]) -> Result<ExitCode, Failure> {
+    let [domain] = domains else { return Err("--list adds one domain at a time".to_owned()) };
+    let mut cells = BTreeMap::from([("domain".to_owned(), domain.clone())]);
+    let name = options.name.as_ref().map(|name| ("name", name.as_str()));
+    for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')).chain(name) {
+        if cells.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("{key:?} is given twice"));
+        }
+    }
+    let row = NewRow::Cells(cells);
+    let desk = Desk::open(&options.config)?;
+    desk.try_row(list, RowChange::Add(row.clone()), options.change)?;
+    let draft = ping::Draft::with_row(&desk, list, &row)?;
+    if let Some(code) = refused(&desk, &draft, domains, options)? {
+        return Ok(code);
+    }
+    desk.change_row(list, RowChange::Add(row), options.change)
+}
+
+/// Pings the domains, and gives the exit code if they are not to be added.
+fn refused(desk: &Desk, draft: &ping::Draft, domains: &[String], options: &cli::AddPartner) -> Result<Option<ExitCode>, Failure> {
+    let code = ping::before(desk, draft, domains)?;
     if code != 0 && !options.even_if_unreachable {
         let why = if code == 1 { "a ping failed" } else { "not every domain could be tested now" };
         eprintln!("sealpost: nothing is changed: {why}; --even-if-unreachable adds it all the same");
-        return Ok(ExitCode::from(code));
+        return Ok(Some(ExitCode::from(code)));
     }
     if code != 0 {
         eprintln!("warning: mail for what failed above waits until its TLS can be had");
     }
-    desk.change(vec![edit], options.change)
+    Ok(None)
 }
 
 /// An entry of another kind.

@@ -1,12 +1,12 @@
 //! Where the policy is read and changed: the running relay, or the file if none runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sealpost_admin::{Change, Client, ClientError, EditRequest};
+use sealpost_admin::{Change, Client, ClientError, EditRequest, RowRequest};
 use sealpost_policy::{Edit, PolicyText};
 use sealpost_relay::config::Config;
-use sealpost_relay::policy_file::{PolicyFile, PolicyFileError};
+use sealpost_relay::policy_file::{ChangeOptions, Draft, PolicyFile, PolicyFileError, RowChange};
 use sealpost_relay::read_config;
 use tokio::runtime::Runtime;
 
@@ -60,7 +60,7 @@ impl Desk {
         &self.text
     }
 
-    pub(super) fn file(&self) -> &std::path::Path {
+    pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
@@ -68,31 +68,74 @@ impl Desk {
         &self.runtime
     }
 
+    /// Where an included list lies.
+    pub(super) fn beside(&self, list: &str) -> PathBuf {
+        self.file.parent().unwrap_or_else(|| Path::new(".")).join(list)
+    }
+
     /// Makes the edits, all or none, and says what came of it.
     pub(super) fn change(&self, edits: Vec<Edit>, arguments: cli::ChangeArguments) -> Result<ExitCode, Failure> {
         let options = change_options(arguments);
-        let (change, whose) = match &self.relay {
-            Some(client) => {
-                let request = EditRequest::new(edits, options);
-                (self.runtime.block_on(client.edit(&request)).map_err(in_words)?, "the relay obeys it")
-            }
-            None if arguments.apply_to_queue => return Err("--apply-to-queue needs the running relay, and none answers".to_owned()),
-            None => {
-                let (mut file, _) = PolicyFile::open(&self.file).map_err(in_words)?;
-                let draft = file.edit(&edits, options).map_err(in_words)?;
-                let change = Change::from(draft.change().clone());
-                if !arguments.dry_run {
-                    file.commit(draft).map_err(in_words)?;
-                }
-                (change, "no relay runs: it holds from its next start")
-            }
+        let change = match &self.relay {
+            Some(client) => self.runtime.block_on(client.edit(&EditRequest::new(edits, options))).map_err(in_words)?,
+            None => self.change_file(options, |file| file.edit(&edits, options))?,
         };
+        self.tell(&self.file, &change, arguments);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Changes a row of an included list, and says what came of it.
+    pub(super) fn change_row(&self, list: &str, row: RowChange, arguments: cli::ChangeArguments) -> Result<ExitCode, Failure> {
+        let change = self.row(list, row, change_options(arguments))?;
+        for place in &change.also {
+            eprintln!("warning: {place} has that domain already; both hold, and the stricter of the two counts");
+        }
+        self.tell(&self.beside(list), &change, arguments);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Finds what is wrong with a change of a row, and changes nothing.
+    pub(super) fn try_row(&self, list: &str, row: RowChange, arguments: cli::ChangeArguments) -> Result<(), Failure> {
+        let mut options = change_options(arguments);
+        options.dry_run = true;
+        self.row(list, row, options).map(|_| ())
+    }
+
+    fn row(&self, list: &str, row: RowChange, options: ChangeOptions) -> Result<Change, Failure> {
+        match &self.relay {
+            Some(client) => {
+                let request = RowRequest::new(list.to_owned(), row, options);
+                self.runtime.block_on(client.edit_row(&request)).map_err(in_words)
+            }
+            None => self.change_file(options, |file| file.edit_row(list, &row, options)),
+        }
+    }
+
+    /// The same without a relay.
+    fn change_file(
+        &self,
+        options: ChangeOptions,
+        draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError>,
+    ) -> Result<Change, Failure> {
+        if options.apply_to_queue {
+            return Err("--apply-to-queue needs the running relay, and none answers".to_owned());
+        }
+        let (mut file, _) = PolicyFile::open(&self.file).map_err(in_words)?;
+        let draft = draft(&file).map_err(in_words)?;
+        let change = Change::from(draft.change().clone());
+        if !options.dry_run {
+            file.commit(draft).map_err(in_words)?;
+        }
+        Ok(change)
+    }
+
+    fn tell(&self, file: &Path, change: &Change, arguments: cli::ChangeArguments) {
+        let whose = if self.relay.is_some() { "the relay obeys it" } else { "no relay runs: it holds from its next start" };
         print!("{}", change.diff);
         match (change.changed, arguments.dry_run) {
-            (false, _) => println!("{}: no difference", self.file.display()),
+            (false, _) => println!("{}: no difference", file.display()),
             (true, true) => println!("nothing is changed"),
-            (true, false) => println!("{}: changed; {whose}", self.file.display()),
+            (true, false) => println!("{}: changed; {whose}", file.display()),
         }
-        Ok(ExitCode::SUCCESS)
     }
 }

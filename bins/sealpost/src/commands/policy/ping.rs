@@ -1,12 +1,15 @@
 //! The STARTTLS ping of the mail servers of domains (A7), and whether they have what the policy asks.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_admin::Kind;
 use sealpost_cert::{TrustAnchors, verify_server};
-use sealpost_policy::{DeliverDecision, DeliverFacts, Edit, HostFacts, Policy, PolicyText};
+use sealpost_policy::{DeliverDecision, DeliverFacts, Edit, HostFacts, Include, IncludeError, NewRow, Policy, PolicyText, RowEdit};
+use sealpost_relay::policy_file::compile_at;
 use sealpost_relay::{Reach, ReachError, Reached, next_hop, read_trust_anchors};
 use sealpost_transport::WallClock;
 use sealpost_types::{ForwardPath, Mailbox, NextHop, ReversePath, WithCauses};
@@ -34,7 +37,43 @@ impl Draft {
     }
 
     fn of(desk: &Desk, text: &PolicyText) -> Result<Self, Failure> {
-        Policy::parse(&desk.file().display().to_string(), text.as_str()).map(|policy| Self(Arc::new(policy))).map_err(in_words)
+        compile_at(desk.file(), text.as_str()).map(|policy| Self(Arc::new(policy))).map_err(in_words)
+    }
+
+    /// The policy with this row more of an included list. Other rows are not read: a ping of this one needs none of them.
+    pub(super) fn with_row(desk: &Desk, list: &str, row: &NewRow) -> Result<Self, Failure> {
+        let include = OneRow { desk, list, row };
+        let policy = Policy::parse_with(&desk.file().display().to_string(), desk.text().as_str(), &include).map_err(in_words)?;
+        Ok(Self(Arc::new(policy)))
+    }
+}
+
+/// Reads no more of a list than where its columns stand, and adds one row.
+struct OneRow<'a> {
+    desk: &'a Desk,
+    list: &'a str,
+    row: &'a NewRow,
+}
+
+impl OneRow<'_> {
+    fn text(&self) -> Result<String, Failure> {
+        let mut edit = RowEdit::add_row(self.row.clone()).map_err(in_words)?;
+        let mut text = String::new();
+        for line in BufReader::new(File::open(self.desk.beside(self.list)).map_err(in_words)?).lines() {
+            let line = line.map_err(in_words)? + "\n";
+            edit.line(&line, &mut text);
+            if !line.trim_start_matches('\u{feff}').starts_with('#') && !line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        edit.finish(&mut text).map_err(in_words)?;
+        Ok(text)
+    }
+}
+
+impl Include for OneRow<'_> {
+    fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
+        if file == self.list { self.text().map(Arc::from).map_err(IncludeError::new) } else { Ok(Arc::from("")) }
     }
 }
 

@@ -1,0 +1,141 @@
+//! Rows of an included list are managed from the command line, with a running relay and without one.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::content::message;
+use crate::relay::House;
+use crate::sink::{Behaviour, Sink, StartTls};
+
+const POLICY: &str = "\
+# written by hand
+[[domain]]
+name = \"acme.example\"
+
+[[include]]
+file = \"partners.csv\"
+receive = \"require\"
+";
+
+const PARTNERS: &str = "# ours since 2019\ndomain,deliver,name\nshop.example,require,Shop\n\n# far away\n*.gov.example,verify,\n";
+
+/// A relay beside a server of bank.example that does TLS, and one of clear.example that does not.
+fn house() -> (House, [Sink; 2]) {
+    let house = House::new();
+    let secure = Sink::start(Behaviour::offering(&house.authority.issue(&["bank.example", "127.0.0.1"])));
+    let clear = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = house.route("bank.example", secure.address).route("clear.example", clear.address).policy(POLICY);
+    house.write();
+    fs::write(house.file("partners.csv"), PARTNERS).unwrap();
+    (house, [secure, clear])
+}
+
+fn partners(house: &House) -> String {
+    fs::read_to_string(house.file("partners.csv")).unwrap()
+}
+
+fn mail_from(client: &mut Client, sender: &str) -> u16 {
+    let code = client.command(&format!("MAIL FROM:<{sender}>")).unwrap().code;
+    client.expect("RSET", 250).unwrap();
+    code
+}
+
+/// The next command of a session that is open is decided with the row, and without it again; all other lines stay.
+// req: A1 A3 A4 A5 A7 B10 E8
+#[test]
+fn a_running_relay_obeys_each_row() {
+    let (house, _sinks) = house();
+    let relay = house.start_again();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
+
+    let add = ["domains", "add", "bank.example", "deliver=verify", "--name", "Bank, the", "--list", "partners.csv"];
+    let row = "bank.example,verify,\"Bank, the\"\n";
+    let said = house.says(&[&add[..], &["--dry-run"]].concat(), 0);
+    assert!(said.contains("bank.example (") && said.contains("passes"), "{said}");
+    assert!(said.contains(&format!("+{row}")) && said.contains("nothing is changed"), "{said}");
+    assert_eq!((partners(&house).as_str(), mail_from(&mut client, "a@bank.example")), (PARTNERS, 250));
+
+    let said = house.says(&add, 0);
+    assert!(said.contains("partners.csv: changed; the relay obeys it"), "{said}");
+    assert_eq!(partners(&house), format!("{PARTNERS}{row}"));
+    assert_eq!(mail_from(&mut client, "a@mail.bank.example"), 530);
+    assert!(house.says(&["domains", "search", "mail.bank.example"], 0).contains("Bank, the"));
+    let said = house.says(&["domains", "add", "bank.example", "--list", "partners.csv", "--dry-run"], 0);
+    assert!(said.contains("warning: partners.csv:7 has that domain already; both hold"), "{said}");
+
+    house.says(&["domains", "remove", "bank.example", "--list", "partners.csv"], 0);
+    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
+    assert_eq!(mail_from(&mut client, "a@shop.example"), 530, "the others are obeyed as before");
+    assert_eq!(partners(&house), format!("{PARTNERS}#{row}"));
+    assert_eq!(fs::read_to_string(house.file("policy.toml")).unwrap(), POLICY);
+    assert!(house.says(&["reload"], 0).contains("no difference: 3 entries"), "what is in force is what stands there");
+    client.expect("NOOP", 250).unwrap();
+}
+
+/// Mail to a domain that was added waits for TLS; when its row goes, what waits stays where it is until somebody says so.
+// req: A1 A4 A8 E8
+#[test]
+fn a_row_holds_mail_and_lets_none_go_by_itself() {
+    let (house, [_secure, clear]) = house();
+    let relay = house.start_again();
+    let list = ["--list", "partners.csv"];
+    let add = ["domains", "add", "clear.example", "deliver=require"];
+    let said = house.says(&[&add, &list[..]].concat(), 1);
+    assert!(said.contains("clear.example fails") && said.contains("nothing is changed: a ping failed"), "{said}");
+    assert_eq!(partners(&house), PARTNERS);
+    house.says(&[&add, &list[..], &["--even-if-unreachable"]].concat(), 0);
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    client.send("a@a.example", &["b@clear.example"], message("waits").as_bytes()).unwrap();
+    let limit = Duration::from_secs(30);
+    house.wait_for_history(&["\"deferred\"", "b@clear.example", "partners.csv:7"], limit);
+    house.says(&[&["domains", "remove", "clear.example"], &list[..]].concat(), 0);
+    house.wait_for_history(&["\"deferred\"", "held by an earlier policy: require"], limit);
+    assert_eq!(clear.message_count(), 0);
+    house.says(&["reload", "--apply-to-queue"], 0);
+    assert!(clear.wait_for(1, limit)[0].tls.is_none());
+}
+
+/// Told with its place in the list, with exit code 1; neither list nor relay changes.
+// req: A1 A4 E8
+#[test]
+fn a_broken_row_is_refused_with_its_place() {
+    let (house, _sinks) = house();
+    for relay in [None, Some(house.start_again())] {
+        for (arguments, words) in [
+            (&["add", "bank.example", "deliver=requrie"][..], "partners.csv:7:14: deliver is \"requrie\""),
+            (&["add", "bank..example"], "partners.csv:7:1: "),
+            (&["add", "acme.example"], "partners.csv:7:1: "),
+            (&["add", "bank.example", "colour=red"], "there is no column \"colour\""),
+            (&["add", "bank.example", "pins=x"], "there is no column \"pins\"; the columns are domain,deliver,name"),
+            (&["add", "bank.example", "deliver=none", "deliver=verify"], "\"deliver\" is given twice"),
+            (&["add", "bank.example", "bank.test"], "one domain at a time"),
+            (&["remove", "bank.example"], "no row has the domain \"bank.example\""),
+            (&["remove", "shop.example", "bank.test"], "one domain at a time"),
+        ] {
+            let said = house.says(&[&["domains"], arguments, &["--list", "partners.csv"]].concat(), 1);
+            assert!(said.contains(words), "{arguments:?}: {said}");
+        }
+        let said = house.says(&["domains", "add", "bank.example", "--list", "other.csv"], 1);
+        assert!(said.contains("includes no list \"other.csv\""), "{said}");
+        assert_eq!(partners(&house), PARTNERS);
+        assert!(relay.is_none_or(|relay| !relay.log().contains("generation=1")));
+    }
+}
+
+/// The same commands change the list where no relay runs; and an entry of the policy itself is added beside lists.
+// req: A1 A4
+#[test]
+fn without_a_relay_the_list_is_changed() {
+    let (house, _sinks) = house();
+    let said = house.says(&["domains", "add", "bank.example", "deliver=verify", "--list", "partners.csv"], 0);
+    assert!(said.contains("passes") && said.contains("no relay runs"), "{said}");
+    assert_eq!(partners(&house), format!("{PARTNERS}bank.example,verify,\n"));
+    assert!(house.says(&["domains", "remove", "bank.example", "--list", "partners.csv"], 0).contains("no relay runs"));
+    assert_eq!(partners(&house), format!("{PARTNERS}#bank.example,verify,\n"));
+    let said = house.says(&["domains", "add", "bank.example", "deliver=verify"], 0);
+    assert!(said.contains("bank.example (") && said.contains("policy.toml: changed"), "{said}");
+    assert!(house.says(&["check"], 0).contains("(4 entries)"));
+}
