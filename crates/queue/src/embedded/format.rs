@@ -221,8 +221,8 @@ mod tests {
         NewMessage::new(id, reception.with_login(login.map(str::to_owned)), envelope, Vec::new())
     }
 
-    fn read(envelope: String) -> Entry {
-        let fixed = Fixed {
+    fn fixed() -> Fixed {
+        Fixed {
             id: 7,
             message: None,
             destination: Destination::new("mx:bank.example"),
@@ -230,9 +230,13 @@ mod tests {
             expires: 8,
             octets: 1,
             body_check: 0,
-            envelope: envelope.into(),
+            envelope: OF_BEFORE.into(),
             file: None,
-        };
+        }
+    }
+
+    fn read(envelope: String) -> Entry {
+        let fixed = Fixed { envelope: envelope.into(), ..fixed() };
         let waiting = Waiting { attempts: 0, recipients: "[]".to_owned() };
         entry(&fixed, fixed.check(), &waiting, waiting.check(7)).unwrap()
     }
@@ -242,5 +246,29 @@ mod tests {
         assert_eq!(envelope_text(&message(None)), OF_BEFORE, "nothing is written that was not written before");
         assert_eq!(read(OF_BEFORE.to_owned()).reception, message(None).reception);
         assert_eq!(read(envelope_text(&message(Some("ann")))).reception.login.as_deref(), Some("ann"));
+    }
+
+    /// The column as it was written before a deferral had a verdict.
+    const WITHOUT_VERDICT: &str = "[{\"to\":\"bob@bank.example\",\"deferral\":{\"due\":9,\"reason\":\"no STARTTLS\",\"tls\":true}}]";
+
+    fn deferred(recipients: &str) -> Deferral {
+        let fixed = fixed();
+        let waiting = Waiting { attempts: 1, recipients: recipients.to_owned() };
+        let mut entry = entry(&fixed, fixed.check(), &waiting, waiting.check(7)).unwrap();
+        entry.deferrals.remove(0).unwrap()
+    }
+
+    // req: F5
+    #[test]
+    fn how_often_a_verdict_came_in_a_row_is_kept_and_what_was_stored_without_one_still_reads() {
+        let recipient = Recipient::new(Mailbox::parse("bob@bank.example").unwrap().into());
+        let stored = |deferral: &Deferral| recipients_text(std::iter::once((&recipient, Some(deferral))));
+        let mut deferral = Deferral::tls(UnixMillis(9), "no STARTTLS");
+        assert_eq!(stored(&deferral), WITHOUT_VERDICT, "nothing is written that was not written before");
+        assert_eq!(deferred(WITHOUT_VERDICT), deferral);
+        let first = SameVerdict::after("no-starttls".to_owned(), None);
+        deferral.verdict = Some(SameVerdict::after("no-starttls".to_owned(), Some(&first)));
+        assert_eq!(deferred(&stored(&deferral)), deferral);
+        assert_eq!(deferred(&stored(&deferral)).verdict.map(|verdict| (verdict.word, verdict.times)), Some(("no-starttls".to_owned(), 2)));
     }
 }
