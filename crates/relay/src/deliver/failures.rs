@@ -197,4 +197,34 @@ mod tests {
         assert_eq!(certain(false), (true, true));
         assert_eq!(certain(true), (false, false));
     }
+
+    /// What the attempt concludes of these: name, address, verdict, whether it answered.
+    fn verdict(hosts: &[(&str, &str, Option<&str>, bool)]) -> Option<String> {
+        let mut failures = Failures::default();
+        for (name, address, word, answered) in hosts {
+            let mut trouble = trouble("reason", word.is_some());
+            trouble.verdict = word.map(str::to_owned);
+            failures.note(&host(name, address), trouble, *answered, true);
+        }
+        match failures.conclude() {
+            Outcome::Deferred(trouble) => trouble.verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // req: F5
+    #[test]
+    fn a_verdict_is_that_of_every_host() {
+        let (one, two) = (("mx1.a.example", "192.0.2.1:25"), ("mx2.a.example", "192.0.2.2:25"));
+        let none = Some("no-starttls");
+        assert_eq!(verdict(&[(one.0, one.1, none, true)]).as_deref(), none);
+        assert_eq!(verdict(&[(one.0, one.1, none, true), (two.0, two.1, none, true)]).as_deref(), none);
+        let both = verdict(&[(two.0, two.1, Some("name-mismatch"), true), (one.0, one.1, none, true)]);
+        assert_eq!(both.as_deref(), Some("name-mismatch no-starttls"), "in whatever order they were tried");
+        assert_eq!(verdict(&[(one.0, one.1, none, true), (two.0, two.1, None, true)]), None, "a time-out or 454 says nothing");
+        assert_eq!(verdict(&[(one.0, one.1, none, true), (two.0, two.1, None, false)]), None, "nor does a host that is down");
+        // of one host, an address that is down hides nothing, and one that answers otherwise does
+        assert_eq!(verdict(&[(one.0, one.1, none, true), (one.0, two.1, None, false)]).as_deref(), none);
+        assert_eq!(verdict(&[(one.0, one.1, none, true), (one.0, two.1, None, true)]), None);
+    }
 }
