@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod answers;
+mod certain;
 mod change;
 mod enforcement;
 mod expiry;

@@ -1,32 +1,17 @@
 //! A relay that stops, and starts again on the same data: nothing that was acknowledged is lost.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sealpost_queue::{EmbeddedSpool, Settings, Spool as _};
+use sealpost_queue::Spool as _;
 use sealpost_report::EventKind;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{Behaviour, Body, Client, House, Message, Mx, PATIENCE, letter};
+use crate::support::{Behaviour, Body, Client, House, Message, Mx, PATIENCE, letter, open_spool};
 
 const FROM: &str = "ann@shop.example";
 const TO: &str = "bob@bank.example";
-
-/// The queue in this folder, as soon as nobody else has it.
-async fn open(folder: &Path) -> EmbeddedSpool {
-    let opened = async {
-        loop {
-            match EmbeddedSpool::open(folder, Settings::default()) {
-                Ok(spool) => return spool,
-                Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    };
-    timeout(PATIENCE, opened).await.expect("the queue of the relay that ended is still held")
-}
 
 fn house(bank: &Mx) -> House {
     let mut house = House::new().route("bank.example", &[bank]);
@@ -42,7 +27,7 @@ fn subjects(messages: &[Message]) -> BTreeSet<String> {
 async fn an_orderly_stop_finishes_what_is_under_way_and_keeps_the_rest() {
     let folder = tempfile::tempdir().unwrap();
     let bank = Mx::start(Behaviour::plain().with_body(Body::Held)).await;
-    let spool = open(folder.path()).await;
+    let spool = open_spool(folder.path()).await;
     let relay = house(&bank).start_with(spool.clone()).await;
     let mut client = Client::secure(relay.address).await;
     let all: BTreeSet<String> = (0..20).map(|number| format!("number {number}")).collect();
@@ -66,7 +51,7 @@ async fn an_orderly_stop_finishes_what_is_under_way_and_keeps_the_rest() {
     assert_eq!(bank.count(), 2, "what was under way is finished, and nothing is begun");
     drop(spool);
 
-    let relay = house(&bank).start_with(open(folder.path()).await).await;
+    let relay = house(&bank).start_with(open_spool(folder.path()).await).await;
     let messages = bank.messages(20).await;
     relay.shutdown().await;
     assert_eq!(subjects(&messages), all);
@@ -78,14 +63,14 @@ async fn an_orderly_stop_finishes_what_is_under_way_and_keeps_the_rest() {
 async fn a_stop_does_not_wait_for_ever() {
     let folder = tempfile::tempdir().unwrap();
     let bank = Mx::start(Behaviour::plain().with_body(Body::Held)).await;
-    let relay = house(&bank).start_with(open(folder.path()).await).await;
+    let relay = house(&bank).start_with(open_spool(folder.path()).await).await;
     Client::secure(relay.address).await.send(FROM, &[TO], &letter("patience")).await;
     bank.when("it is under way", |record| record.held == 1, |_| ()).await;
     let began = Instant::now();
     relay.handle.shutdown(Duration::from_millis(200)).await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 
-    let spool = open(folder.path()).await;
+    let spool = open_spool(folder.path()).await;
     bank.when("the connection is closed", |record| record.ended == record.sessions, |_| ()).await;
     bank.change(Behaviour::plain());
     let relay = house(&bank).start_with(spool).await;
@@ -99,7 +84,7 @@ async fn a_stop_does_not_wait_for_ever() {
 async fn a_relay_that_is_dropped_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let bank = Mx::start(Behaviour::plain().with_body(Body::Held)).await;
-    let relay = house(&bank).start_with(open(folder.path()).await).await;
+    let relay = house(&bank).start_with(open_spool(folder.path()).await).await;
     let mut client = Client::secure(relay.address).await;
     let all: BTreeSet<String> = (0..10).map(|number| format!("number {number}")).collect();
     for subject in &all {
@@ -108,7 +93,7 @@ async fn a_relay_that_is_dropped_loses_nothing() {
     bank.when("two are under way", |record| record.held == 2, |_| ()).await;
     drop(client);
     drop(relay);
-    let spool = open(folder.path()).await;
+    let spool = open_spool(folder.path()).await;
     bank.change(Behaviour::plain());
     let relay = house(&bank).start_with(spool).await;
     assert_eq!(subjects(&bank.messages(10).await), all);
@@ -121,7 +106,7 @@ async fn a_relay_that_is_dropped_loses_nothing() {
 async fn an_orderly_stop_lets_a_client_finish() {
     let folder = tempfile::tempdir().unwrap();
     let bank = Mx::start(Behaviour::plain()).await;
-    let relay = house(&bank).start_with(open(folder.path()).await).await;
+    let relay = house(&bank).start_with(open_spool(folder.path()).await).await;
     let mut client = Client::secure(relay.address).await;
     for line in ["MAIL FROM:<ann@shop.example>", "RCPT TO:<bob@bank.example>"] {
         assert!(client.say(line).await.starts_with("250 "));
@@ -142,7 +127,7 @@ async fn an_orderly_stop_lets_a_client_finish() {
     assert!(client.reply().await.starts_with("421 4.3.2 "));
     stopping.await.unwrap();
 
-    let relay = house(&bank).start_with(open(folder.path()).await).await;
+    let relay = house(&bank).start_with(open_spool(folder.path()).await).await;
     assert!(bank.message().await.text().contains("the last one"));
     relay.shutdown().await;
 }

@@ -1,13 +1,14 @@
 //! A relay with everything around it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sealpost_discovery::StaticResolver;
 use sealpost_policy::Policy;
-use sealpost_queue::{MemorySpool, Spool};
+use sealpost_queue::{EmbeddedSpool, MemorySpool, Settings, Spool};
 use sealpost_relay::config::{Config, Listener, ListenerTls};
 use sealpost_relay::{Relay, RelayBuilder, RelayHandle};
 use sealpost_report::{Event, EventKind};
@@ -171,6 +172,20 @@ impl Running {
     pub(crate) async fn shutdown(self) {
         self.handle.shutdown(PATIENCE).await;
     }
+}
+
+/// The queue in this folder, as soon as nobody else has it.
+pub(crate) async fn open_spool(folder: &Path) -> EmbeddedSpool {
+    let opened = async {
+        loop {
+            match EmbeddedSpool::open(folder, Settings::default()) {
+                Ok(spool) => return spool,
+                Err(error) if error.to_string().contains("in use") => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    timeout(PATIENCE, opened).await.expect("the queue of the relay that ended is still held")
 }
 
 pub(crate) fn domain(text: &str) -> Domain {

@@ -8,7 +8,7 @@ mod wire;
 
 pub(crate) use authority::{Kind, backend, trusting};
 pub(crate) use client::Client;
-pub(crate) use house::{Clock, House, Running};
+pub(crate) use house::{Clock, House, Running, open_spool};
 pub(crate) use mx::{Behaviour, Body, Message, Mx, StartTls, free_address};
 
 use std::time::Duration;
