@@ -129,3 +129,76 @@ async fn a_server_that_wants_tls_gets_it_under_mirror_and_not_under_none() {
         relay.shutdown().await;
     }
 }
+
+/// A relay that sends to the bank opportunistically, and falls back when this says so.
+async fn falling_back(bank: &Mx, when: &str) -> Running {
+    sent(&[bank], &format!("{{ level = \"opportunistic\", clear_fallback = \"{when}\" }}")).await
+}
+
+// req: B2 A9
+#[tokio::test]
+async fn falling_back_at_once_takes_a_new_connection_in_the_same_attempt() {
+    for broken in [StartTls::Broken, StartTls::Refused("454 4.7.0 not now"), StartTls::Refused("554 5.7.3 never")] {
+        let bank = Mx::start(Behaviour::plain().with_start_tls(broken)).await;
+        let relay = falling_back(&bank, "immediate").await;
+        assert!(bank.message().await.tls.is_none());
+        let sessions = sessions(&bank);
+        assert_eq!(sessions.len(), 2, "{sessions:#?}");
+        assert!(!sessions[0].contains(&"MAIL".to_owned()), "not on the connection where TLS failed");
+        assert_eq!(sessions[1][..2], ["EHLO", "MAIL"]);
+        let delivered = relay.first(EventKind::Delivered, TO).await;
+        assert_eq!(delivered.attempts, Some(1));
+        assert!(delivered.reason.as_deref().is_some_and(|reason| reason.starts_with("in clear after TLS failed: ")), "{delivered:?}");
+        let kinds: Vec<_> = relay.events().iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Received, EventKind::CheckTls, EventKind::Delivered]);
+        relay.shutdown().await;
+    }
+}
+
+// req: B2 A9
+#[tokio::test]
+async fn where_falling_back_is_forbidden_mail_waits_for_tls() {
+    let bank = Mx::start(Behaviour::plain().with_start_tls(StartTls::Broken)).await;
+    let relay = falling_back(&bank, "never").await;
+    relay.wait(EventKind::CheckTls, TO, 4).await;
+    assert!(bank.saw_no_mail_in_clear() && bank.count() == 0);
+    bank.change(Behaviour::secure(Kind::SelfSigned, "mx.bank.example"));
+    assert!(bank.message().await.tls.is_some());
+    relay.shutdown().await;
+
+    // A server that does not offer TLS has not failed at it: opportunistic mail goes.
+    let bank = Mx::start(Behaviour::plain()).await;
+    let relay = falling_back(&bank, "never").await;
+    assert!(bank.message().await.tls.is_none());
+    relay.shutdown().await;
+}
+
+/// When to fall back is written around the entry that asks for TLS: that does not soften it.
+// req: A5 A8
+#[tokio::test]
+async fn falling_back_at_once_is_for_opportunistic_mail_alone() {
+    let around = "[defaults.external]\ndeliver = { level = \"opportunistic\", clear_fallback = \"immediate\" }\n";
+    for (level, goes) in [("require", false), ("verify", false), ("opportunistic", true)] {
+        let bank = Mx::start(Behaviour::plain().with_start_tls(StartTls::Broken)).await;
+        let house = House::new().route("bank.example", &[&bank]).policy(around).partner("bank.example", &format!("\"{level}\""));
+        let relay = house.start().await;
+        Client::secure(relay.address).await.send(FROM, &[TO], &letter("fallback")).await;
+        if goes {
+            assert_eq!(relay.first(EventKind::Delivered, TO).await.attempts, Some(1), "the negative control");
+        } else {
+            relay.wait(EventKind::Deferred, TO, 3).await;
+            assert!(bank.saw_no_mail_in_clear() && bank.count() == 0, "{level}");
+        }
+        relay.shutdown().await;
+    }
+}
+
+/// A time-out or being busy is no failure of TLS, however early clear is allowed.
+#[tokio::test]
+async fn a_busy_server_is_not_talked_to_in_clear_at_once_either() {
+    let bank = Mx::start(Behaviour::plain().with_start_tls(StartTls::Refused("421 4.3.2 busy"))).await;
+    let relay = falling_back(&bank, "immediate").await;
+    relay.wait(EventKind::Deferred, TO, 3).await;
+    assert!(bank.saw_no_mail_in_clear());
+    relay.shutdown().await;
+}
