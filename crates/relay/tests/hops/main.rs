@@ -21,4 +21,5 @@ mod silence;
 mod split;
 mod stop;
 mod support;
+mod testing;
 mod two;
