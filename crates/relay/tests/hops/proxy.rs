@@ -57,3 +57,30 @@ async fn who_is_no_proxy_cannot_choose_its_address() {
     drop(client);
     relay.shutdown().await;
 }
+
+/// The servers of a hosted domain are known by the address that the proxy names; being on the proxy's own helps nobody.
+// req: B5 E5
+#[tokio::test]
+async fn own_servers_behind_a_proxy_are_known_by_the_address_that_it_names() {
+    let server = Mx::start(Behaviour::plain()).await;
+    let policy = "[[domain]]\nname = \"acme.example\"\nservers = \"203.0.113.7\"\nsubmit = \"require\"\n\
+        [[domain]]\nname = \"proxy.example\"\nservers = \"127.0.0.0/8\"\nsubmit = \"require\"\n";
+    let mut house = House::new().route("other.example", &[&server]).policy(policy);
+    house.config.listeners[0].proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    house.config.rights.trusted_networks.clear();
+    let relay = house.start().await;
+    let mut own = behind(relay.address, "203.0.113.7").await;
+    let refused = own.say("MAIL FROM:<ann@shop.example>").await;
+    assert!(refused.starts_with("530 5.7.0 ") && refused.contains("acme.example"), "{refused}");
+    own.start_tls().await;
+    own.send("ann@shop.example", &["bob@other.example"], &letter("proxied")).await;
+    server.message().await;
+
+    // The negative control: another client of the same proxy is a stranger, in clear and over TLS.
+    let mut stranger = behind(relay.address, "203.0.113.8").await;
+    assert!(asked(&mut stranger).await.starts_with("550 5.7.1 "));
+    stranger.start_tls().await;
+    assert!(asked(&mut stranger).await.starts_with("550 5.7.1 "));
+    drop((own, stranger));
+    relay.shutdown().await;
+}

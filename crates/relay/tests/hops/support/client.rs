@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use rustls::pki_types::ServerName;
 use sealpost_transport::TlsBackend as _;
 use sealpost_types::{HostDemand, TlsRequirement, TlsVersion, WireKey};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::wire::Wire;
 use super::{PATIENCE, trusting};
@@ -33,6 +35,17 @@ impl Client {
     pub(crate) async fn secure(address: SocketAddr) -> Self {
         let mut client = Self::clear(address).await;
         client.start_tls().await;
+        client
+    }
+
+    /// Under TLS, with this certificate where the server asks for one.
+    pub(crate) async fn showing(address: SocketAddr, certificate: &TlsConnector) -> Self {
+        let mut client = Self::clear(address).await;
+        assert!(client.say("STARTTLS").await.starts_with("220 "));
+        let name = ServerName::try_from("relay.example").unwrap();
+        let stream = certificate.connect(name, client.wire.take_tcp().unwrap()).await.unwrap();
+        client.wire.secure(stream);
+        assert!(client.say("EHLO client.example").await.starts_with("250"));
         client
     }
 

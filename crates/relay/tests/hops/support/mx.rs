@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use sealpost_transport::{ClientCertificate, RustlsBackend, TlsBackend as _};
-use sealpost_types::TlsFacts;
+use sealpost_types::{CipherSuite, KexGroup, TlsFacts, TlsVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-use super::wire::Wire;
+use super::wire::{Duplex, Wire};
 use super::{Kind, PATIENCE, backend};
 
 /// A receiving server. It ends when this is dropped, and refuses connections from then on.
@@ -42,6 +43,8 @@ pub(crate) enum StartTls {
     Absent,
     /// Offers it and shows this certificate.
     Offered(Arc<RustlsBackend>),
+    /// The same with X25519 alone.
+    Classical(TlsAcceptor),
     /// Offers it and answers this.
     Refused(&'static str),
     /// Offers it, says 220, and closes.
@@ -382,13 +385,26 @@ impl Session {
                 self.reply("220 2.0.0 go on").await?;
                 let Some(tcp) = self.wire.take_tcp() else { return Ok(false) };
                 let Ok(shaken) = backend.accept(tcp, ClientCertificate::NotAsked).await else { return Ok(false) };
-                self.tls = Some(shaken.facts);
-                self.wire.secure(shaken.stream);
-                self.shared.note(|record| record.handshakes += 1);
-                self.reset();
+                self.secured(shaken.facts, shaken.stream);
+            }
+            StartTls::Classical(acceptor) => {
+                self.reply("220 2.0.0 go on").await?;
+                let Some(tcp) = self.wire.take_tcp() else { return Ok(false) };
+                let Ok(stream) = acceptor.accept(tcp).await else { return Ok(false) };
+                let connection = stream.get_ref().1;
+                let suite = CipherSuite(connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()));
+                let group = connection.negotiated_key_exchange_group().map(|group| KexGroup(group.name().into()));
+                self.secured(TlsFacts::new(TlsVersion::Tls1_3, suite, group, false), stream);
             }
         }
         Ok(true)
+    }
+
+    fn secured(&mut self, facts: TlsFacts, stream: impl Duplex + 'static) {
+        self.tls = Some(facts);
+        self.wire.secure(stream);
+        self.shared.note(|record| record.handshakes += 1);
+        self.reset();
     }
 
     async fn chunk(&mut self, line: &str) -> io::Result<Option<Vec<u8>>> {
