@@ -1,8 +1,10 @@
 //! Connections serve many messages, and never one that asks for something else.
 
+use std::sync::Arc;
+
 use sealpost_report::EventKind;
 
-use crate::support::{Behaviour, Body, Client, House, Kind, Mx, letter};
+use crate::support::{Behaviour, Body, Client, House, Kind, Mx, StartTls, backend_and_pin, letter};
 
 const FROM: &str = "ann@shop.example";
 
@@ -29,7 +31,17 @@ async fn one_handshake_serves_many_messages() {
 // req: E7
 #[tokio::test]
 async fn a_connection_never_serves_another_demand() {
+    let (backend, pin) = backend_and_pin(Kind::Right, "mx.shared.example");
+    let offered = StartTls::Offered(Arc::new(backend));
+    let other = backend_and_pin(Kind::Right, "mx.shared.example").1;
+    let pinned = format!("{{ level = \"pinned\", pins = [\"{pin}\"] }}");
+    let more_pins = format!("{{ level = \"pinned\", pins = [\"{pin}\", \"{other}\"] }}");
     for (first, second, sessions) in [
+        (pinned.as_str(), "\"verify\"", 2),
+        ("\"verify\"", pinned.as_str(), 2),
+        ("\"require\"", pinned.as_str(), 2),
+        (pinned.as_str(), more_pins.as_str(), 2),
+        (pinned.as_str(), pinned.as_str(), 1),
         ("\"require\"", "\"verify\"", 2),
         ("\"verify\"", "\"require\"", 2),
         ("\"verify\"", "{ level = \"verify\", names = [\"mx.other.example\"] }", 2),
@@ -39,7 +51,7 @@ async fn a_connection_never_serves_another_demand() {
         ("\"verify\"", "\"verify\"", 1),
         ("\"require\"", "\"require\"", 1),
     ] {
-        let server = Mx::start(Behaviour::secure(Kind::Right, "mx.shared.example")).await;
+        let server = Mx::start(Behaviour::plain().with_start_tls(offered.clone())).await;
         let mut house = House::new().partner("a.example", first).partner("b.example", second);
         for domain in ["a.example", "b.example"] {
             house = house.route_via(domain, "mx.shared.example", &[server.address]);
@@ -56,14 +68,48 @@ async fn a_connection_never_serves_another_demand() {
     }
 }
 
+/// What a pin lets pass does not get in with `verify`, though both partners have the same server and its connection is open.
+// req: E7 E6 B8
+#[tokio::test]
+async fn an_open_connection_to_a_pinned_server_serves_nobody_who_asks_for_a_chain() {
+    let (backend, pin) = backend_and_pin(Kind::SelfSigned, "mx.shared.example");
+    let server = Mx::start(Behaviour::plain().with_start_tls(StartTls::Offered(Arc::new(backend)))).await;
+    let mut house = House::new().partner("b.example", "\"verify\"");
+    house = house.partner("a.example", &format!("{{ level = \"pinned\", pins = [\"{pin}\"] }}"));
+    for domain in ["a.example", "b.example"] {
+        house = house.route_via(domain, "mx.shared.example", &[server.address]);
+    }
+    let relay = house.start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send(FROM, &["x@a.example"], &letter("pinned")).await;
+    relay.first(EventKind::Delivered, "x@a.example").await;
+    client.send(FROM, &["y@b.example"], &letter("verified")).await;
+    let check = relay.first(EventKind::CheckTls, "y@b.example").await;
+    assert!(check.reason.as_deref().is_some_and(|reason| reason.contains("self-signed")), "{check:?}");
+    client.send(FROM, &["x@a.example"], &letter("pinned")).await;
+    relay.wait(EventKind::Delivered, "x@a.example", 2).await;
+    relay.wait(EventKind::Deferred, "y@b.example", 2).await;
+    assert!(server.messages(2).await.iter().all(|message| message.to == ["x@a.example"] && message.session == 1));
+    drop(client);
+    relay.shutdown().await;
+}
+
 /// A second connection to the same host for the same demand resumes the session of the first, and tells so; one for another
 /// demand shakes hands anew, and its certificate is judged.
 // req: E7 F6
 #[tokio::test]
 async fn a_ticket_serves_its_own_demand_and_no_other() {
-    let held = Behaviour::secure(Kind::Right, "mx.shared.example").with_body(Body::Held);
+    let (backend, pin) = backend_and_pin(Kind::Right, "mx.shared.example");
+    let pinned = format!("{{ level = \"pinned\", pins = [\"{pin}\"] }}");
+    let held = Behaviour::plain().with_start_tls(StartTls::Offered(Arc::new(backend))).with_body(Body::Held);
+    for (first, second) in [("\"verify\"", "\"require\""), ("\"verify\"", pinned.as_str()), (pinned.as_str(), "\"verify\"")] {
+        resume(&held, first, second).await;
+    }
+}
+
+async fn resume(held: &Behaviour, first: &str, second: &str) {
     let server = Mx::start(held.clone()).await;
-    let mut house = House::new().partner("a.example", "\"verify\"").partner("b.example", "\"require\"");
+    let mut house = House::new().partner("a.example", first).partner("b.example", second);
     for domain in ["a.example", "b.example"] {
         house = house.route_via(domain, "mx.shared.example", &[server.address]);
     }
@@ -78,14 +124,14 @@ async fn a_ticket_serves_its_own_demand_and_no_other() {
     client.send(FROM, &["y@b.example"], &letter("other")).await;
     drop(client);
     server.when("the other is under way", |record| record.held == 3, |_| ()).await;
-    server.change(Behaviour { body: Body::Taken, ..held });
+    server.change(held.clone().with_body(Body::Taken));
 
     let resumed = |event: &sealpost_report::Event| event.proof.as_ref().and_then(|proof| proof.tls).map(|tls| tls.resumed);
     let delivered = relay.wait(EventKind::Delivered, "x@a.example", 3).await;
     assert!(delivered.iter().any(|event| resumed(event) == Some(true)), "{delivered:#?}");
     assert!(delivered.iter().all(|event| event.proof.as_ref().is_some_and(|proof| proof.satisfied && proof.validation_path.len() == 2)));
     let other = relay.first(EventKind::Delivered, "y@b.example").await;
-    assert_eq!(resumed(&other), Some(false));
+    assert_eq!(resumed(&other), Some(false), "{first} and then {second}");
     relay.shutdown().await;
 }
 

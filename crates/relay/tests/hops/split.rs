@@ -1,9 +1,11 @@
 //! One message, several recipients: each is decided and served on its own.
 
+use std::sync::Arc;
+
 use sealpost_queue::{MemorySpool, Spool as _};
 use sealpost_report::EventKind;
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, letter};
+use crate::support::{Behaviour, Client, House, Kind, Mx, StartTls, backend_and_pin, letter};
 
 const FROM: &str = "ann@shop.example";
 
@@ -66,6 +68,69 @@ async fn recipients_of_different_demands_travel_apart_and_equal_ones_together() 
         }
         relay.shutdown().await;
     }
+}
+
+/// Three demands on one message, two of them at one and the same server: three deliveries, each as its own demand says.
+// req: D4 E6
+#[tokio::test]
+async fn required_opportunistic_and_pinned_recipients_are_three_deliveries() {
+    let (backend, pin) = backend_and_pin(Kind::SelfSigned, "mx.pinned.example");
+    let plain = Mx::start(Behaviour::plain()).await;
+    let secure = Mx::start(Behaviour::secure(Kind::SelfSigned, "mx.pinned.example")).await;
+    let mut house = House::new().partner("strict.example", "\"require\"").partner("easy.example", "\"opportunistic\"");
+    house = house.partner("pinned.example", &format!("{{ level = \"pinned\", pins = [\"{pin}\"] }}"));
+    for domain in ["strict.example", "easy.example"] {
+        house = house.route_via(domain, "mx.shared.example", &[plain.address]);
+    }
+    let relay = house.route("pinned.example", &[&secure]).start().await;
+    let [strict, easy, pinned] = ["a@strict.example", "b@easy.example", "c@pinned.example"];
+    Client::secure(relay.address).await.send(FROM, &[strict, easy, pinned], &letter("three demands")).await;
+
+    let message = plain.message().await;
+    assert!(message.to == [easy] && message.tls.is_none());
+    for (to, level, words) in [(strict, "require", "does not offer STARTTLS"), (pinned, "pinned", "key")] {
+        let deferred = relay.wait(EventKind::Deferred, to, 2).await.remove(1);
+        assert_eq!(deferred.decided.as_ref().map(|decided| decided.level.as_str()), Some(level));
+        assert!(deferred.reason.as_deref().is_some_and(|reason| reason.contains(words)), "{deferred:?}");
+    }
+    assert_eq!((plain.count(), secure.count()), (1, 0), "nothing of the others went along");
+    assert!(plain.said("RCPT TO:<a@").is_empty() && secure.said("MAIL").is_empty());
+
+    plain.change(Behaviour::secure(Kind::SelfSigned, "mx.shared.example"));
+    secure.change(Behaviour::plain().with_start_tls(StartTls::Offered(Arc::new(backend))));
+    let held = plain.messages(2).await.remove(1);
+    assert!(held.to == [strict] && held.tls.is_some());
+    assert_eq!(secure.message().await.to, [pinned]);
+    relay.shutdown().await;
+    assert_eq!((plain.count(), secure.count()), (2, 1), "each once");
+}
+
+/// In clear one recipient is refused and the others of the same transaction are not (D1); over TLS all are taken.
+// req: D1 D4
+#[tokio::test]
+async fn in_one_transaction_one_recipient_is_refused_and_another_accepted() {
+    let server = Mx::start(Behaviour::plain()).await;
+    let policy = "[[domain]]\nname = \"acme.example\"\nreceive = { level = \"require\", recipients = \"payroll\" }\n";
+    let relay = House::new().route("acme.example", &[&server]).policy(policy).start().await;
+    let mut client = Client::clear(relay.address).await;
+    client.say("MAIL FROM:<ann@shop.example>").await;
+    for (to, reply) in [("info", "250 2.1.5 "), ("payroll", "550 5.7.10 "), ("PayRoll+may", "550 5.7.10 "), ("sales", "250 2.1.5 ")] {
+        let said = client.say(&format!("RCPT TO:<{to}@acme.example>")).await;
+        assert!(said.starts_with(reply), "{to}: {said}");
+    }
+    let octets = letter("in clear");
+    client.send_octets(format!("BDAT {} LAST\r\n", octets.len()).as_bytes()).await;
+    client.send_octets(&octets).await;
+    assert!(client.reply().await.starts_with("250 2.0.0 "));
+    assert_eq!(server.message().await.to, ["info@acme.example", "sales@acme.example"]);
+    let refused = relay.first(EventKind::Refused, "payroll@acme.example").await;
+    assert!(refused.reply.as_deref().is_some_and(|reply| reply.starts_with("550 5.7.10 ")), "{refused:?}");
+
+    // The negative control.
+    Client::secure(relay.address).await.send(FROM, &["info@acme.example", "payroll@acme.example"], &letter("secure")).await;
+    assert_eq!(server.messages(2).await[1].to, ["info@acme.example", "payroll@acme.example"]);
+    drop(client);
+    relay.shutdown().await;
 }
 
 /// 250, 450 and 550 in one transaction: one is served, one waits and is served alone, one goes back.
