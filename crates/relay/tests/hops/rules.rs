@@ -1,10 +1,12 @@
 //! Message rules on mail that passes: they hold the messages that they name, and go on doing so after a restart.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_report::EventKind;
+use sealpost_report::{Event, EventKind};
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, letter, open_spool};
+use crate::support::{Behaviour, Body, Client, House, Kind, Mx, letter, open_spool};
 
 const FROM: &str = "ann@shop.example";
 const BANK: &str = "bob@bank.example";
@@ -90,6 +92,48 @@ async fn after_a_restart_a_rule_decides_the_same() {
         relay.set_policy(SECRET);
         let held = server.messages(2).await.remove(1);
         assert!(held.tls.is_some() && held.octets.ends_with(&body));
+        relay.shutdown().await;
+    }
+}
+
+/// Empties the files below the folder that hold this text, and says how many.
+fn empty(folder: &Path, text: &[u8]) -> usize {
+    let mut emptied = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            emptied += empty(&path, text);
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|part| part == text) {
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+            emptied += 1;
+        }
+    }
+    emptied
+}
+
+/// A message that may be one that a rule names, and cannot be read, goes nowhere. Without the rule its envelope at least is
+/// shown to the server, which is the negative control.
+// req: C2
+#[tokio::test]
+async fn where_the_header_cannot_be_read_nobody_is_asked_to_take_the_mail() {
+    for (policy, mails) in [(SECRET, 1), ("", 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Mx::start(Behaviour::plain().with_body(Body::Held)).await;
+        let mut house = house(&server, policy);
+        house.config.delivery.connections_per_destination = 1;
+        let relay = house.start_with(open_spool(folder.path()).await).await;
+        let mut client = Client::secure(relay.address).await;
+        client.send(FROM, &[BANK], &letter("a public matter")).await;
+        server.when("it is under way", |record| record.held == 1, |_| ()).await;
+        // This one waits behind it, and is broken before its turn comes.
+        let body = [letter("a secret matter"), b"0123456789\r\n".repeat(250_000)].concat();
+        client.send(FROM, &[BANK], &body).await;
+        assert_eq!(empty(folder.path(), b"The words of a secret"), 1);
+        server.change(Behaviour::plain());
+        let set_aside = |event: &Arc<Event>| event.reason.as_deref().is_some_and(|reason| reason.contains("the stored body is damaged"));
+        relay.when("damage", |events| events.iter().any(set_aside)).await;
+        assert_eq!((server.said("MAIL").len(), server.count()), (mails, 1));
+        drop(client);
         relay.shutdown().await;
     }
 }
