@@ -1,8 +1,10 @@
 //! What a notification gives back of the mail.
 
+use sealpost_queue::MemorySpool;
+use sealpost_relay::{Users, users_line};
 use sealpost_report::EventKind;
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, letter};
+use crate::support::{Behaviour, Client, House, Kind, Mx, Running, letter};
 
 /// The notification about mail that the bank refused, and whether it came back over TLS.
 async fn returned(policy: &str, to_relay_over_tls: bool) -> (String, bool) {
@@ -47,5 +49,28 @@ async fn other_mail_comes_back_whole() {
         let (text, over_tls) = returned(&policy, to_relay_over_tls).await;
         assert!(text.contains("The words of secrets") && text.contains("message/rfc822"), "{policy}\n{text}");
         assert!(over_tls, "mail made here counts as received over TLS");
+    }
+}
+
+/// Nor does what a hosted domain's own server, known by its login, may hand in over TLS only; what others hand in does.
+// req: B5
+#[tokio::test]
+async fn what_a_login_hands_in_over_tls_comes_back_no_less_guarded() {
+    let policy = "[[domain]]\nname = \"acme.example\"\nservers = \"auth:ann\"\nsubmit = \"require\"\n";
+    for (name, whole) in [("ann", false), ("bob", true)] {
+        let bank = Mx::start(Behaviour::plain().answering("RCPT", "550 5.1.1 nobody")).await;
+        let sender = Mx::start(Behaviour::plain()).await;
+        let house = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]).policy(policy);
+        let lines = ["ann", "bob"].map(|name| users_line(name, b"hunter2").unwrap()).join("\n");
+        let relay = Running::start(house.build(MemorySpool::new()).users(Users::parse("users", &lines).unwrap())).await;
+        let mut client = Client::secure(relay.address).await;
+        let login = if name == "ann" { "AGFubgBodW50ZXIy" } else { "AGJvYgBodW50ZXIy" };
+        assert!(client.say(&format!("AUTH PLAIN {login}")).await.starts_with("235 "));
+        client.send("ann@shop.example", &["bob@bank.example"], &letter("secrets")).await;
+        let text = sender.message().await.text();
+        assert!(text.contains("Subject: secrets"), "{text}");
+        assert_eq!(text.contains("The words of secrets"), whole, "{name}\n{text}");
+        drop(client);
+        relay.shutdown().await;
     }
 }
