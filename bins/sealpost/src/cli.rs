@@ -33,19 +33,19 @@ pub(crate) enum Command {
     /// Have the running relay read its policy again.
     #[command(after_help = change::RELOAD)]
     Reload(Reload),
-    /// External domains for which TLS is enforced: the [[partner]] entries of the policy.
+    /// External domains for which TLS is enforced: the `[[partner]]` entries of the policy.
     #[command(subcommand, after_help = policy::DOMAINS)]
     Domains(Domains),
-    /// Domains whose own servers are customers of this relay: the [[domain]] entries.
+    /// Domains whose own servers are customers of this relay: the `[[domain]]` entries.
     #[command(subcommand, after_help = policy::HOSTED)]
     Hosted(Hosted),
-    /// Whoever hosted domains belong to: the [[owner]] entries.
+    /// Whoever hosted domains belong to: the `[[owner]]` entries.
     #[command(subcommand, after_help = policy::OWNERS)]
     Owners(Owners),
-    /// Named lists of domains and addresses: the [[list]] entries.
+    /// Named lists of domains and addresses: the `[[list]]` entries.
     #[command(subcommand, after_help = policy::LISTS)]
     Lists(Lists),
-    /// Message rules, in their order: the [[rule]] entries.
+    /// Message rules, in their order: the `[[rule]]` entries.
     #[command(subcommand, after_help = policy::RULES)]
     Rules(Rules),
     /// Move one message through a throw-away relay on loopback, and tell its story.
@@ -210,7 +210,7 @@ pub(crate) struct CertShow {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Users {
-    /// Read a password from standard input, and print the line for the file in [auth] users.
+    /// Read a password from standard input, and print the line for the file that `[auth] users` names.
     #[command(after_help = USERS_HASH)]
     Hash(UsersHash),
 }
