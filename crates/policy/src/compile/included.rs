@@ -13,7 +13,7 @@ use crate::document::{IncludeEntry, PATTERN_ENTRIES, PolicyError, PolicyErrors, 
 use crate::exchange::{CsvErrors, read_rows};
 use crate::layer::{Entry, Extra, Hops, Label, Layer};
 use crate::pattern::Pattern;
-use crate::policy::Policy;
+use crate::policy::{Main, Policy};
 use crate::setting::Settings;
 use crate::table::{MAX_ENTRIES, Table};
 use crate::trace::Place;
@@ -37,7 +37,7 @@ pub struct IncludeError {
 }
 
 /// A list that a document includes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IncludedList {
     /// What the document calls it.
     pub(crate) file: Arc<str>,
@@ -74,7 +74,7 @@ impl IncludeError {
 }
 
 impl IncludedList {
-    fn new(entry: IncludeEntry, text: &mut Text<'_>) -> Self {
+    pub(super) fn new(entry: IncludeEntry, text: &mut Text<'_>) -> Self {
         let IncludeEntry { file, hops, standing: Standing { testing, until }, .. } = entry;
         if [&hops.receive, &hops.deliver].into_iter().any(|hop| hop.is_conditional()) {
             text.problem(file.offset, Problem::IncludeCondition);
@@ -116,6 +116,18 @@ impl Policy {
         let (layer, errors) = rows.finish();
         self.included = layer;
         errors
+    }
+
+    /// Whether the rows of this policy mean the same beside another document, and are allowed there.
+    pub(super) fn rows_fit(&self, lists: &[IncludedList], main: &Main) -> bool {
+        let owners = |main: &Main| main.owners.iter().map(|owner| Arc::clone(&owner.name)).collect::<Vec<_>>();
+        let is_allowed = |entry: &Entry| match &entry.label {
+            Label::Pattern(pattern) if !self.main.hosted.table.under(pattern).is_empty() => true,
+            Label::Pattern(pattern @ Pattern::Exact(_)) => self.included.table.under(pattern).is_empty(),
+            // It may cover the patterns of rows, which are not looked through here.
+            _ => false,
+        };
+        *lists == **self.lists && owners(main) == owners(&self.main) && main.hosted.entries.iter().all(|(_, entry)| is_allowed(entry))
     }
 
     /// This policy with one row more in an included list: `file` is what the document calls the list, `line` where the row

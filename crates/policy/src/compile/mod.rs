@@ -57,6 +57,22 @@ impl Policy {
         PolicyErrors::all(text.into_errors(), errors).map_or(Ok(policy), Err)
     }
 
+    /// The policy that another document describes whose included lists are unchanged: their rows are those of this policy, and
+    /// none of them is read again.
+    ///
+    /// Nothing if something is wrong with the document, or if rows may mean something else beside it: another
+    /// `[[include]]`, other owners, a hosted domain more that may be one of a row. [`Self::parse_with`] reads it then.
+    #[must_use]
+    pub fn with_document(&self, name: &str, text: &str) -> Option<Self> {
+        let mut text = Text::new(name, text);
+        let mut document = Document::read(&mut text);
+        let includes = std::mem::take(&mut document.includes);
+        let main = Compiler::new(&document, &mut text).main(document);
+        let lists: Vec<_> = includes.into_iter().map(|entry| IncludedList::new(entry, &mut text)).collect();
+        let fits = text.into_errors().is_none() && self.rows_fit(&lists, &main);
+        fits.then(|| Self { main: Arc::new(main), ..self.clone() })
+    }
+
     /// The policy with nothing configured: opportunistic on both hops (B1).
     #[must_use]
     pub fn builtin() -> Self {
