@@ -113,11 +113,15 @@ impl PolicyFile {
     /// What comes of these edits, made one after the other.
     ///
     /// # Errors
-    /// [`PolicyFileError::ChangedOnDisk`]: the file is not what is in force, and the edits would bring that into force unseen;
+    /// [`PolicyFileError::ChangedOnDisk`]: the file, or a list, is not what is in force, and the edits would bring that into
+    /// force unseen;
     /// [`PolicyFileError::Edit`], [`PolicyFileError::Unreadable`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`].
     pub fn edit(&self, edits: &[Edit], options: ChangeOptions) -> Result<Draft, PolicyFileError> {
         if read(&self.path)? != *self.read.text {
             return Err(PolicyFileError::ChangedOnDisk { path: self.path.clone() });
+        }
+        if let Some(list) = self.read.lists.iter().find(|list| !list.is_as_read(&self.path)) {
+            return Err(PolicyFileError::ChangedOnDisk { path: lists::beside(&self.path, &list.file) });
         }
         let failed = |number| move |problem| PolicyFileError::Edit { number, problem };
         let mut text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from).map_err(failed(1))?;
@@ -148,9 +152,24 @@ impl PolicyFile {
         self.path.display().to_string()
     }
 
+    /// What comes of this text if the lists need not be read again for it: a million rows take seconds.
+    fn with_lists_kept(&self, text: &str) -> Option<Policy> {
+        let lists = &self.read.lists;
+        if lists.is_empty() || !lists.iter().all(|list| list.is_as_read(&self.path)) {
+            return None;
+        }
+        self.policy.with_document(&self.name(), text)
+    }
+
     fn draft(&self, text: String, options: ChangeOptions, write: ToWrite) -> Result<Draft, PolicyFileError> {
         let before = &self.read;
-        let (read, policy) = compile(&self.path, text)?;
+        let (read, policy) = match self.with_lists_kept(&text) {
+            Some(policy) => {
+                can_hold(&policy)?;
+                (Read { text: text.into(), lists: before.lists.clone(), entries: policy.entries() }, policy)
+            }
+            None => compile(&self.path, text)?,
+        };
         let change = PolicyChange {
             changed: before.text != read.text || before.lists != read.lists,
             entries_before: before.entries,

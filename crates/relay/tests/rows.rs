@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use sealpost_policy::{DeliverFacts, DomainForm, Edit, NewRow, Policy};
+use sealpost_policy::{DeliverFacts, DomainForm, Edit, NewRow, PartnerForm, Policy};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use sealpost_types::{ForwardPath, Mailbox, ReversePath};
 
@@ -139,6 +139,36 @@ fn a_row_that_is_wrong_changes_nothing() {
     assert_eq!((files.text("partners.csv").as_str(), files.text("plain.txt").as_str()), (PARTNERS, "p.example\n"));
     assert!(!files.file.read_again(ChangeOptions::default()).unwrap().change().changed);
     assert_eq!(fs::read_dir(files.folder.path()).unwrap().count(), 3);
+}
+
+/// An entry of the document comes or goes beside lists whose rows are kept, those that came by themselves among them; a list that
+/// was changed by hand is read first, and then it counts.
+// req: A1 A4 B10
+#[test]
+fn the_document_changes_beside_its_lists() {
+    let mut files = Files::new();
+    files.change("partners.csv", &add("d.example,verify,")).unwrap();
+    let mut entry = PartnerForm::default();
+    (entry.domains, entry.name) = (["e.example", "a.example"].into_iter().collect(), Some("E".to_owned()));
+    let edits = [Edit::AddPartner { entry }];
+    let draft = files.file.edit(&edits, ChangeOptions::default()).unwrap();
+    assert_eq!((draft.change().entries_before, draft.change().entries_after), (6, 7));
+    files.policy = files.file.commit(draft).unwrap();
+    for domain in ["a.example", "c.example", "d.example", "e.example", "p.example", "acme.example"] {
+        files.why(domain);
+    }
+    assert!(files.why("d.example").contains("(partners.csv:7)"));
+
+    fs::write(files.path("plain.txt"), "p.example\nby-hand.example\n").unwrap();
+    let remove = [Edit::RemovePartner { at: "E".to_owned() }];
+    let error = files.file.edit(&remove, ChangeOptions::default()).unwrap_err();
+    assert!(matches!(&error, PolicyFileError::ChangedOnDisk { path } if path.ends_with("plain.txt")), "{error}");
+    let draft = files.file.read_again(ChangeOptions::default()).unwrap();
+    files.policy = files.file.commit(draft).unwrap();
+    assert!(files.why("by-hand.example").contains("(plain.txt:2)"), "{}", files.why("by-hand.example"));
+    let draft = files.file.edit(&remove, ChangeOptions::default()).unwrap();
+    files.policy = files.file.commit(draft).unwrap();
+    assert!(files.why("by-hand.example").contains("(plain.txt:2)"));
 }
 
 /// What somebody wrote into a list by hand is neither lost nor brought into force unseen; the same row goes in once it was read.

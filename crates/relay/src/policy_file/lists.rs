@@ -1,7 +1,9 @@
 //! The lists that a policy includes: files that are named from its folder.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,12 +30,28 @@ pub(super) struct ListsBeside<'a> {
 }
 
 impl Digest {
-    pub(super) fn take(&mut self, text: &str) {
-        self.0.write(text.as_bytes());
+    pub(super) fn take(&mut self, text: &[u8]) {
+        self.0.write(text);
     }
 
     pub(super) fn value(&self) -> u64 {
         self.0.finish()
+    }
+}
+
+impl List {
+    /// Whether it is what it was when it was read; one that cannot be read is not.
+    pub(super) fn is_as_read(&self, policy: &Path) -> bool {
+        let (mut digest, mut piece) = (Digest::default(), vec![0; PIECE_OCTETS]);
+        let Ok(mut file) = File::open(beside(policy, &self.file)) else { return false };
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => return digest.value() == self.digest,
+                Ok(octets) => digest.take(&piece[..octets]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
     }
 }
 
@@ -53,7 +71,7 @@ impl Include for ListsBeside<'_> {
     fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
         let text = std::fs::read_to_string(beside(self.policy, file)).map_err(|error| IncludeError::new(error.to_string()))?;
         let mut digest = Digest::default();
-        digest.take(&text);
+        digest.take(text.as_bytes());
         self.read.borrow_mut().push(List { file: file.to_owned(), digest: digest.value() });
         Ok(text.into())
     }
@@ -63,3 +81,6 @@ impl Include for ListsBeside<'_> {
 pub(super) fn beside(policy: &Path, file: &str) -> PathBuf {
     policy.parent().unwrap_or_else(|| Path::new(".")).join(file)
 }
+
+/// Octets that are read at a time.
+const PIECE_OCTETS: usize = 256 * 1024;

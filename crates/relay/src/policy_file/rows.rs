@@ -130,13 +130,13 @@ impl Copied {
         let (mut digest_before, mut digest_after) = (Digest::default(), Digest::default());
         let (mut line, mut out) = (String::new(), String::new());
         let mut put = |out: &mut String| {
-            digest_after.take(out);
+            digest_after.take(out.as_bytes());
             let written = writer.write_all(out.as_bytes());
             out.clear();
             written
         };
         while reader.read_line(&mut line).map_err(unreadable)? > 0 {
-            digest_before.take(&line);
+            digest_before.take(line.as_bytes());
             edit.line(&line, &mut out);
             put(&mut out).map_err(unwritable)?;
             line.clear();
