@@ -22,6 +22,7 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
         let admin = config.admin.clone();
         let relay = Relay::assemble(config).map_err(in_words)?.start().await.map_err(in_words)?;
         let management = AdminServer::start(&admin, relay.control().clone()).await.map_err(in_words)?;
+        tracing::info!("started");
         tokio::select! {
             () = stopped => {}
             never = reload(&mut hangups, relay.control()) => match never {},

@@ -114,7 +114,7 @@ impl House {
         fs::write(self.file("policy.toml"), &self.policy).unwrap();
     }
 
-    /// Writes the files, starts the relay, and waits until it greets.
+    /// Writes the files, starts the relay, and waits until it has started.
     pub(crate) fn start(&self) -> Relay {
         self.write();
         self.start_again()
@@ -124,16 +124,18 @@ impl House {
     pub(crate) fn start_again(&self) -> Relay {
         let log = self.file("relay.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
+        let before = usize::try_from(output.metadata().unwrap().len()).unwrap();
         let mut command = sealpost();
         command.arg("run").arg("--config").arg(self.config());
         command.envs(self.environment.clone());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let mut relay = Relay { child: Some(command.spawn().unwrap()), address: self.address, log };
         let end = Instant::now() + START;
-        while Client::connect(self.address).map(Client::quit).is_err() {
+        // It greets before its management listens, and says when all of it does.
+        while !relay.log()[before..].contains("started") || Client::connect(self.address).map(Client::quit).is_err() {
             let ended = relay.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the relay ended at once: {ended:?}");
-            assert!(Instant::now() < end, "the relay does not greet");
+            assert!(Instant::now() < end, "the relay does not start:\n{}", relay.log());
             thread::sleep(Duration::from_millis(20));
         }
         relay
