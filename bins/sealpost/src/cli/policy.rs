@@ -37,6 +37,8 @@ pub(crate) enum Domains {
 pub(crate) enum Hosted {
     /// List the hosted domains.
     List(Listing),
+    /// Find hosted domains by a part of their name or owner, a pattern, or a name that they cover.
+    Search(Search),
     /// Show all that one of them says.
     Show(Address),
     /// Add a hosted domain.
@@ -54,6 +56,8 @@ pub(crate) enum Hosted {
 pub(crate) enum Owners {
     /// List the owners.
     List(Listing),
+    /// Find owners by a part of their name or parent.
+    Search(Search),
     /// Show all that one of them says.
     Show(Address),
     /// Add an owner.
@@ -69,6 +73,8 @@ pub(crate) enum Owners {
 pub(crate) enum Lists {
     /// List the lists.
     List(Listing),
+    /// Find lists by a part of their name or entries, or a domain that an entry covers.
+    Search(Search),
     /// Show one list.
     Show(Address),
     /// Add a list.
@@ -87,6 +93,8 @@ pub(crate) enum Lists {
 pub(crate) enum Rules {
     /// List the rules in the order in which they run.
     List(Listing),
+    /// Find rules by a part of their name.
+    Search(Search),
     /// Show one rule.
     Show(Address),
     /// Add a rule behind the last.

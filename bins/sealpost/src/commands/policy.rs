@@ -21,7 +21,7 @@ use crate::cli::{self, Domains, Hosted, Lists, Owners, Rules};
 pub(crate) fn domains(command: &Domains) -> Result<ExitCode, Failure> {
     match command {
         Domains::List(options) => list(Kind::Partner, options),
-        Domains::Search(options) => search(options),
+        Domains::Search(options) => search(Kind::Partner, options),
         Domains::Show(options) => show(Kind::Partner, options),
         Domains::Add(options) => add::partner(options),
         Domains::Set(options) => set(options, |at, patch| Edit::SetPartner { at, patch }),
@@ -35,6 +35,7 @@ pub(crate) fn domains(command: &Domains) -> Result<ExitCode, Failure> {
 pub(crate) fn hosted(command: &Hosted) -> Result<ExitCode, Failure> {
     match command {
         Hosted::List(options) => list(Kind::Domain, options),
+        Hosted::Search(options) => search(Kind::Domain, options),
         Hosted::Show(options) => show(Kind::Domain, options),
         Hosted::Add(options) => add::entry(options, |entry: DomainForm| Edit::AddDomain { entry }),
         Hosted::Set(options) => set(options, |at, patch| Edit::SetDomain { at, patch }),
@@ -46,6 +47,7 @@ pub(crate) fn hosted(command: &Hosted) -> Result<ExitCode, Failure> {
 pub(crate) fn owners(command: &Owners) -> Result<ExitCode, Failure> {
     match command {
         Owners::List(options) => list(Kind::Owner, options),
+        Owners::Search(options) => search(Kind::Owner, options),
         Owners::Show(options) => show(Kind::Owner, options),
         Owners::Add(options) => add::entry(options, |entry: OwnerForm| Edit::AddOwner { entry }),
         Owners::Set(options) => set(options, |at, patch| Edit::SetOwner { at, patch }),
@@ -57,6 +59,7 @@ pub(crate) fn lists(command: &Lists) -> Result<ExitCode, Failure> {
     let entries = |options: &cli::ListEntries| (options.list.clone(), options.entries.iter().collect::<Items>());
     match command {
         Lists::List(options) => list(Kind::List, options),
+        Lists::Search(options) => search(Kind::List, options),
         Lists::Show(options) => show(Kind::List, options),
         Lists::Add(options) => add::entry(options, |entry: ListForm| Edit::AddList { entry }),
         Lists::Set(options) => set(options, |at, patch| Edit::SetList { at, patch }),
@@ -75,6 +78,7 @@ pub(crate) fn lists(command: &Lists) -> Result<ExitCode, Failure> {
 pub(crate) fn rules(command: &Rules) -> Result<ExitCode, Failure> {
     match command {
         Rules::List(options) => list(Kind::Rule, options),
+        Rules::Search(options) => search(Kind::Rule, options),
         Rules::Show(options) => show(Kind::Rule, options),
         Rules::Add(options) => add::entry(options, |entry: RuleForm| Edit::AddRule { entry, to: RulePlace::Last }),
         Rules::Set(options) => set(options, |at, patch| Edit::SetRule { at, patch }),
@@ -93,12 +97,15 @@ fn list(kind: Kind, options: &cli::Listing) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Like `grep`, it fails if nothing is found. The rows of included lists are found as well.
-fn search(options: &cli::Search) -> Result<ExitCode, Failure> {
+/// Like `grep`, it fails if nothing is found. The rows of included lists are partners, and found as well.
+fn search(kind: Kind, options: &cli::Search) -> Result<ExitCode, Failure> {
     let desk = Desk::open(&options.config)?;
     let query = Query::new(&options.text);
-    let found = search_partners(desk.file(), desk.text(), Some(&query), 0, options.limit).map_err(in_words)?;
-    shown::entries(Kind::Partner, &found, options.json);
+    let found = match kind {
+        Kind::Partner => search_partners(desk.file(), desk.text(), Some(&query), 0, options.limit).map_err(in_words)?,
+        _ => kind.search(desk.text(), Some(&query), 0, options.limit),
+    };
+    shown::entries(kind, &found, options.json);
     Ok(if found.total > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

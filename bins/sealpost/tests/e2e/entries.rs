@@ -189,6 +189,8 @@ fn hosted_domains_are_managed() {
     let tested = house.says(&["hosted", "test", "acme.example"], 0);
     assert!(tested.contains(&secure.address.to_string()), "{tested}");
     assert!(house.says(&["hosted", "list"], 0).contains("acme.example"));
+    assert!(house.says(&["hosted", "search", "ACME"], 0).contains("acme.example"));
+    house.says(&["hosted", "search", "nobody"], 1);
     house.says(&["hosted", "set", "acme.example", "deliver="], 0);
     assert!(!house.says(&["hosted", "show", "acme.example"], 0).contains("deliver"));
     house.says(&["hosted", "remove", "acme.example"], 0);
@@ -204,6 +206,8 @@ fn rules_and_lists_are_managed() {
     house.says(&["lists", "add-entry", "tls", "clear.example", "law.example"], 0);
     house.says(&["lists", "remove-entry", "tls", "*.gov.example"], 0);
     assert!(house.says(&["lists", "show", "tls"], 0).contains("bank.example clear.example law.example"));
+    assert!(house.says(&["lists", "search", "mail.bank.example"], 1).is_empty(), "an entry does not cover what is below it");
+    assert!(house.says(&["lists", "search", "bank.example"], 0).contains("tls"));
     let level = |level: &str| format!("then.add_header.X-TLSLevel={level}");
     house.says(&["rules", "add", "Enforced", "when.recipient.matches=tls", &level("Require")], 0);
     house.says(&["rules", "add", "All", "when.direction=outbound", &level("Try"), "then.stop=true"], 0);
@@ -212,6 +216,8 @@ fn rules_and_lists_are_managed() {
         listed.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(places(&house), ["Enforced", "All"]);
+    let found = house.says(&["rules", "search", "enf"], 0);
+    assert!(found.contains("Enforced") && !found.contains("All"), "{found}");
     let listed = house.says(&["rules", "list"], 0);
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines: Vec<_> = listed.lines().map(squeezed).collect();
@@ -332,6 +338,8 @@ fn owners_are_managed() {
     assert_eq!(client.command("RCPT TO:<b@berlin.example>").unwrap().code, 550, "the owner's owner asks for TLS");
     house.says(&["owners", "set", "acme-berlin", "receive=opportunistic"], 0);
     assert_eq!(client.command("RCPT TO:<b@berlin.example>").unwrap().code, 250);
+    let found = house.says(&["owners", "search", "berlin"], 0);
+    assert!(found.contains("acme-berlin"), "{found}");
     let listed = house.says(&["owners", "list"], 0);
     assert!(listed.contains("acme-berlin  acme    opportunistic"), "{listed}");
     house.says(&["hosted", "remove", "berlin.example"], 0);
