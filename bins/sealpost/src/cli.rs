@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use change::{ChangeArguments, Reload};
 pub(crate) use policy::{
-    Add, AddPartner, Address, Domains, Export, Format, Hosted, Import, ListEntries, Listing, Lists, Owners, Remove, RemovePartner,
-    RulePlace, Rules, Search, Set, Test,
+    Add, AddPartner, Address, Domains, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries, Listing, Lists, Owners,
+    Remove, RemovePartner, RulePlace, Rules, Search, Set, Test,
 };
 
 /// A mail relay that enforces TLS on both hops, and says why.

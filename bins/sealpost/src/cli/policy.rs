@@ -50,6 +50,10 @@ pub(crate) enum Hosted {
     Remove(Remove),
     /// Ping the mail servers of a hosted domain, as the relay would use them.
     Test(Test),
+    /// Add the hosted domains of another policy.
+    Import(ImportEntries),
+    /// Write the hosted domains as a policy of their own.
+    Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +71,10 @@ pub(crate) enum Owners {
     Set(Set),
     /// Remove an owner.
     Remove(Remove),
+    /// Add the owners of another policy.
+    Import(ImportEntries),
+    /// Write the owners as a policy of their own.
+    Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,6 +95,10 @@ pub(crate) enum Lists {
     AddEntry(ListEntries),
     /// Remove lines from a list.
     RemoveEntry(ListEntries),
+    /// Add the lists of another policy.
+    Import(ImportEntries),
+    /// Write the lists as a policy of their own.
+    Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +118,10 @@ pub(crate) enum Rules {
     Move(MoveRule),
     /// Remove a rule.
     Remove(Remove),
+    /// Add the rules of another policy.
+    Import(ImportEntries),
+    /// Write the rules as a policy of their own.
+    Export(ExportEntries),
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +243,25 @@ pub(crate) struct Import {
     pub(crate) sha256_of_keys: bool,
     #[command(flatten)]
     pub(crate) change: ChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportEntries {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// A policy in TOML, of which only these entries are taken; `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// Entries that are there already and say something else are replaced.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) change: ChangeArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportEntries {
+    #[command(flatten)]
+    pub(crate) config: Config,
 }
 
 #[derive(Debug, Args)]

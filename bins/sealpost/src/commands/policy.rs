@@ -41,6 +41,8 @@ pub(crate) fn hosted(command: &Hosted) -> Result<ExitCode, Failure> {
         Hosted::Set(options) => set(options, |at, patch| Edit::SetDomain { at, patch }),
         Hosted::Remove(options) => remove(options, |at| Edit::RemoveDomain { at }),
         Hosted::Test(options) => ping::test(Kind::Domain, options),
+        Hosted::Import(options) => exchange::import_entries::<DomainForm>(options),
+        Hosted::Export(options) => exchange::export_entries::<DomainForm>(options),
     }
 }
 
@@ -52,6 +54,8 @@ pub(crate) fn owners(command: &Owners) -> Result<ExitCode, Failure> {
         Owners::Add(options) => add::entry(options, |entry: OwnerForm| Edit::AddOwner { entry }),
         Owners::Set(options) => set(options, |at, patch| Edit::SetOwner { at, patch }),
         Owners::Remove(options) => remove(options, |at| Edit::RemoveOwner { at }),
+        Owners::Import(options) => exchange::import_entries::<OwnerForm>(options),
+        Owners::Export(options) => exchange::export_entries::<OwnerForm>(options),
     }
 }
 
@@ -72,6 +76,8 @@ pub(crate) fn lists(command: &Lists) -> Result<ExitCode, Failure> {
             let (list, entries) = entries(options);
             Desk::open(&options.config)?.change(vec![Edit::RemoveEntries { list, entries }], options.change)
         }
+        Lists::Import(options) => exchange::import_entries::<ListForm>(options),
+        Lists::Export(options) => exchange::export_entries::<ListForm>(options),
     }
 }
 
@@ -88,6 +94,8 @@ pub(crate) fn rules(command: &Rules) -> Result<ExitCode, Failure> {
             desk.change(vec![Edit::MoveRule { at: options.name.clone(), to }], options.change)
         }
         Rules::Remove(options) => remove(options, |at| Edit::RemoveRule { at }),
+        Rules::Import(options) => exchange::import_entries::<RuleForm>(options),
+        Rules::Export(options) => exchange::export_entries::<RuleForm>(options),
     }
 }
 

@@ -304,6 +304,65 @@ fn a_csv_comes_in_and_goes_out() {
     assert!(house.says(&["domains", "import", &csv, "--format", "toml"], 1).contains("in.csv:1:"));
 }
 
+/// Kind by kind, a policy is carried into another one, and says there what it said here.
+// req: E10 E8
+#[test]
+fn every_kind_is_carried_to_another_policy() {
+    const OTHER: &str = r#"
+[[owner]]
+name = "acme"
+receive = "require"
+
+[[owner]]
+name = "acme-berlin"
+parent = "acme"
+
+[[domain]]
+name = "berlin.example"
+owner = "acme-berlin"
+
+[[list]]
+name = "tls"
+entries = "bank.example, *.gov.example"
+
+[[rule]]
+name = "First"
+when.recipient.matches = "tls"
+then.add_header.X-TLSLevel = "Require"
+
+[[rule]]
+name = "Second"
+when.direction = "outbound"
+then.stop = true
+"#;
+    let (house, _sinks) = house();
+    let file = |name: &str| house.file(name).display().to_string();
+    fs::write(house.file("other.toml"), OTHER).unwrap();
+    for kind in ["owners", "hosted", "lists", "rules"] {
+        let said = house.says(&[kind, "import", &file("other.toml")], 0);
+        assert!(said.contains("new, 0 replaced, 0 that are there already"), "{kind}: {said}");
+    }
+    let carried = policy(&house);
+    for (kind, count) in [("owners", 2), ("hosted", 1), ("lists", 1), ("rules", 2)] {
+        let exported = house.says(&[kind, "export"], 0);
+        assert_eq!(exported.matches("[[").count(), count, "{kind}: {exported}");
+        fs::write(house.file("back.toml"), exported).unwrap();
+        assert!(house.says(&[kind, "import", &file("back.toml")], 0).contains(&format!("0 new, 0 replaced, {count} that")), "{kind}");
+        assert_eq!(policy(&house), carried, "{kind}: nothing is written twice");
+    }
+
+    fs::write(house.file("other.toml"), OTHER.replace("Require", "Try")).unwrap();
+    let said = house.says(&["rules", "import", &file("other.toml")], 1);
+    assert!(said.contains("line 18: \"First\" is there already and says something else, at line"), "{said}");
+    assert_eq!(policy(&house), carried);
+    house.says(&["rules", "import", &file("other.toml"), "--replace"], 0);
+    let rules = house.says(&["rules", "export"], 0);
+    assert!(rules.contains("Try") && rules.find("First") < rules.find("Second"), "a rule keeps its place: {rules}");
+
+    fs::write(house.file("other.toml"), "[[rule]]\nnome = 'First'\n").unwrap();
+    assert!(house.says(&["rules", "import", &file("other.toml")], 1).contains("other.toml:2:1"));
+}
+
 /// A row of an included list is found like any entry, and a whole list does not go unnoticed.
 // req: A2 E8
 #[test]

@@ -1,15 +1,17 @@
 //! Entries from files of others, and into them (E10).
 
-use std::collections::HashMap;
+mod merge;
+
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use sealpost_policy::{
-    CsvDefaults, Edit, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy,
-    import_csv, import_postfix,
+    CsvDefaults, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy, import_csv,
+    import_postfix,
 };
 
+use self::merge::{Carried, Merge};
 use super::super::{Failure, in_words};
 use super::desk::Desk;
 use crate::cli::{self, Format};
@@ -20,14 +22,24 @@ pub(super) fn import(options: &cli::Import) -> Result<ExitCode, Failure> {
     }
     let found = read(options)?;
     progress(found.len(), "entries are read");
-    let desk = Desk::open(&options.config)?;
-    let Edits { new, replaced, same, edits } = Edits::of(desk.text(), found, options.replace)?;
+    merge(&options.config, found, options.replace, options.change)
+}
+
+/// The entries of this kind of another policy.
+pub(super) fn import_entries<T: Carried>(options: &cli::ImportEntries) -> Result<ExitCode, Failure> {
+    let policy = PolicyText::parse(&options.file.display().to_string(), &text(&options.file)?).map_err(in_words)?;
+    merge(&options.config, T::all(&policy).to_vec(), options.replace, options.change)
+}
+
+fn merge<T: Carried>(config: &cli::Config, found: Vec<Entry<T>>, replace: bool, change: cli::ChangeArguments) -> Result<ExitCode, Failure> {
+    let desk = Desk::open(config)?;
+    let Merge { new, replaced, same, edits } = Merge::of(desk.text(), found, replace)?;
     eprintln!("sealpost: {new} new, {replaced} replaced, {same} that are there already");
     if edits.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     progress(new + replaced, "entries are checked and written");
-    desk.change(edits, options.change)
+    desk.change(edits, change)
 }
 
 /// The entries of the file. What is not quite as it was there stands on stderr.
@@ -65,52 +77,6 @@ fn text(file: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What an import comes to.
-struct Edits {
-    new: usize,
-    replaced: usize,
-    same: usize,
-    edits: Vec<Edit>,
-}
-
-impl Edits {
-    /// Entries that are there and say the same are passed over; those that say something else are a mistake, or replaced.
-    fn of(text: &PolicyText, found: Vec<Entry<PartnerForm>>, replace: bool) -> Result<Self, Failure> {
-        let present: HashMap<&str, &Entry<PartnerForm>> = text.partners().iter().map(|entry| (address(&entry.form), entry)).collect();
-        let (mut edits, mut entries, mut same, mut differ) = (Vec::new(), Vec::new(), 0, Vec::new());
-        for entry in found {
-            let (line, form) = (entry.line, entry.form);
-            match present.get(address(&form)) {
-                Some(there) if there.form == form => same += 1,
-                Some(_) if replace => {
-                    edits.push(Edit::RemovePartner { at: address(&form).to_owned() });
-                    entries.push(form);
-                }
-                Some(there) => {
-                    let at = there.line;
-                    differ.push(format!("line {line}: {:?} is there already and says something else, at line {at}", address(&form)));
-                }
-                None => entries.push(form),
-            }
-        }
-        if !differ.is_empty() {
-            let more = differ.len().saturating_sub(TOLD);
-            differ.truncate(TOLD);
-            differ.extend((more > 0).then(|| format!("and {more} more")));
-            return Err(format!("nothing is imported; --replace takes what the file says\n{}", differ.join("\n")));
-        }
-        let (replaced, new) = (edits.len(), entries.len() - edits.len());
-        if !entries.is_empty() {
-            edits.push(Edit::AddPartners { entries });
-        }
-        Ok(Self { new, replaced, same, edits })
-    }
-}
-
-fn address(form: &PartnerForm) -> &str {
-    form.name.as_deref().or_else(|| form.domains.as_slice().first().map(String::as_str)).unwrap_or_default()
-}
-
 pub(super) fn export(options: &cli::Export) -> Result<ExitCode, Failure> {
     let desk = Desk::open(&options.config)?;
     let (name, text) = (desk.file().display().to_string(), desk.text());
@@ -127,6 +93,17 @@ pub(super) fn export(options: &cli::Export) -> Result<ExitCode, Failure> {
     // A reader that has seen enough and closed the pipe is no failure.
     let _ = std::io::stdout().lock().write_all(written.as_bytes());
     Ok(code)
+}
+
+/// The entries of this kind as a policy of their own, which `import` takes.
+pub(super) fn export_entries<T: Carried>(options: &cli::ExportEntries) -> Result<ExitCode, Failure> {
+    let desk = Desk::open(&options.config)?;
+    let mut alone = PolicyText::parse("the export", "").map_err(in_words)?;
+    for edit in T::edits(Vec::new(), T::all(desk.text()).iter().map(|entry| entry.form.clone()).collect()) {
+        alone.apply(&edit).map_err(in_words)?;
+    }
+    let _ = std::io::stdout().lock().write_all(alone.to_string().as_bytes());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn told(exported: Exported) -> (String, ExitCode) {
@@ -148,6 +125,3 @@ fn progress(count: usize, what: &str) {
 
 /// Entries of which the work takes long enough to tell of it.
 const LONG: usize = 10_000;
-
-/// Entries that differ of which each is named.
-const TOLD: usize = 10;
