@@ -210,7 +210,7 @@ pub(crate) struct CertShow {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Users {
-    /// Read a password from standard input, and print the line for the file that `[auth] users` names.
+    /// Read a password from standard input, and print its line for the `[auth] users` file.
     #[command(after_help = USERS_HASH)]
     Hash(UsersHash),
 }
@@ -382,7 +382,13 @@ mod tests {
             "domains search",
             "domains show",
             "domains test",
+            "hosted search",
+            "hosted import",
+            "hosted export",
+            "owners import",
             "lists add-entry",
+            "lists import",
+            "rules import",
             "rules move",
         ];
         for command in with_examples.into_iter().chain(others) {

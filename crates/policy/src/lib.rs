@@ -68,7 +68,8 @@ pub use decide::{
 pub use demand::{covers, join};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use edit::{
-    Changed, Edit, EditError, Entry, EntryForm, EntryKind, Patch, PatchValue, PolicyText, RulePlace, TextError, TextProblem, diff,
+    Changed, Edit, EditError, Entry, EntryForm, EntryKind, LIST_KEYS, Patch, PatchValue, PolicyText, RulePlace, TextError, TextProblem,
+    diff,
 };
 pub use exchange::{
     CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, Exported, Fingerprints, Imported, Loss,

@@ -28,6 +28,7 @@ pub use diff::diff;
 pub use entry::{Entry, EntryForm, EntryKind};
 pub use error::{EditError, TextError, TextProblem};
 pub use patch::{Patch, PatchValue};
+pub use value::LIST_KEYS;
 
 pub(crate) use entry::same_item;
 pub(crate) use place::LineStarts;

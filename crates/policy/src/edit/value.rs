@@ -306,8 +306,8 @@ fn same(a: &Value, b: &Value) -> bool {
 /// Keys that stand for a hop: a level, or a table.
 const HOP_KEYS: &[&str] = &["receive", "submit", "deliver"];
 
-/// Keys whose text is a list.
-const LIST_KEYS: &[&str] = &[
+/// The keys of a policy of which the value is a list. A single text with its items one after another means the same.
+pub const LIST_KEYS: &[&str] = &[
     "ciphers",
     "clients",
     "domains",

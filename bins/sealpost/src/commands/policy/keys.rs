@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealpost_policy::{Items, Patch, PatchValue};
+use sealpost_policy::{Items, LIST_KEYS, Patch, PatchValue};
 
 use super::super::Failure;
 
@@ -68,28 +68,11 @@ fn value(key: &str, text: &str) -> PatchValue {
         "" => PatchValue::Remove,
         "true" => PatchValue::Bool(true),
         "false" => PatchValue::Bool(false),
-        _ if LISTS.contains(&key) => PatchValue::List(Items::from(text).iter().cloned().collect()),
+        _ if LIST_KEYS.contains(&key) => PatchValue::List(Items::from(text).iter().cloned().collect()),
         _ if NUMBERS.contains(&key) => text.parse().map_or_else(|_| PatchValue::Text(text.to_owned()), PatchValue::Number),
         _ => PatchValue::Text(text.to_owned()),
     }
 }
-
-/// Keys whose values are lists.
-const LISTS: &[&str] = &[
-    "clients",
-    "domains",
-    "entries",
-    "exclude",
-    "exempt_clients",
-    "for",
-    "header_trust",
-    "names",
-    "pins",
-    "recipients",
-    "retry",
-    "senders",
-    "servers",
-];
 
 /// Keys whose values are numbers.
 const NUMBERS: &[&str] = &["bounce_after"];
@@ -114,6 +97,7 @@ mod tests {
             ),
             (&["subdomains=false", "deliver.bounce_after=3"], r#"{"subdomains":false,"deliver":{"bounce_after":3}}"#),
             (&["then.add_header.X-TLSLevel=Require"], r#"{"then":{"add_header":{"X-TLSLevel":"Require"}}}"#),
+            (&["deliver.ciphers=TLS13_AES_256_GCM_SHA384"], r#"{"deliver":{"ciphers":["TLS13_AES_256_GCM_SHA384"]}}"#),
             (&["reason=a = b"], r#"{"reason":"a = b"}"#),
         ] {
             assert_eq!(json(settings).as_deref(), Ok(expected));
