@@ -29,6 +29,13 @@ impl Client {
         if greeting.code == 220 { Ok(client) } else { Err(io::Error::other(greeting.text)) }
     }
 
+    /// The code with which MAIL of this sender is answered; the session is then as it was.
+    pub(crate) fn answer_to_mail(&mut self, sender: &str) -> u16 {
+        let code = self.command(&format!("MAIL FROM:<{sender}>")).unwrap().code;
+        self.expect("RSET", 250).unwrap();
+        code
+    }
+
     /// Connects to a listener where the connection starts with the handshake.
     pub(crate) fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
         let mut client = Self { wire: Wire::new(TcpStream::connect(address)?)? };

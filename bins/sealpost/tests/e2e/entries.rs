@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::relay::{House, free_address};
-use crate::sink::{Behaviour, Sink, StartTls};
+use crate::sink::{Behaviour, Sink};
 
 const POLICY: &str = "\
 # written by hand
@@ -23,20 +23,8 @@ fn policy(house: &House) -> String {
     fs::read_to_string(house.file("policy.toml")).unwrap()
 }
 
-/// A relay beside a server of bank.example that does TLS, and one of clear.example that does not.
 fn house() -> (House, [Sink; 2]) {
-    let house = House::new();
-    let secure = Sink::start(Behaviour::offering(&house.authority.issue(&["bank.example", "127.0.0.1"])));
-    let clear = Sink::start(Behaviour::new(StartTls::Absent));
-    let house = house.route("bank.example", secure.address).route("clear.example", clear.address).policy(POLICY);
-    house.write();
-    (house, [secure, clear])
-}
-
-fn mail_from(client: &mut Client, sender: &str) -> u16 {
-    let code = client.command(&format!("MAIL FROM:<{sender}>")).unwrap().code;
-    client.expect("RSET", 250).unwrap();
-    code
+    House::between_bank_and_clear(POLICY)
 }
 
 /// An open session obeys each change at its next command; what else stands in the file stays as it is.
@@ -47,12 +35,12 @@ fn a_running_relay_obeys_each_change() {
     let relay = house.start_again();
     let mut client = Client::connect(relay.address).unwrap();
     client.expect("EHLO client.example", 250).unwrap();
-    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
+    assert_eq!(client.answer_to_mail("a@bank.example"), 250);
 
     let said = house.says(&["domains", "add", "bank.example", "--name", "Bank", "--dry-run"], 0);
     assert!(said.contains("bank.example (") && said.contains("passes") && said.contains("TLSv1.3"), "{said}");
     assert!(said.contains("+domains = [\"bank.example\"]") && said.contains("nothing is changed"), "{said}");
-    assert_eq!((policy(&house).as_str(), mail_from(&mut client, "a@bank.example")), (POLICY, 250));
+    assert_eq!((policy(&house).as_str(), client.answer_to_mail("a@bank.example")), (POLICY, 250));
 
     let said = house.says(&["domains", "add", "bank.example", "--name", "Bank"], 0);
     assert!(said.contains("changed; the relay obeys it"), "{said}");
@@ -61,10 +49,10 @@ fn a_running_relay_obeys_each_change() {
         "{}",
         policy(&house)
     );
-    assert_eq!(mail_from(&mut client, "a@mail.bank.example"), 530);
+    assert_eq!(client.answer_to_mail("a@mail.bank.example"), 530);
 
     house.says(&["domains", "set", "Bank", "receive=opportunistic", "deliver=verify"], 0);
-    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
+    assert_eq!(client.answer_to_mail("a@bank.example"), 250);
     let shown = house.says(&["domains", "show", "Bank"], 0);
     assert!(shown.contains("policy.toml:10") && shown.contains("deliver  verify"), "{shown}");
 

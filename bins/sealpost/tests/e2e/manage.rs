@@ -29,13 +29,6 @@ fn wait_for_log(relay: &Relay, words: &str) {
     }
 }
 
-/// The answer to MAIL from the bank in an open session without TLS.
-fn mail_from_the_bank(client: &mut Client) -> u16 {
-    let code = client.command(&format!("MAIL FROM:<{TO}>")).unwrap().code;
-    client.expect("RSET", 250).unwrap();
-    code
-}
-
 /// By `sealpost reload` and by SIGHUP: the next command of a session that is open is decided by the new policy.
 // req: E8 A5
 #[test]
@@ -45,18 +38,18 @@ fn a_session_lives_through_a_reload_and_obeys_it() {
     let relay = house.start();
     let mut client = Client::connect(relay.address).unwrap();
     client.expect("EHLO client.example", 250).unwrap();
-    assert_eq!(mail_from_the_bank(&mut client), 530);
+    assert_eq!(client.answer_to_mail(TO), 530);
 
     write_policy(&house, &bank("receive", "opportunistic"));
     assert!(house.says(&["reload", "--dry-run"], 0).contains("nothing is changed"));
-    assert_eq!(mail_from_the_bank(&mut client), 530, "a dry run changes nothing");
+    assert_eq!(client.answer_to_mail(TO), 530, "a dry run changes nothing");
     assert!(house.says(&["reload"], 0).contains("in force: 1 entries, 1 before"));
-    assert_eq!(mail_from_the_bank(&mut client), 250);
+    assert_eq!(client.answer_to_mail(TO), 250);
 
     write_policy(&house, &bank("receive", "require"));
     relay.hang_up();
     wait_for_log(&relay, "generation=2");
-    assert_eq!(mail_from_the_bank(&mut client), 530);
+    assert_eq!(client.answer_to_mail(TO), 530);
 }
 
 /// Told with file, line and column; the old policy stays in force, whoever asked.
@@ -76,7 +69,7 @@ fn a_broken_policy_is_refused_with_its_place() {
     relay.hang_up();
     wait_for_log(&relay, "SIGHUP: the policy of before stays in force");
     assert!(relay.log().contains("policy.toml:5:11"));
-    assert_eq!(mail_from_the_bank(&mut client), 530);
+    assert_eq!(client.answer_to_mail(TO), 530);
 }
 
 // req: E8
@@ -92,9 +85,9 @@ fn a_policy_cut_short_needs_force() {
     assert!(house.says(&["reload"], 1).contains("6 of 100 entries would go, more than 5 %"));
     relay.hang_up();
     wait_for_log(&relay, "6 of 100 entries would go");
-    assert_eq!(mail_from_the_bank(&mut client), 530);
+    assert_eq!(client.answer_to_mail(TO), 530);
     house.says(&["reload", "--force"], 0);
-    assert_eq!(mail_from_the_bank(&mut client), 250);
+    assert_eq!(client.answer_to_mail(TO), 250);
 }
 
 /// What waits for TLS is not sent in clear because the policy was weakened, by mistake or not, until somebody says so.

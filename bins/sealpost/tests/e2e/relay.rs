@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::authority::Authority;
 use crate::client::Client;
-use crate::sink::Sink;
+use crate::sink::{Behaviour, Sink, StartTls};
 
 /// The files of one relay. Its certificate is for `relay.test`, `localhost` and `127.0.0.1`.
 pub(crate) struct House {
@@ -56,6 +56,16 @@ impl House {
     /// A relay that sends everything to this sink.
     pub(crate) fn to(sink: &Sink) -> Self {
         Self::new().route("*", sink.address)
+    }
+
+    /// With this policy, beside a server of bank.example that does TLS and one of clear.example that does not. Its files are written.
+    pub(crate) fn between_bank_and_clear(policy: &str) -> (Self, [Sink; 2]) {
+        let house = Self::new();
+        let secure = Sink::start(Behaviour::offering(&house.authority.issue(&["bank.example", "127.0.0.1"])));
+        let clear = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = house.route("bank.example", secure.address).route("clear.example", clear.address).policy(policy);
+        house.write();
+        (house, [secure, clear])
     }
 
     pub(crate) fn route(mut self, domain: &str, address: SocketAddr) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::client::Client;
 use crate::content::message;
 use crate::relay::House;
-use crate::sink::{Behaviour, Sink, StartTls};
+use crate::sink::Sink;
 
 const POLICY: &str = "\
 # written by hand
@@ -20,25 +20,14 @@ receive = \"require\"
 
 const PARTNERS: &str = "# ours since 2019\ndomain,deliver,name\nshop.example,require,Shop\n\n# far away\n*.gov.example,verify,\n";
 
-/// A relay beside a server of bank.example that does TLS, and one of clear.example that does not.
 fn house() -> (House, [Sink; 2]) {
-    let house = House::new();
-    let secure = Sink::start(Behaviour::offering(&house.authority.issue(&["bank.example", "127.0.0.1"])));
-    let clear = Sink::start(Behaviour::new(StartTls::Absent));
-    let house = house.route("bank.example", secure.address).route("clear.example", clear.address).policy(POLICY);
-    house.write();
+    let (house, sinks) = House::between_bank_and_clear(POLICY);
     fs::write(house.file("partners.csv"), PARTNERS).unwrap();
-    (house, [secure, clear])
+    (house, sinks)
 }
 
 fn partners(house: &House) -> String {
     fs::read_to_string(house.file("partners.csv")).unwrap()
-}
-
-fn mail_from(client: &mut Client, sender: &str) -> u16 {
-    let code = client.command(&format!("MAIL FROM:<{sender}>")).unwrap().code;
-    client.expect("RSET", 250).unwrap();
-    code
 }
 
 /// The next command of a session that is open is decided with the row, and without it again; all other lines stay.
@@ -49,26 +38,26 @@ fn a_running_relay_obeys_each_row() {
     let relay = house.start_again();
     let mut client = Client::connect(relay.address).unwrap();
     client.expect("EHLO client.example", 250).unwrap();
-    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
+    assert_eq!(client.answer_to_mail("a@bank.example"), 250);
 
     let add = ["domains", "add", "bank.example", "deliver=verify", "--name", "Bank, the", "--list", "partners.csv"];
     let row = "bank.example,verify,\"Bank, the\"\n";
     let said = house.says(&[&add[..], &["--dry-run"]].concat(), 0);
     assert!(said.contains("bank.example (") && said.contains("passes"), "{said}");
     assert!(said.contains(&format!("+{row}")) && said.contains("nothing is changed"), "{said}");
-    assert_eq!((partners(&house).as_str(), mail_from(&mut client, "a@bank.example")), (PARTNERS, 250));
+    assert_eq!((partners(&house).as_str(), client.answer_to_mail("a@bank.example")), (PARTNERS, 250));
 
     let said = house.says(&add, 0);
     assert!(said.contains("partners.csv: changed; the relay obeys it"), "{said}");
     assert_eq!(partners(&house), format!("{PARTNERS}{row}"));
-    assert_eq!(mail_from(&mut client, "a@mail.bank.example"), 530);
+    assert_eq!(client.answer_to_mail("a@mail.bank.example"), 530);
     assert!(house.says(&["domains", "search", "mail.bank.example"], 0).contains("Bank, the"));
     let said = house.says(&["domains", "add", "bank.example", "--list", "partners.csv", "--dry-run"], 0);
     assert!(said.contains("warning: partners.csv:7 has that domain already; both hold"), "{said}");
 
     house.says(&["domains", "remove", "bank.example", "--list", "partners.csv"], 0);
-    assert_eq!(mail_from(&mut client, "a@bank.example"), 250);
-    assert_eq!(mail_from(&mut client, "a@shop.example"), 530, "the others are obeyed as before");
+    assert_eq!(client.answer_to_mail("a@bank.example"), 250);
+    assert_eq!(client.answer_to_mail("a@shop.example"), 530, "the others are obeyed as before");
     assert_eq!(partners(&house), format!("{PARTNERS}#{row}"));
     assert_eq!(fs::read_to_string(house.file("policy.toml")).unwrap(), POLICY);
     assert!(house.says(&["reload"], 0).contains("no difference: 3 entries"), "what is in force is what stands there");
