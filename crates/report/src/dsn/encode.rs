@@ -3,23 +3,32 @@
 use std::fmt::Write as _;
 
 /// Writes a field, folded. Line breaks and control characters in the value become spaces: no value can start a line
-/// of its own.
-///
-/// The value must be ASCII; what is not is shown as `?`.
+/// of its own. What is not of ASCII is shown as `?`.
 pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
-    let value = to_ascii(value);
+    put(out, name, &to_ascii(value));
+}
+
+/// The same with UTF-8 as it is.
+///
+/// # Wire
+/// RFC 6532 section 3.2, RFC 6533 section 4.
+pub(super) fn global_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    put(out, name, &value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
+}
+
+fn put(out: &mut Vec<u8>, name: &str, value: &str) {
     let mut column = name.len() + 1;
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
     let mut first = true;
     for word in value.split_ascii_whitespace() {
-        for piece in word.as_bytes().chunks(WORD_OCTETS) {
+        for piece in pieces(word) {
             if !first && column + 1 + piece.len() > LINE_COLUMNS {
                 out.extend_from_slice(b"\r\n");
                 column = 0;
             }
             out.push(b' ');
-            out.extend_from_slice(piece);
+            out.extend_from_slice(piece.as_bytes());
             column += 1 + piece.len();
             first = false;
         }
@@ -38,12 +47,13 @@ pub(super) fn to_ascii(text: &str) -> String {
         .collect()
 }
 
-/// An address of its type, `rfc822; bob@bank.example`. For `utf-8` what is beyond printable ASCII is written as `\x{...}`.
+/// An address of its type, `rfc822; bob@bank.example`. For `utf-8` what is beyond printable ASCII is written as `\x{...}`, unless
+/// UTF-8 may stand there as it is.
 ///
 /// # Wire
-/// RFC 3464 section 2.3.1, RFC 6533 section 3 (`utf-8-addr-xtext`).
-pub(super) fn typed_address(kind: &str, address: &str) -> String {
-    if !kind.eq_ignore_ascii_case("utf-8") {
+/// RFC 3464 section 2.3.1, RFC 6533 section 3 (`utf-8-addr-xtext`, `utf-8-addr-unitext`).
+pub(super) fn typed_address(kind: &str, address: &str, global: bool) -> String {
+    if global || !kind.eq_ignore_ascii_case("utf-8") {
         return format!("{kind}; {address}");
     }
     let mut text = format!("{kind}; ");
@@ -169,10 +179,15 @@ pub(super) fn quoted_printable(octets: &[u8]) -> Vec<u8> {
 
 /// Whether it is lines of ASCII as they may stand in any message: no NUL, CR and LF only together, none too long.
 pub(super) fn is_plain(octets: &[u8]) -> bool {
+    octets.is_ascii() && is_lines(octets)
+}
+
+/// Whether it is lines as they may stand in a message that is sent with 8BITMIME.
+pub(super) fn is_lines(octets: &[u8]) -> bool {
     let mut lines = octets.split(|octet| *octet == b'\n');
     // What stands behind the last LF has no line end, and needs none.
     let last = lines.next_back().unwrap_or_default();
-    let is_text = |text: &[u8]| text.len() <= TEXT_OCTETS && text.iter().all(|octet| !matches!(octet, 0 | b'\r' | 0x80..));
+    let is_text = |text: &[u8]| text.len() <= TEXT_OCTETS && text.iter().all(|octet| !matches!(octet, 0 | b'\r'));
     is_text(last) && lines.all(|line| line.strip_suffix(b"\r").is_some_and(is_text))
 }
 
