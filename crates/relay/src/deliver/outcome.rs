@@ -33,6 +33,8 @@ pub(crate) struct Contact {
     pub(crate) host: String,
     pub(crate) address: SocketAddr,
     pub(crate) proof: Arc<Proof>,
+    /// Whether it reports what becomes of a message, if it is asked to: it offers DSN (RFC 3461).
+    pub(crate) reports: bool,
     /// Why it went in clear although TLS would have been used if there had been any.
     pub(crate) downgrade: Option<String>,
     /// Whether the connection has what entries in testing ask, where that is something else.
@@ -94,7 +96,8 @@ impl Contact {
             None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };
-        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), downgrade, shadow: shadow.map(Arc::new) }
+        let reports = connection.extensions().dsn();
+        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), reports, downgrade, shadow: shadow.map(Arc::new) }
     }
 }
 
@@ -184,6 +187,8 @@ const TRANSIENT: EnhancedStatus = status(4, 0, 0);
 /// RFC 3463 section 3.6: too many recipients.
 const TOO_MANY_RECIPIENTS: EnhancedStatus = status(5, 5, 3);
 
+/// RFC 3463 section 2: done, and no more to say of it.
+pub(crate) const DONE: EnhancedStatus = status(2, 0, 0);
 /// RFC 3463 section 3.5: no answer from host.
 pub(crate) const NO_ANSWER: EnhancedStatus = status(4, 4, 1);
 /// RFC 3463 section 3.4: other or undefined mail system status.

@@ -9,7 +9,7 @@ use sealpost_report::{Event, EventKind};
 use sealpost_types::{ClearFallback, OnExpiry, OnFailure, UnixMillis};
 
 use super::held;
-use super::notice::{self, GivenUp};
+use super::notice::{self, Notice};
 use super::outcome::{self, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
 use crate::engine::{Components, Engine};
@@ -25,7 +25,8 @@ pub(crate) struct Settling<'a, C: Components> {
     /// Whether a host was asked on behalf of anybody.
     attempted: bool,
     settlement: Settlement,
-    given_up: Vec<GivenUp>,
+    /// What the sender is told, as far as it wants to hear it.
+    notices: Vec<Notice>,
     touched: Vec<bool>,
 }
 
@@ -37,7 +38,7 @@ impl<'a, C: Components> Settling<'a, C> {
         let wait = engine.config.queue.retry.wait_after(entry.attempts.saturating_add(1), random::jitter());
         let touched = vec![false; entry.envelope.recipients.len()];
         let (now, settlement) = (engine.now(), Settlement::finished());
-        Self { engine, subject, now, wait, settlement, attempted: false, given_up: Vec::new(), touched }
+        Self { engine, subject, now, wait, settlement, attempted: false, notices: Vec::new(), touched }
     }
 
     /// Whether nothing became of anybody: then there was no attempt.
@@ -57,6 +58,8 @@ impl<'a, C: Components> Settling<'a, C> {
             match outcome {
                 Outcome::Delivered(contact, reply) => {
                     self.engine.counters.delivered.add_one();
+                    let recipient = self.subject.entry.envelope.recipients.get(index);
+                    self.notices.extend(recipient.and_then(|to| notice::relayed(index, to, &party.decision, &contact, &reply)));
                     let Some(mut event) = self.event(EventKind::Delivered, index, party) else { continue };
                     event.host = Some(contact.host.clone());
                     event.address = Some(contact.address);
@@ -72,7 +75,7 @@ impl<'a, C: Components> Settling<'a, C> {
                 Outcome::PutOff(deferral) => self.put_off(index, party, deferral),
                 Outcome::Deferred(trouble) if self.is_expired(&party.decision) => self.expire(index, party, trouble),
                 Outcome::Deferred(trouble) => self.defer(index, party, trouble),
-                Outcome::Failed(trouble) => self.give_up(index, party, trouble, EventKind::Bounced),
+                Outcome::Failed(trouble) => self.give_up(index, party, trouble, EventKind::Bounced, false),
             }
         }
     }
@@ -83,8 +86,8 @@ impl<'a, C: Components> Settling<'a, C> {
             let waiting = self.subject.entry.deferrals.get(index).cloned().flatten();
             self.settlement.remaining.push((index, waiting.unwrap_or_else(|| Deferral::new(self.now, "not tried yet"))));
         }
-        if !self.given_up.is_empty()
-            && let Some(notice) = notice::about(self.engine, &self.subject, lease.body(), &self.given_up, self.now).await
+        if !self.notices.is_empty()
+            && let Some(notice) = notice::about(self.engine, &self.subject, lease.body(), &self.notices, self.now).await
         {
             self.settlement = self.settlement.follow_up(notice);
         }
@@ -162,7 +165,7 @@ impl<'a, C: Components> Settling<'a, C> {
             1 => trouble.reason,
             times => format!("{} ({times} times in a row)", trouble.reason),
         };
-        self.give_up(index, party, trouble, EventKind::Bounced);
+        self.give_up(index, party, trouble, EventKind::Bounced, false);
     }
 
     /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
@@ -199,11 +202,11 @@ impl<'a, C: Components> Settling<'a, C> {
             OnExpiry::Delete if trouble.tls => EventKind::DeletedByTlsPolicy,
             _ => EventKind::Bounced,
         };
-        self.give_up(index, party, trouble, kind);
+        self.give_up(index, party, trouble, kind, true);
     }
 
     /// The end: the last entry of the history is recorded together with the removal, so that it cannot be lost.
-    fn give_up(&mut self, index: usize, party: &Party, trouble: Trouble, kind: EventKind) {
+    fn give_up(&mut self, index: usize, party: &Party, trouble: Trouble, kind: EventKind, is_expired: bool) {
         if let Some(event) = self.event(kind, index, party) {
             self.settlement.outbox.push(subject::with_trouble(event, &trouble).to_bytes());
         }
@@ -213,7 +216,8 @@ impl<'a, C: Components> Settling<'a, C> {
         }
         self.engine.counters.bounced.add_one();
         if let Some(recipient) = self.subject.entry.envelope.recipients.get(index) {
-            self.given_up.push(GivenUp { index, recipient: recipient.clone(), decision: party.decision.clone(), trouble });
+            let expired = Some(self.expiry(&party.decision)).filter(|_| is_expired);
+            self.notices.push(notice::failed(index, recipient, &party.decision, trouble, expired));
         }
     }
 

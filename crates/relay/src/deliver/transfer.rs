@@ -95,6 +95,9 @@ impl<C: Components> Transfer<'_, C> {
         let mut transaction = Transaction::new(envelope.reverse_path.clone(), recipients, entry.size);
         transaction.body = envelope.body;
         transaction.smtputf8 = envelope.smtputf8;
+        // RFC 3461 section 5.2.1; the session leaves them out where the server has no DSN (section 5.2.2).
+        transaction.ret = envelope.ret;
+        transaction.envelope_id.clone_from(&envelope.envelope_id);
         // One flight for what fits into a packet or a few; a large body waits for the answers to the envelope.
         transaction.inline_body = self.lease.body().as_slice().is_some_and(|body| body.len() <= INLINE_OCTETS);
         transaction

@@ -106,11 +106,16 @@ impl Client {
 
     /// The same with parameters of MAIL.
     pub(crate) async fn send_with(&mut self, from: &str, parameters: &str, to: &[&str], body: &[u8]) -> String {
-        let mut octets = format!("MAIL FROM:<{from}> {parameters}").trim_end().as_bytes().to_vec();
-        octets.extend_from_slice(b"\r\n");
-        for recipient in to {
-            octets.extend_from_slice(format!("RCPT TO:<{recipient}>\r\n").as_bytes());
-        }
+        let to: Vec<_> = to.iter().map(|recipient| (*recipient, "")).collect();
+        self.send_asking(from, parameters, &to, body).await
+    }
+
+    /// The same with parameters of each RCPT.
+    pub(crate) async fn send_asking(&mut self, from: &str, parameters: &str, to: &[(&str, &str)], body: &[u8]) -> String {
+        let mut octets = Vec::new();
+        let mut line = |text: String| octets.extend_from_slice(format!("{}\r\n", text.trim_end()).as_bytes());
+        line(format!("MAIL FROM:<{from}> {parameters}"));
+        to.iter().for_each(|(recipient, parameters)| line(format!("RCPT TO:<{recipient}> {parameters}")));
         octets.extend_from_slice(format!("BDAT {} LAST\r\n", body.len()).as_bytes());
         octets.extend_from_slice(body);
         self.send_octets(&octets).await;

@@ -128,6 +128,11 @@ impl Behaviour {
         self
     }
 
+    pub(crate) fn with(mut self, extension: &'static str) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
     pub(crate) fn answering(mut self, beginning: &'static str, reply: &'static str) -> Self {
         self.replies.push((beginning, reply));
         self
