@@ -2,16 +2,24 @@
 
 use std::net::IpAddr;
 
+use sealpost_types::{DnssecStatus, Domain};
+
 /// The addresses of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Addresses {
     /// The addresses in the order of the answer, without those that mail can never go to.
     pub list: Vec<IpAddr>,
+    /// What DNSSEC says of them, and of every CNAME on the way to them.
+    pub dnssec: DnssecStatus,
+    /// What it says of the host's own record alone: its CNAME, where it is an alias.
+    pub first: DnssecStatus,
+    /// The name at the end of the CNAMEs, where the host is an alias.
+    pub alias_of: Option<Domain>,
 }
 
 impl Addresses {
-    /// The addresses of this list that mail can go to ([`is_destination`]), each once.
+    /// The addresses of this list that mail can go to ([`is_destination`]), each once; nobody validated them.
     #[must_use]
     pub fn new(found: Vec<IpAddr>) -> Self {
         let mut list = Vec::with_capacity(found.len());
@@ -23,7 +31,21 @@ impl Addresses {
                 break;
             }
         }
-        Self { list }
+        Self { list, dnssec: DnssecStatus::Indeterminate, first: DnssecStatus::Indeterminate, alias_of: None }
+    }
+
+    /// The same of which DNSSEC says this, without a CNAME on the way.
+    #[must_use]
+    pub fn with_dnssec(mut self, dnssec: DnssecStatus) -> Self {
+        (self.dnssec, self.first) = (dnssec, dnssec);
+        self
+    }
+
+    /// The same for a host that is an alias of `name`; `first` is what DNSSEC says of its own CNAME.
+    #[must_use]
+    pub fn behind_alias(mut self, name: Domain, first: DnssecStatus) -> Self {
+        (self.first, self.alias_of) = (first, Some(name));
+        self
     }
 }
 

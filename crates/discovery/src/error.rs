@@ -85,6 +85,12 @@ pub enum ResolveError {
         /// What was asked for.
         name: Domain,
     },
+    /// The answer is not what DNSSEC proves: it is forged, or the zone or a name server on the way is broken.
+    #[error("the answer for {name} fails DNSSEC validation (bogus): it is forged, or its zone is signed wrongly")]
+    Bogus {
+        /// What was asked for.
+        name: Domain,
+    },
     /// More questions are under way than the resolver takes.
     #[error("too many questions are under way to ask for {name}")]
     Busy {
@@ -132,6 +138,7 @@ impl ResolveError {
             | Self::Unreachable { .. }
             | Self::BadAnswer { .. }
             | Self::Busy { .. } => DIRECTORY_FAILURE,
+            Self::Bogus { .. } => CRYPTOGRAPHIC_FAILURE,
         }
     }
 
@@ -155,9 +162,12 @@ impl ResolveError {
             | Self::UnusableMx { .. }
             | Self::LoopsBack { .. }
             | Self::NoAddress { .. } => Blame::Peer,
-            Self::Server { .. } | Self::Referral { .. } | Self::Timeout { .. } | Self::Unreachable { .. } | Self::BadAnswer { .. } => {
-                Blame::Network
-            }
+            Self::Server { .. }
+            | Self::Referral { .. }
+            | Self::Timeout { .. }
+            | Self::Unreachable { .. }
+            | Self::BadAnswer { .. }
+            | Self::Bogus { .. } => Blame::Network,
             Self::Busy { .. } => Blame::Us,
         }
     }
@@ -208,6 +218,8 @@ const BAD_DOMAIN: EnhancedStatus = status(5, 1, 2);
 const NULL_MX: EnhancedStatus = status(5, 1, 10);
 const UNROUTABLE: EnhancedStatus = status(5, 4, 4);
 const LOOP: EnhancedStatus = status(5, 4, 6);
+/// RFC 3463 section 3.8: cryptographic failure.
+const CRYPTOGRAPHIC_FAILURE: EnhancedStatus = status(4, 7, 5);
 const DIRECTORY_FAILURE: EnhancedStatus = status(4, 4, 3);
 
 const PERMANENT: ReplyCode = code(550);
@@ -239,6 +251,7 @@ mod tests {
                 Retry::Later,
             ),
             (ResolveError::BadAnswer { name: name.clone() }, "451 4.4.3", Blame::Network, Retry::Later),
+            (ResolveError::Bogus { name: name.clone() }, "451 4.7.5", Blame::Network, Retry::Later),
             (ResolveError::Busy { name }, "451 4.4.3", Blame::Us, Retry::Later),
         ];
         for (error, reply, blame, retry) in table {

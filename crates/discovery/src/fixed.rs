@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sealpost_types::Domain;
+use sealpost_types::{DnssecStatus, Domain, TlsaRecord};
 
-use crate::{Addresses, MxSet, ResolveError, Resolver};
+use crate::{Addresses, MxSet, ResolveError, Resolver, TlsaSet, Validation};
 
 /// A [`Resolver`] that answers from a table: for tests, and for networks without DNS.
 ///
@@ -20,8 +20,11 @@ pub struct StaticResolver {
 struct Entry {
     mx: Vec<(u16, String)>,
     addresses: Vec<IpAddr>,
-    secure: bool,
+    tlsa: Vec<TlsaRecord>,
+    dnssec: DnssecStatus,
+    alias_of: Option<Domain>,
     failure: Option<ResolveError>,
+    tlsa_failure: Option<ResolveError>,
 }
 
 impl StaticResolver {
@@ -41,9 +44,24 @@ impl StaticResolver {
         self.change(host, |entry| entry.addresses = addresses);
     }
 
-    /// Sets whether a domain's MX records count as proven by DNSSEC.
-    pub fn set_secure(&self, domain: &Domain, secure: bool) {
-        self.change(domain, |entry| entry.secure = secure);
+    /// Sets what DNSSEC says of a name's records, and of its being an alias. Before, nobody validated them.
+    pub fn set_dnssec(&self, name: &Domain, dnssec: DnssecStatus) {
+        self.change(name, |entry| entry.dnssec = dnssec);
+    }
+
+    /// Sets the TLSA records for SMTP of a name, at any port.
+    pub fn set_tlsa(&self, base: &Domain, records: Vec<TlsaRecord>) {
+        self.change(base, |entry| entry.tlsa = records);
+    }
+
+    /// Lets the question for a name's TLSA records alone fail, or with `None` be answered again.
+    pub fn set_tlsa_failure(&self, base: &Domain, failure: Option<ResolveError>) {
+        self.change(base, |entry| entry.tlsa_failure = failure);
+    }
+
+    /// Makes a name an alias of another, which has the records.
+    pub fn set_alias(&self, name: &Domain, target: &Domain) {
+        self.change(name, |entry| entry.alias_of = Some(target.clone()));
     }
 
     /// Lets every question for a name fail, or with `None` be answered again.
@@ -60,30 +78,69 @@ impl StaticResolver {
         change(self.table.write().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default());
     }
 
-    fn entry(&self, name: &Domain) -> Result<Entry, ResolveError> {
+    /// The entry of a name, or of what it is an alias of; and its own, if it is one.
+    fn entry(&self, name: &Domain) -> Result<(Entry, Option<Entry>), ResolveError> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        match table.get(name) {
+        let find = |name: &Domain| match table.get(name) {
             Some(Entry { failure: Some(failure), .. }) => Err(failure.clone()),
             Some(entry) => Ok(entry.clone()),
             None => Err(ResolveError::NoSuchDomain { domain: name.clone() }),
+        };
+        let own = find(name)?;
+        match own.alias_of.clone() {
+            Some(target) => Ok((find(&target)?, Some(own))),
+            None => Ok((own, None)),
         }
     }
 }
 
 impl Resolver for StaticResolver {
     async fn mx(&self, domain: &Domain) -> Result<MxSet, ResolveError> {
-        let entry = self.entry(domain)?;
+        let (entry, alias) = self.entry(domain)?;
         let set = if entry.mx.is_empty() && !Addresses::new(entry.addresses).list.is_empty() {
             MxSet::implicit(domain)
         } else {
             MxSet::from_records(domain, entry.mx)?
         };
-        Ok(set.with_secure(entry.secure))
+        let dnssec = alias.as_ref().map_or(entry.dnssec, |alias| entry.dnssec.and(alias.dnssec));
+        let set = set.with_dnssec(dnssec);
+        Ok(match alias.and_then(|alias| alias.alias_of) {
+            Some(target) => set.behind_alias(target),
+            None => set,
+        })
     }
 
     async fn addresses(&self, host: &Domain) -> Result<Addresses, ResolveError> {
-        let addresses = Addresses::new(self.entry(host)?.addresses);
-        if addresses.list.is_empty() { Err(ResolveError::NoAddress { host: host.clone() }) } else { Ok(addresses) }
+        let (entry, alias) = self.entry(host)?;
+        let addresses = Addresses::new(entry.addresses);
+        if addresses.list.is_empty() {
+            return Err(ResolveError::NoAddress { host: host.clone() });
+        }
+        Ok(match alias {
+            None => addresses.with_dnssec(entry.dnssec),
+            Some(Entry { alias_of: Some(target), dnssec, .. }) => {
+                addresses.with_dnssec(entry.dnssec.and(dnssec)).behind_alias(target, dnssec)
+            }
+            Some(_) => addresses,
+        })
+    }
+
+    async fn tlsa(&self, base: &Domain, _port: u16) -> Result<TlsaSet, ResolveError> {
+        match self.entry(base) {
+            Ok((Entry { tlsa_failure: Some(failure), .. }, _)) => Err(failure),
+            // An alias has no records of its own here but these.
+            Ok((entry, alias)) => {
+                let entry = alias.unwrap_or(entry);
+                Ok(TlsaSet::new(entry.tlsa, entry.dnssec))
+            }
+            Err(ResolveError::NoSuchDomain { .. }) => Ok(TlsaSet::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the table says counts.
+    async fn validation(&self) -> Validation {
+        Validation::Works
     }
 }
 
@@ -112,9 +169,9 @@ mod tests {
         assert_eq!(dns.mx(&name).await, Err(ResolveError::NullMx { domain: name.clone() }));
 
         dns.set_mx(&name, vec![(10, "mx.example.org".into())]);
-        dns.set_secure(&name, true);
+        dns.set_dnssec(&name, DnssecStatus::Secure);
         let set = dns.mx(&name).await.unwrap();
-        assert!(set.secure && !set.implicit);
+        assert!(set.dnssec.is_secure() && !set.implicit);
     }
 
     #[tokio::test]

@@ -1,11 +1,13 @@
-//! What a recipient domain publishes about its mail servers: its MX hosts and their addresses.
+//! What a recipient domain publishes about its mail servers: its MX hosts, their addresses, and the TLSA records that say
+//! which certificates they have (DANE), each with what DNSSEC says of it.
 //!
 //! Everything is asked through the trait [`Resolver`]: [`HickoryResolver`] asks real name servers, [`StaticResolver`]
 //! answers from a table in memory, and an embedder may bring another. What an answer means for mail (no MX at all, a
 //! null MX, a host that is no name) is decided here once, for all of them, by [`MxSet::from_records`].
 //!
-//! It does not connect to anything but name servers, does not validate DNSSEC yet ([`MxSet::secure`] says so), and
-//! has no randomness of its own: the caller brings the number that [`MxSet::in_order`] shuffles by.
+//! It does not connect to anything but name servers, judges no certificate, and has no randomness of its own: the caller
+//! brings the number that [`MxSet::in_order`] shuffles by. DNSSEC is validated here or by a name server that is trusted
+//! ([`Dnssec`]); what nobody validated is [`Indeterminate`](sealpost_types::DnssecStatus::Indeterminate), never insecure.
 //!
 //! # Example
 //! ```
@@ -29,18 +31,22 @@
 //! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question.
 
 mod address;
+mod dane;
 mod error;
 mod fixed;
 mod hickory;
 mod mx;
 mod resolver;
+mod validation;
 
 pub use address::{ADDRESSES_TRIED, Addresses, interleave, is_destination};
+pub use dane::{Dane, TlsaSet, dane};
 pub use error::{ResolveError, ResolverSetupError};
 pub use fixed::StaticResolver;
-pub use hickory::{HickoryResolver, LOOKUP_TIMEOUT};
+pub use hickory::{AnchorsError, Dnssec, DnssecAnchors, HickoryResolver, LOOKUP_TIMEOUT};
 pub use mx::{MX_HOSTS_TRIED, MxHost, MxSet};
 pub use resolver::Resolver;
+pub use validation::Validation;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

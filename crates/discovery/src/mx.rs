@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sealpost_types::Domain;
+use sealpost_types::{DnssecStatus, Domain};
 
 use crate::ResolveError;
 
@@ -26,9 +26,10 @@ pub struct MxSet {
     pub hosts: Vec<MxHost>,
     /// Whether the domain has no MX, and the only host is the domain itself.
     pub implicit: bool,
-    /// Whether DNSSEC proves that these are the hosts. No resolver of this crate validates yet, so theirs say no; a
-    /// resolver of one's own that does says yes here.
-    pub secure: bool,
+    /// What DNSSEC says of these being the hosts, and of every CNAME on the way.
+    pub dnssec: DnssecStatus,
+    /// The name at the end of the CNAMEs, where the domain is an alias.
+    pub alias_of: Option<Domain>,
 }
 
 impl MxHost {
@@ -64,7 +65,7 @@ impl MxSet {
         hosts.retain(|host| seen.insert(host.name.clone()));
         let domain = domain.clone();
         match (hosts.is_empty(), unusable.is_empty(), null) {
-            (false, ..) => Ok(Self { domain, hosts, implicit: false, secure: false }),
+            (false, ..) => Ok(Self { domain, hosts, implicit: false, dnssec: DnssecStatus::Indeterminate, alias_of: None }),
             (true, false, _) => {
                 unusable.truncate(UNUSABLE_SHOWN);
                 Err(ResolveError::UnusableMx { domain, found: unusable })
@@ -80,13 +81,21 @@ impl MxSet {
     /// RFC 5321 section 5.1 ("implicit MX").
     #[must_use]
     pub fn implicit(domain: &Domain) -> Self {
-        Self { domain: domain.clone(), hosts: vec![MxHost::new(0, domain.clone())], implicit: true, secure: false }
+        let hosts = vec![MxHost::new(0, domain.clone())];
+        Self { domain: domain.clone(), hosts, implicit: true, dnssec: DnssecStatus::Indeterminate, alias_of: None }
     }
 
-    /// The same set as one that DNSSEC proves, or does not.
+    /// The same set, of which DNSSEC says this.
     #[must_use]
-    pub fn with_secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
+    pub fn with_dnssec(mut self, dnssec: DnssecStatus) -> Self {
+        self.dnssec = dnssec;
+        self
+    }
+
+    /// The same set of a domain that is an alias of `name`.
+    #[must_use]
+    pub fn behind_alias(mut self, name: Domain) -> Self {
+        self.alias_of = Some(name);
         self
     }
 
@@ -178,7 +187,7 @@ mod tests {
     fn rfc5321_5_1_lower_preference_comes_first() {
         let set = set(&[(20, "c.example."), (10, "B.example"), (30, "d.example"), (0, "a.example")]).unwrap();
         assert_eq!(names(&set.in_order(7)), ["a.example", "b.example", "c.example", "d.example"]);
-        assert!(!set.implicit && !set.secure);
+        assert!(!set.implicit && !set.dnssec.is_secure());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_types::Domain;
 
-use crate::{Addresses, MxSet, ResolveError};
+use crate::{Addresses, MxSet, ResolveError, TlsaSet, Validation};
 
 /// Answers what a domain publishes about its mail servers.
 ///
@@ -26,6 +26,18 @@ pub trait Resolver: Send + Sync + 'static {
     /// [`ResolveError::NoAddress`] or [`ResolveError::NoSuchDomain`] if there is none, and the errors of an answer
     /// that did not come. Where one family answers and the other does not, the addresses of the first are given.
     fn addresses(&self, host: &Domain) -> impl Future<Output = Result<Addresses, ResolveError>> + Send;
+
+    /// The TLSA records for SMTP at `port` of a name; an empty set if there are none.
+    ///
+    /// # Wire
+    /// RFC 6698 section 3: `_25._tcp.mx.example`.
+    ///
+    /// # Errors
+    /// Those of an answer that did not come, or is bogus: that is never "no records".
+    fn tlsa(&self, base: &Domain, port: u16) -> impl Future<Output = Result<TlsaSet, ResolveError>> + Send;
+
+    /// Whether what it says of DNSSEC can be believed: checked when it is first asked, and remembered.
+    fn validation(&self) -> impl Future<Output = Validation> + Send;
 }
 
 impl<R: Resolver> Resolver for Arc<R> {
@@ -35,5 +47,13 @@ impl<R: Resolver> Resolver for Arc<R> {
 
     fn addresses(&self, host: &Domain) -> impl Future<Output = Result<Addresses, ResolveError>> + Send {
         R::addresses(self, host)
+    }
+
+    fn tlsa(&self, base: &Domain, port: u16) -> impl Future<Output = Result<TlsaSet, ResolveError>> + Send {
+        R::tlsa(self, base, port)
+    }
+
+    fn validation(&self) -> impl Future<Output = Validation> + Send {
+        R::validation(self)
     }
 }

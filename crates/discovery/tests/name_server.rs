@@ -8,8 +8,8 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-use sealpost_discovery::{HickoryResolver, ResolveError, Resolver, ResolverSetupError};
-use sealpost_types::Domain;
+use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, ResolveError, Resolver, ResolverSetupError, Validation};
+use sealpost_types::{DnssecStatus, Domain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -142,7 +142,7 @@ fn domain(text: &str) -> Domain {
 async fn mx_of(zone: Zone) -> Result<Vec<(u16, String)>, ResolveError> {
     let server = NameServer::start(zone).await;
     let set = server.resolver().mx(&domain("mail.example")).await?;
-    assert!(!set.secure, "nothing here was validated");
+    assert_eq!(set.dnssec, DnssecStatus::Indeterminate, "nothing here was validated");
     Ok(set.hosts.iter().map(|host| (host.preference, host.name.to_string())).collect())
 }
 
@@ -323,4 +323,31 @@ async fn an_answer_is_kept_as_long_as_it_allows() {
 #[test]
 fn a_resolver_needs_a_server() {
     assert_eq!(HickoryResolver::with_servers(&[]).unwrap_err(), ResolverSetupError::NoServers);
+}
+
+/// Name servers that know nothing of DNSSEC must not stop the mail, nor be believed; of those that do not answer nothing is known.
+#[tokio::test]
+async fn whether_validation_works_is_found_out_and_nothing_is_claimed_where_it_does_not() {
+    let answering: Zone = |_, kind| match kind {
+        RecordType::MX => Says::Records(vec![("mail.example", mx(10, "a.example"))]),
+        _ => Says::NoData,
+    };
+    let validate = || Dnssec::Validate(DnssecAnchors::default());
+    for dnssec in [validate(), Dnssec::TrustAd] {
+        let server = NameServer::start(answering).await;
+        let resolver = HickoryResolver::of_servers(&[server.address], dnssec).unwrap();
+        let validation = resolver.validation().await;
+        assert!(matches!(validation, Validation::Broken { .. }), "{validation}");
+        assert_eq!(resolver.mx(&domain("mail.example")).await.unwrap().dnssec, DnssecStatus::Indeterminate);
+    }
+    let silent: [(Zone, &str); 2] =
+        [(|_, _| Says::Nothing, "no name server answered in time"), (|_, _| Says::Code(ResponseCode::ServFail), "answer Server Failure")];
+    for (zone, words) in silent {
+        let server = NameServer::start(zone).await;
+        let resolver = HickoryResolver::of_servers(&[server.address], validate()).unwrap().with_timeout(Duration::from_millis(300));
+        let validation = resolver.validation().await;
+        assert!(matches!(validation, Validation::Unsure { .. }) && validation.to_string().contains(words), "{validation}");
+        assert!(!resolver.mx(&domain("mail.example")).await.unwrap_err().is_permanent());
+    }
+    assert_eq!(NameServer::start(answering).await.resolver().validation().await, Validation::Off);
 }

@@ -46,7 +46,7 @@ pub(crate) async fn resolve<R: Resolver>(resolver: &R, next_hop: &NextHop, own_n
             let mut hosts = Vec::new();
             let mut last_error = None;
             for mx in set.in_order(random) {
-                match addresses(resolver, &mx.name, SMTP_PORT, set.secure).await {
+                match addresses(resolver, &mx.name, SMTP_PORT, set.dnssec.is_secure()).await {
                     Ok(found) => hosts.extend(found),
                     // The others may do. If none does, one that may answer later keeps the mail from being returned.
                     Err(error) if last_error.as_ref().is_none_or(ResolveError::is_permanent) => last_error = Some(error),

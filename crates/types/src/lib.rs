@@ -22,6 +22,7 @@ mod blame;
 mod causes;
 mod demand;
 mod destination;
+mod dnssec;
 mod domain;
 mod dsn;
 mod envelope;
@@ -44,6 +45,7 @@ pub use demand::{
     Clause, Demand, FloorMissed, HostClause, HostDemand, NameMatch, NameRule, ReferenceName, ReferenceNameError, TlsRequirement,
 };
 pub use destination::{Destination, NextHop, NextHopError};
+pub use dnssec::DnssecStatus;
 pub use domain::{DOMAIN_OCTETS, Domain, DomainError, LABEL_OCTETS};
 pub use dsn::{EnvelopeId, Notify, OriginalRecipient, Ret, XtextError};
 pub use envelope::{BodyKind, Envelope, Recipient};
