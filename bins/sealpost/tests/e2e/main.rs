@@ -29,6 +29,7 @@ mod levels;
 mod load;
 mod login;
 mod manage;
+mod notices;
 mod programs;
 mod proxy;
 mod replay;
