@@ -80,7 +80,9 @@ mod with_python {
         let mut failed = about("teller@bank.example", Action::Failed, (5, 1, 1), "mx.bank.example said: 550 5.1.1 nobody");
         failed.recipient.original = Some(OriginalRecipient::new("rfc822", "Teller+x@Bank.example").unwrap());
         failed.remote = Some("mx.bank.example".into());
-        failed.reply = Some("550-5.1.1 nobody of that name, and a long line of words that tells it at length, so that it is folded\n550 5.1.1 x".into());
+        failed.reply = Some(
+            "550-5.1.1 nobody of that name, and a long line of words that tells it at length, so that it is folded\n550 5.1.1 x".into(),
+        );
         failed.last_attempt = Some(UnixMillis(1_763_784_720_000));
         let mut expired = about("cat@bank.example", Action::Failed, (5, 7, 10), "mx.bank.example: STARTTLS is not offered");
         (expired.level, expired.source) = (Some("verify".into()), Some("policy.toml:12".into()));
@@ -95,13 +97,20 @@ mod with_python {
         assert_eq!(all.text("/subject"), "Your message could not be delivered");
         assert_eq!(all.0["blocks"].as_array().unwrap().len(), 5);
         all.has(0, &[("reporting-mta", "dns; relay.example"), ("original-envelope-id", "QQ 314+159")]);
-        all.has(0, &[("received-from-mta", "dns; client.sender.example ([192.0.2.7])"), ("arrival-date", "Sat, 15 Nov 2025 04:13:20 +0000")]);
+        all.has(
+            0,
+            &[("received-from-mta", "dns; client.sender.example ([192.0.2.7])"), ("arrival-date", "Sat, 15 Nov 2025 04:13:20 +0000")],
+        );
         all.has(1, &[("original-recipient", "rfc822; Teller+x@Bank.example"), ("final-recipient", "rfc822; teller@bank.example")]);
         all.has(1, &[("action", "failed"), ("status", "5.1.1"), ("remote-mta", "dns; mx.bank.example")]);
         all.has(1, &[("last-attempt-date", "Sat, 22 Nov 2025 04:12:00 +0000"), ("final-log-id", "01JD8X")]);
-        let code = "smtp; 550-5.1.1 nobody of that name, and a long line of words that tells it at length, so that it is folded 550 5.1.1 x";
+        let code =
+            "smtp; 550-5.1.1 nobody of that name, and a long line of words that tells it at length, so that it is folded 550 5.1.1 x";
         all.has(1, &[("diagnostic-code", code)]);
-        all.has(2, &[("action", "failed"), ("status", "5.7.10"), ("diagnostic-code", "x-sealpost; mx.bank.example: STARTTLS is not offered")]);
+        all.has(
+            2,
+            &[("action", "failed"), ("status", "5.7.10"), ("diagnostic-code", "x-sealpost; mx.bank.example: STARTTLS is not offered")],
+        );
         all.lacks(2, "will-retry-until");
         all.has(3, &[("action", "delayed"), ("status", "4.4.1"), ("will-retry-until", "Sat, 29 Nov 2025 04:12:07 +0000")]);
         all.has(4, &[("action", "relayed"), ("status", "2.0.0"), ("final-recipient", "rfc822; eve@old.example")]);

@@ -87,10 +87,16 @@ impl Failures {
 
     /// What a recipient is told when every host failed.
     pub(crate) fn conclude(self) -> Outcome {
-        if let (Some(trouble), None) = (&self.lacking, &self.told) {
-            return Outcome::Failed(trouble.clone());
-        }
-        let mut trouble = self.told.unwrap_or_else(|| Trouble::new("the destination has no host to try", outcome::NO_ANSWER));
+        let mut trouble = match (self.told, self.lacking) {
+            (None, Some(trouble)) if !self.some_untried => return Outcome::Failed(trouble),
+            // A host that cannot be found now may be one that takes it.
+            (None, Some(mut trouble)) => {
+                trouble.status = outcome::transient(trouble.status);
+                trouble
+            }
+            (Some(trouble), _) => trouble,
+            (None, None) => Trouble::new("the destination has no host to try", outcome::NO_ANSWER),
+        };
         trouble.tls_at_a_host = self.hosts.iter().any(|host| host.tls);
         // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
         trouble.tls = trouble.tls_at_a_host && !self.some_untried && self.hosts.iter().all(|host| host.tls);
@@ -163,6 +169,19 @@ mod tests {
         failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
         failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false, true);
         assert_eq!(concluded(failures).0, "refused");
+    }
+
+    /// Mail was returned although one of the hosts could not be looked up: that one may take it.
+    #[test]
+    fn what_the_hosts_that_were_found_cannot_take_waits_for_one_that_was_not() {
+        let mut failures = Failures::default();
+        let lacking = Trouble::new("no 8BITMIME", outcome::CONVERSION_NEEDED);
+        failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), lacking);
+        failures.some_untried();
+        match failures.conclude() {
+            Outcome::Deferred(trouble) => assert_eq!((trouble.reason.as_str(), trouble.status.class()), ("no 8BITMIME", 4)),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A host of which TLS is demanded does not come to be talked to in clear because mail may go in clear elsewhere.

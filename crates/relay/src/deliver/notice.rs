@@ -46,8 +46,7 @@ pub(crate) fn failed(
 #[allow(dead_code, reason = "for the schedule, which knows when mail is late")]
 pub(crate) fn delayed(index: usize, recipient: &Recipient, decision: &DeliverDecision, mut trouble: Trouble, until: UnixMillis) -> Notice {
     // RFC 3464 section 2.3.4: of what is still tried, the status is transient, whatever the host said.
-    let status = trouble.status;
-    trouble.status = EnhancedStatus::new(4, status.subject(), status.detail()).unwrap_or(outcome::NO_ANSWER);
+    trouble.status = outcome::transient(trouble.status);
     Notice::in_trouble(index, recipient, decision, Action::Delayed, trouble, Some(until))
 }
 

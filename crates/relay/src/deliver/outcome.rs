@@ -176,6 +176,11 @@ fn demands_tls(reply: &Reply) -> bool {
     reply.code().value() == 530 || reply.status() == Some(ENCRYPTION_NEEDED)
 }
 
+/// The same status for what is tried again.
+pub(crate) fn transient(status: EnhancedStatus) -> EnhancedStatus {
+    EnhancedStatus::new(4, status.subject(), status.detail()).unwrap_or(TRANSIENT)
+}
+
 /// The status of a reply that has none: the class of its code, and nothing more.
 fn plain_status(reply: &Reply) -> EnhancedStatus {
     if reply.severity() == Severity::Permanent { PERMANENT } else { TRANSIENT }

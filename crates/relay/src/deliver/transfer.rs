@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use sealpost_policy::HostDecision;
 use sealpost_queue::Lease;
-use sealpost_smtp::{Missing, Transaction, missing_for};
+use sealpost_smtp::{Extensions, Missing, Transaction, missing_for};
 use sealpost_transport::{Connection, RecipientOutcome, TransferError};
 use sealpost_types::{Domain, WireKey};
 
@@ -47,9 +47,9 @@ impl<C: Components> Transfer<'_, C> {
             shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), self.engine.now()));
         let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow));
         let transaction = self.transaction();
-        if let Some(missing) = missing_for(&transaction, connection.extensions()).into_iter().find(|missing| *missing != Missing::Dsn) {
+        if let Some(missing) = first_missing(&transaction, connection.extensions()) {
             self.engine.pool.put(connection);
-            return Err(NoAnswer::Lacking(Box::new(lacking(&contact, missing))));
+            return Err(NoAnswer::Lacking(Box::new(lacking(&contact, &transaction, missing))));
         }
         let mut body = LeasedBody::new(self.lease.body());
         let result = match connection.deliver(transaction, &mut body).await {
@@ -104,14 +104,22 @@ impl<C: Components> Transfer<'_, C> {
     }
 }
 
+/// What keeps the host from taking the message, the most telling first: what needs SMTPUTF8 needs 8BITMIME too. Without DSN it is
+/// sent all the same.
+fn first_missing(transaction: &Transaction, extensions: &Extensions) -> Option<Missing> {
+    let missing = missing_for(transaction, extensions).into_iter().filter(|missing| *missing != Missing::Dsn);
+    missing.min_by_key(|missing| *missing != Missing::SmtpUtf8)
+}
+
 /// A message that the host cannot take: it would have to be converted, or to shrink.
-fn lacking(contact: &Contact, missing: Missing) -> Trouble {
+fn lacking(contact: &Contact, transaction: &Transaction, missing: Missing) -> Trouble {
     let host = &contact.host;
     let (status, reason) = match missing {
         Missing::EightBitMime => {
-            (outcome::CONVERSION_NEEDED, format!("{host} does not offer 8BITMIME, and the message has octets beyond ASCII"))
+            let why = "the message has octets beyond ASCII, and messages are not converted here";
+            (outcome::CONVERSION_NEEDED, format!("{host} does not offer 8BITMIME; {why}"))
         }
-        Missing::SmtpUtf8 => (outcome::UTF8_NEEDED, format!("{host} does not offer SMTPUTF8, and an address or the header needs it")),
+        Missing::SmtpUtf8 => (outcome::UTF8_NEEDED, format!("{host} does not offer SMTPUTF8; {}", needs_utf8(transaction))),
         Missing::Size { limit } => (outcome::TOO_BIG, format!("{host} takes messages of up to {limit} octets, and this one is larger")),
         other => (outcome::CONVERSION_NEEDED, format!("{host} does not offer {other}, which the message needs")),
     };
@@ -120,6 +128,16 @@ fn lacking(contact: &Contact, missing: Missing) -> Trouble {
     trouble.address = Some(contact.address);
     trouble.proof = Some(Arc::clone(&contact.proof));
     trouble
+}
+
+/// What of a message needs SMTPUTF8.
+fn needs_utf8(transaction: &Transaction) -> String {
+    let recipient = transaction.recipients.iter().map(|recipient| &recipient.path).find(|path| !path.is_ascii());
+    match (recipient, &transaction.reverse_path) {
+        (Some(path), _) => format!("the address <{path}> needs it"),
+        (None, path) if !path.is_ascii() => format!("the sender's address <{path}> needs it"),
+        _ => "the message has UTF-8 in it, and was handed in with SMTPUTF8".to_owned(),
+    }
 }
 
 /// Octets of a body that goes out together with its envelope where the server lets it.

@@ -44,6 +44,42 @@ async fn eight_bit_mail_is_not_sent_where_it_cannot_be_taken() {
     relay.shutdown().await;
 }
 
+/// Every host is asked before mail is returned, and what is returned says which one lacks what.
+// req: E5
+#[tokio::test]
+async fn another_host_may_take_what_the_first_cannot() {
+    let umlauts = letter("Gr\u{fc}\u{df}e");
+    let lacking = || Behaviour::plain().without("8BITMIME").without("SMTPUTF8");
+    for second in [Behaviour::plain(), lacking()] {
+        let takes = second.extensions.contains(&"8BITMIME");
+        let first = Mx::start(lacking()).await;
+        let (second, sender) = (Mx::start_beside(&first, second).await, Mx::start(Behaviour::plain()).await);
+        let relay = House::new().route("bank.example", &[&first, &second]).route("shop.example", &[&sender]).start().await;
+        let mut client = Client::secure(relay.address).await;
+        client.send(FROM, &[TO], &umlauts).await;
+        if takes {
+            client.send_with(FROM, "SMTPUTF8", &["j\u{fc}rgen@bank.example"], &letter("ascii")).await;
+            assert!(second.messages(2).await.iter().any(|message| message.octets.ends_with(&umlauts)));
+        } else {
+            let text = sender.message().await.text().replace("\r\n    ", " ");
+            assert!(
+                text.contains(
+                    "mx.bank.example does not offer 8BITMIME; the message has octets beyond ASCII, and messages are not converted here"
+                ),
+                "{text}"
+            );
+            client.send_with(FROM, "SMTPUTF8", &["j\u{fc}rgen@bank.example"], &letter("ascii")).await;
+            let bounced = relay.first(EventKind::Bounced, "j\u{fc}rgen@bank.example").await;
+            let reason = "mx.bank.example does not offer SMTPUTF8; the address <j\u{fc}rgen@bank.example> needs it";
+            assert_eq!(bounced.reason.as_deref(), Some(reason));
+            assert!(second.record().sessions > 0, "the second host was asked too");
+        }
+        assert_eq!(first.count(), 0);
+        drop(client);
+        relay.shutdown().await;
+    }
+}
+
 /// The negative control: to a server that offers it, the same mail goes, as it is.
 // req: E5
 #[tokio::test]
