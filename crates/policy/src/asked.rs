@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, NameMatch, OnExpiry, Pin, ReferenceName, TlsVersion};
+use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, NameMatch, OnExpiry, Pin, ReferenceName, RetrySchedule, TlsVersion};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// What one source says of one hop. What it leaves out, the next source says.
@@ -33,6 +33,8 @@ pub struct Asked {
     pub refuse: Option<RefuseWith>,
     /// `lifetime`.
     pub lifetime: Option<Duration>,
+    /// `retry`.
+    pub retry: Option<RetrySchedule>,
     /// `on_expiry`.
     pub on_expiry: Option<OnExpiry>,
     /// `on_failure`: whether a TLS failure that is certain to last bounces at once.
@@ -86,11 +88,12 @@ pub(crate) enum Field {
     BounceAfter,
     ClearFallback,
     IgnorePublished,
+    Retry,
 }
 
 /// A set of [`Field`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Fields(u16);
+pub(crate) struct Fields(u32);
 
 impl Asked {
     /// Whether it says nothing at all.
@@ -118,7 +121,8 @@ impl Asked {
                 | written(Field::OnFailure, self.on_failure.is_some())
                 | written(Field::BounceAfter, self.bounce_after.is_some())
                 | written(Field::ClearFallback, self.clear_fallback.is_some())
-                | written(Field::IgnorePublished, self.ignore_published.is_some()),
+                | written(Field::IgnorePublished, self.ignore_published.is_some())
+                | written(Field::Retry, self.retry.is_some()),
         )
     }
 
@@ -142,6 +146,7 @@ impl Asked {
             Field::BounceAfter => Word::Number(self.bounce_after?),
             Field::ClearFallback => Word::Text(fallback_word(self.clear_fallback?).to_owned()),
             Field::IgnorePublished => Word::Yes(self.ignore_published?),
+            Field::Retry => list(&mut self.retry.as_ref()?.waits().iter().map(|wait| Span(*wait).to_string())),
         })
     }
 }
@@ -157,7 +162,7 @@ pub(crate) enum Word {
 
 impl Field {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Level,
         Self::Names,
         Self::Match,
@@ -174,6 +179,7 @@ impl Field {
         Self::BounceAfter,
         Self::ClearFallback,
         Self::IgnorePublished,
+        Self::Retry,
     ];
 
     /// Its key in the file.
@@ -195,6 +201,7 @@ impl Field {
             Self::BounceAfter => "bounce_after",
             Self::ClearFallback => "clear_fallback",
             Self::IgnorePublished => "ignore_published",
+            Self::Retry => "retry",
         }
     }
 
@@ -217,10 +224,11 @@ impl Field {
             Self::BounceAfter => 13,
             Self::ClearFallback => 14,
             Self::IgnorePublished => 15,
+            Self::Retry => 16,
         }
     }
 
-    const fn bit(self) -> u16 {
+    const fn bit(self) -> u32 {
         1 << self.index()
     }
 }
@@ -328,6 +336,7 @@ pub(crate) fn version_word(version: TlsVersion) -> &'static str {
 pub(crate) fn expiry_word(end: OnExpiry) -> &'static str {
     match end {
         OnExpiry::Delete => "delete",
+        OnExpiry::Hold => "hold",
         _ => "bounce",
     }
 }

@@ -82,8 +82,14 @@ fn joining() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["none", "mirror", "opportunistic", "require", "verify"]).prop_map(|level| format!("'{level}'")),
         (prop::sample::select(vec!["mirror", "opportunistic", "require", "verify"]), prop::sample::select(vec!["1.2", "1.3"]))
             .prop_map(|(level, floor)| format!("{{ level = '{level}', min_version = '{floor}' }}")),
-        prop::sample::select(vec!["{ min_version = '1.3' }", "{ lifetime = '1d' }", "{ on_expiry = 'delete', min_version = '1.2' }"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "{ min_version = '1.3' }",
+            "{ lifetime = '1d' }",
+            "{ on_expiry = 'delete', min_version = '1.2' }",
+            "{ on_expiry = 'hold', retry = '5m 1h' }",
+            "{ retry = '5m 30m' }"
+        ])
+        .prop_map(str::to_owned),
         prop::sample::select(vec!["x", "y", "x y"])
             .prop_map(|names| format!("{{ level = 'verify', names = '{names}', min_version = '1.2' }}")),
     ];

@@ -127,7 +127,14 @@ fn deliver_hop() -> BoxedStrategy<String> {
         ]),
     );
     let fate = (
-        some_of(&["lifetime='1d',", "on_expiry='delete',", "on_failure='bounce',", "bounce_after=2,"]),
+        some_of(&[
+            "lifetime='1d',",
+            "on_expiry='delete',",
+            "on_expiry='hold',",
+            "retry='5m 1h',",
+            "on_failure='bounce',",
+            "bounce_after=2,",
+        ]),
         some_of(&["clear_fallback='never',", "ignore_published=true,"]),
     );
     (level, floors, for_some_mail(), fate)
@@ -307,7 +314,7 @@ impl Mail {
     fn decide(&self, policy: &Policy) -> (DeliverDecision, ReceiveDecision) {
         let (delivery, trace) = policy.explain_deliver(&self.deliver_facts());
         assert_eq!(policy.decide_deliver(&self.deliver_facts()), delivery, "{trace}");
-        assert_eq!((&trace.demand, trace.level, Some(delivery.fate)), (&delivery.demand, delivery.level, trace.fate));
+        assert_eq!((&trace.demand, trace.level, Some(&delivery.fate)), (&delivery.demand, delivery.level, trace.fate.as_ref()));
         let facts = self.at_mail().with_recipient(&self.recipient);
         let (reception, trace) = policy.explain_receive(&facts);
         assert_eq!(policy.decide_receive(&facts), reception, "{trace}");
@@ -395,7 +402,7 @@ proptest! {
             let with = policy.decide_deliver(&facts);
             prop_assert!(covers(&with.demand, &local.demand), "{:?}: {:?} {:?}", level, with.demand, local.demand);
             prop_assert!(local.ignores_published || !with.ignores_published, "what is published counts as before");
-            prop_assert_eq!((with.fate, with.clear_fallback), (local.fate, local.clear_fallback));
+            prop_assert_eq!((&with.fate, with.clear_fallback), (&local.fate, local.clear_fallback));
         }
         let records = [TlsaRecord { usage: 3, selector: 1, matching: 1, data: vec![1; 32] }];
         let nothing = host(&policy, &local, Tlsa::Absent, Sts::Absent);

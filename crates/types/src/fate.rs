@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::RetrySchedule;
+
 /// What happens to mail that expired because TLS could not be had. Every other expiry bounces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
@@ -12,6 +14,8 @@ pub enum OnExpiry {
     Bounce,
     /// It is removed; the history says so (A8).
     Delete,
+    /// It is kept and tried no more, until an operator lets it go or removes it.
+    Hold,
 }
 
 /// What happens when TLS cannot be had and that is certain to last (F5).
@@ -43,7 +47,7 @@ pub enum ClearFallback {
 }
 
 /// How long mail is tried, and how it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Fate {
@@ -54,19 +58,29 @@ pub struct Fate {
     /// Whether it ends before that.
     #[cfg_attr(feature = "serde", serde(default))]
     pub on_failure: OnFailure,
+    /// The waits between attempts; none means those of the queue.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub retry: Option<RetrySchedule>,
 }
 
 impl Fate {
     /// A fate of these two parts, tried until it expires.
     #[must_use]
     pub fn new(lifetime: Duration, on_expiry: OnExpiry) -> Self {
-        Self { lifetime, on_expiry, on_failure: OnFailure::Retry }
+        Self { lifetime, on_expiry, on_failure: OnFailure::Retry, retry: None }
     }
 
     /// The same that may end early.
     #[must_use]
     pub fn with_on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
+        self
+    }
+
+    /// The same, tried again after these waits.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Option<RetrySchedule>) -> Self {
+        self.retry = retry;
         self
     }
 }

@@ -1,16 +1,20 @@
 //! When a deferred message is tried again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The waits between attempts; the last one repeats.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetrySchedule(Vec<Duration>);
+/// The waits between attempts; the last one repeats. Cloning shares them.
+///
+/// Of two schedules the lesser one tries again sooner, at the first wait in which they differ.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "Vec<Duration>", into = "Vec<Duration>"))]
+pub struct RetrySchedule(Arc<[Duration]>);
 
 impl RetrySchedule {
     /// A schedule of these waits, or nothing if there is none or one of them is zero.
     #[must_use]
     pub fn new(waits: Vec<Duration>) -> Option<Self> {
-        if waits.is_empty() || waits.contains(&Duration::ZERO) { None } else { Some(Self(waits)) }
+        if waits.is_empty() || waits.contains(&Duration::ZERO) { None } else { Some(Self(waits.into())) }
     }
 
     /// The waits, in order.
@@ -28,6 +32,20 @@ impl RetrySchedule {
         let wait = self.0.get(index).or_else(|| self.0.last()).copied().unwrap_or(DEFAULT_WAIT);
         let spread = f64::from(jitter) / f64::from(u16::MAX) * 0.2;
         wait.mul_f64(0.9 + spread)
+    }
+}
+
+impl TryFrom<Vec<Duration>> for RetrySchedule {
+    type Error = &'static str;
+
+    fn try_from(waits: Vec<Duration>) -> Result<Self, Self::Error> {
+        Self::new(waits).ok_or("a retry schedule needs a wait, and none of 0")
+    }
+}
+
+impl From<RetrySchedule> for Vec<Duration> {
+    fn from(schedule: RetrySchedule) -> Self {
+        schedule.0.to_vec()
     }
 }
 

@@ -146,7 +146,8 @@ impl Policy {
         let outcome = self.deliver(facts, false, &mut recorder);
         let (decision, joined) = self.deliver_decision(facts, outcome);
         let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
-        let trace = recorder.finish(Question::deliver(facts), &joined, &decision.demand, decision.level, Some(decision.fate), shadow);
+        let trace =
+            recorder.finish(Question::deliver(facts), &joined, &decision.demand, decision.level, Some(decision.fate.clone()), shadow);
         (decision, trace)
     }
 

@@ -1,6 +1,6 @@
 //! What stands behind `receive`, `submit` or `deliver`.
 
-use sealpost_types::Level;
+use sealpost_types::{Level, RetrySchedule};
 use toml::de::DeTable;
 
 use super::place::Text;
@@ -131,7 +131,11 @@ impl Text<'_> {
     /// The keys of a fate, which stand in `[defaults]` too.
     pub(super) fn fate(&mut self, table: &DeTable<'_>, asked: &mut Asked) {
         asked.lifetime = self.read_at(table, "lifetime", "a text such as \"7d\"", |found| words::span("lifetime", found));
-        asked.on_expiry = self.read_at(table, "on_expiry", "\"bounce\" or \"delete\"", |found| words::on_expiry("on_expiry", found));
+        asked.retry = self
+            .filled_list(table, "retry", "at least one wait such as \"5m\", or leave it out", |found| words::span("retry", found))
+            .and_then(RetrySchedule::new);
+        asked.on_expiry =
+            self.read_at(table, "on_expiry", "\"bounce\", \"delete\" or \"hold\"", |found| words::on_expiry("on_expiry", found));
         asked.on_failure = self.read_at(table, "on_failure", "\"retry\" or \"bounce\"", |found| words::on_failure("on_failure", found));
         asked.bounce_after = self.count_at(table, "bounce_after");
     }
@@ -241,6 +245,7 @@ pub(crate) const DELIVER_KEYS: &[&str] = &[
     "senders",
     "recipients",
     "lifetime",
+    "retry",
     "on_expiry",
     "on_failure",
     "bounce_after",

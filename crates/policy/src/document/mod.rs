@@ -141,4 +141,4 @@ const RESERVED_FIELDS: &[&str] = &["received", "from", "date", "return-path", "m
 const ROOT_KEYS: &[&str] = &["defaults", "owner", "domain", "partner", "list", "rule", "include"];
 
 const DEFAULTS_KEYS: &[&str] =
-    &["lifetime", "on_expiry", "on_failure", "bounce_after", "header", "header_trust", "tag_delimiters", "hosted", "external"];
+    &["lifetime", "retry", "on_expiry", "on_failure", "bounce_after", "header", "header_trust", "tag_delimiters", "hosted", "external"];

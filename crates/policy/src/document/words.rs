@@ -53,7 +53,7 @@ pub(crate) fn matching(key: &str, text: &str) -> Read<NameMatch> {
 }
 
 pub(crate) fn on_expiry(key: &str, text: &str) -> Read<OnExpiry> {
-    one_of(key, text, &["bounce", "delete"], &[OnExpiry::Bounce, OnExpiry::Delete])
+    one_of(key, text, ON_EXPIRY, &[OnExpiry::Bounce, OnExpiry::Delete, OnExpiry::Hold])
 }
 
 pub(crate) fn on_failure(key: &str, text: &str) -> Read<FailureEnd> {
@@ -111,6 +111,9 @@ fn one_of<T: Copy>(key: &str, text: &str, allowed: &'static [&'static str], mean
 fn unknown(key: &str, text: &str, allowed: &'static [&'static str]) -> Problem {
     Problem::UnknownWord { key: key.to_owned(), found: text.to_owned(), allowed }
 }
+
+/// The words of `on_expiry`.
+pub(crate) const ON_EXPIRY: &[&str] = &["bounce", "delete", "hold"];
 
 const DANE_ELSE: &[&str] = &["none", "mirror", "opportunistic", "require", "chain", "verify", "pinned"];
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure};
+use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure, RetrySchedule};
 
 use super::{Origin, Said};
 use crate::asked::{FailureEnd, RefuseWith};
@@ -26,6 +26,7 @@ pub(crate) struct Resolved {
     /// How a session is refused that lacks what is asked.
     pub(crate) refuse: RefuseWith,
     pub(crate) lifetime: Said<Duration>,
+    pub(crate) retry: Said<RetrySchedule>,
     pub(crate) on_expiry: Said<OnExpiry>,
     pub(crate) on_failure: Said<FailureEnd>,
     pub(crate) bounce_after: Said<u32>,
@@ -48,6 +49,7 @@ impl Resolved {
             writes_none: false,
             refuse: RefuseWith::Permanent,
             lifetime: None,
+            retry: None,
             on_expiry: None,
             on_failure: None,
             bounce_after: None,
@@ -90,7 +92,9 @@ impl Resolved {
             refuse,
             demand: join_shared(self.demand, other.demand),
             lifetime: more_binding(self.lifetime, other.lifetime, |a, b| a < b),
-            on_expiry: more_binding(self.on_expiry, other.on_expiry, |a, b| *a == OnExpiry::Bounce && *b == OnExpiry::Delete),
+            // Whoever is asked to try sooner does.
+            retry: more_binding(self.retry, other.retry, |a, b| a < b),
+            on_expiry: more_binding(self.on_expiry, other.on_expiry, |a, b| gentleness(*a) < gentleness(*b)),
             // A bounce tells somebody, and sooner.
             on_failure: more_binding(self.on_failure, other.on_failure, |a, b| *a == FailureEnd::Bounce && *b == FailureEnd::Retry),
             bounce_after: more_binding(self.bounce_after, other.bounce_after, |a, b| a < b),
@@ -125,7 +129,8 @@ impl Resolved {
             Some((FailureEnd::Bounce, _)) => OnFailure::Bounce { after: self.bounce_after.map_or(BOUNCE_AFTER, |(after, _)| after) },
             _ => OnFailure::Retry,
         };
-        Fate::new(lifetime, on_expiry).with_on_failure(on_failure)
+        let retry = self.retry.as_ref().map(|(retry, _)| retry.clone());
+        Fate::new(lifetime, on_expiry).with_on_failure(on_failure).with_retry(retry)
     }
 
     pub(crate) fn clear_fallback(&self) -> ClearFallback {
@@ -143,6 +148,15 @@ fn more_binding<T>(a: Said<T>, b: Said<T>, wins: impl Fn(&T, &T) -> bool) -> Sai
             _ => a,
         }),
         (a, b) => a.or(b),
+    }
+}
+
+/// Of two ends the one that tells the sender goes before the one that loses nothing, and that before the one that does.
+fn gentleness(end: OnExpiry) -> u8 {
+    match end {
+        OnExpiry::Bounce => 0,
+        OnExpiry::Hold => 1,
+        _ => 2,
     }
 }
 

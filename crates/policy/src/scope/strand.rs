@@ -133,6 +133,7 @@ impl<'p> Strand<'p> {
             writes_none: level.is_some_and(|(level, origin)| level == Level::None && origin.kind.is_entry()),
             refuse: self.said(Field::Refuse, |asked| asked.refuse).map_or(RefuseWith::Permanent, |(with, _)| with),
             lifetime: self.said::<Duration>(Field::Lifetime, |asked| asked.lifetime),
+            retry: self.said(Field::Retry, |asked| asked.retry.clone()),
             on_expiry: self.said::<OnExpiry>(Field::OnExpiry, |asked| asked.on_expiry),
             on_failure,
             bounce_after: self.said(Field::BounceAfter, |asked| asked.bounce_after),
@@ -165,6 +166,7 @@ const FLOORS: Fields = Fields::NONE.and(Field::MinVersion).and(Field::MinGroup).
 const RECEIVE: Fields = FLOORS.and(Field::Refuse);
 const DELIVER: Fields = FLOORS
     .and(Field::Lifetime)
+    .and(Field::Retry)
     .and(Field::OnExpiry)
     .and(Field::OnFailure)
     .and(Field::BounceAfter)

@@ -115,6 +115,8 @@ pub enum Axis {
     ClearFallback,
     /// That what the recipient's domain publishes is left out of account.
     IgnorePublished,
+    /// When mail is tried again.
+    Retry,
 }
 
 /// A set of [`Axis`].
@@ -145,7 +147,7 @@ impl Axes {
 }
 
 impl Axis {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Tls,
         Self::Certificate,
         Self::MinVersion,
@@ -156,6 +158,7 @@ impl Axis {
         Self::OnFailure,
         Self::ClearFallback,
         Self::IgnorePublished,
+        Self::Retry,
     ];
 
     fn bit(self) -> u16 {
@@ -170,6 +173,7 @@ impl Axis {
             Self::OnFailure => 128,
             Self::ClearFallback => 256,
             Self::IgnorePublished => 512,
+            Self::Retry => 1024,
         }
     }
 }

@@ -159,6 +159,7 @@ impl<'p> Recorder<'p> {
             resolved.ciphers_from.into_iter().flatten().for_each(|origin| self.decide(Axis::Ciphers, Some(origin)));
             if fate.is_some() {
                 self.decide(Axis::Lifetime, resolved.lifetime.map(|(_, origin)| origin));
+                self.decide(Axis::Retry, resolved.retry.as_ref().map(|(_, origin)| *origin));
                 self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
                 self.decide(Axis::OnFailure, resolved.on_failure.map(|(_, origin)| origin));
                 self.decide(Axis::ClearFallback, resolved.clear_fallback.map(|(_, origin)| origin));

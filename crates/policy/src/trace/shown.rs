@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, OnExpiry, TlsRequirement};
+use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, OnExpiry, RetrySchedule, TlsRequirement};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{Axes, Axis, Note, Party, Place, Question, Source, Step, Trace};
@@ -52,11 +52,18 @@ impl fmt::Display for Effects<'_> {
                 Axis::ClearFallback => write!(f, "set clear_fallback to {}", fallback_word(asked.clear_fallback.unwrap_or_default()))?,
                 Axis::IgnorePublished => f.write_str("left out what the domain publishes")?,
                 Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
+                Axis::Retry => write!(f, "set retry to {}", waits(asked.retry.as_ref()))?,
                 Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,
             }
         }
         if decided.is_empty() { f.write_str("no effect") } else { Ok(()) }
     }
+}
+
+/// The waits of a schedule in the words of the file.
+fn waits(schedule: Option<&RetrySchedule>) -> String {
+    let waits = schedule.map_or(&[][..], RetrySchedule::waits);
+    waits.iter().map(|wait| Span(*wait).to_string()).collect::<Vec<_>>().join(" ")
 }
 
 fn certificate_words(level: Option<Level>) -> &'static str {
@@ -75,9 +82,17 @@ impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.question, self.level)?;
         write!(f, "  asked in all: {}", Words(&self.demand))?;
-        if let Some(fate) = self.fate {
-            let end = if fate.on_expiry == OnExpiry::Delete { "deletion" } else { "a bounce" };
-            write!(f, "; tried for {}, then {end}", Span(fate.lifetime))?;
+        if let Some(fate) = &self.fate {
+            let end = match fate.on_expiry {
+                OnExpiry::Delete => "deletion",
+                OnExpiry::Hold => "held",
+                _ => "a bounce",
+            };
+            write!(f, "; tried for {}", Span(fate.lifetime))?;
+            if fate.retry.is_some() {
+                write!(f, " after {}", waits(fate.retry.as_ref()))?;
+            }
+            write!(f, ", then {end}")?;
         }
         for step in &self.steps {
             write!(f, "\n  {}", step.source)?;
@@ -176,6 +191,7 @@ impl Axis {
             Self::Ciphers => "ciphers",
             Self::Lifetime => "lifetime",
             Self::OnExpiry => "on_expiry",
+            Self::Retry => "retry",
             Self::OnFailure => "on_failure",
             Self::ClearFallback => "clear_fallback",
             Self::IgnorePublished => "ignore_published",
@@ -198,17 +214,22 @@ impl Party {
 
 impl Serialize for Trace {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut trace = serializer.serialize_struct("Trace", 8)?;
+        let mut trace = serializer.serialize_struct("Trace", 9)?;
         trace.serialize_field("question", &self.question)?;
         trace.serialize_field("level", self.level.as_str())?;
         trace.serialize_field("demand", &Serial(&*self.demand))?;
         match &self.fate {
             Some(fate) => {
                 trace.serialize_field("lifetime", &Span(fate.lifetime).to_string())?;
+                match &fate.retry {
+                    Some(_) => trace.serialize_field("retry", &waits(fate.retry.as_ref()))?,
+                    None => trace.skip_field("retry")?,
+                }
                 trace.serialize_field("on_expiry", expiry_word(fate.on_expiry))?;
             }
             None => {
                 trace.skip_field("lifetime")?;
+                trace.skip_field("retry")?;
                 trace.skip_field("on_expiry")?;
             }
         }

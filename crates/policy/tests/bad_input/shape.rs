@@ -34,7 +34,7 @@ fn unknown_keys_in_each_table() {
     check(
         "[defaults]\nlifetme = '7d'",
         &[
-            "policy.toml:2:1: unknown key \"lifetme\" in [defaults]; did you mean \"lifetime\"? Allowed: lifetime, on_expiry, on_failure, bounce_after, header, header_trust, tag_delimiters, hosted, external",
+            "policy.toml:2:1: unknown key \"lifetme\" in [defaults]; did you mean \"lifetime\"? Allowed: lifetime, retry, on_expiry, on_failure, bounce_after, header, header_trust, tag_delimiters, hosted, external",
         ],
     );
     check(
@@ -59,7 +59,7 @@ fn unknown_keys_in_each_table() {
     check(
         "[[partner]]\ndomains = 'a.example'\ndeliver = { level = 'require', colour = 1 }",
         &[
-            "policy.toml:3:32: unknown key \"colour\" in deliver; allowed: level, names, match, pins, else, min_version, min_group, ciphers, senders, recipients, lifetime, on_expiry, on_failure, bounce_after, clear_fallback, dane_satisfies, ignore_published",
+            "policy.toml:3:32: unknown key \"colour\" in deliver; allowed: level, names, match, pins, else, min_version, min_group, ciphers, senders, recipients, lifetime, retry, on_expiry, on_failure, bounce_after, clear_fallback, dane_satisfies, ignore_published",
         ],
     );
     check(
@@ -84,7 +84,7 @@ fn wrong_types() {
         "[defaults]\nlifetime = 7\non_expiry = true\nhosted = 'require'\nexternal = []",
         &[
             "policy.toml:2:12: lifetime is a number; write a text such as \"7d\"",
-            "policy.toml:3:13: on_expiry is true or false; write \"bounce\" or \"delete\"",
+            "policy.toml:3:13: on_expiry is true or false; write \"bounce\", \"delete\" or \"hold\"",
             "policy.toml:4:10: hosted is a text; write a table [defaults.hosted]",
             "policy.toml:5:12: external is a list; write a table [defaults.external]",
         ],
@@ -103,7 +103,7 @@ fn wrong_types() {
             "policy.toml:7:43: match is a number; write \"domain\" or \"mx\"",
             "policy.toml:7:60: min_version is a number with a point; write \"1.2\" or \"1.3\"",
             "policy.toml:7:76: lifetime is a number; write a text such as \"7d\"",
-            "policy.toml:7:91: on_expiry is a number; write \"bounce\" or \"delete\"",
+            "policy.toml:7:91: on_expiry is a number; write \"bounce\", \"delete\" or \"hold\"",
         ],
     );
     check(
@@ -134,7 +134,7 @@ fn missing_and_empty() {
 
 #[test]
 fn unknown_words() {
-    check("[defaults]\non_expiry = 'burn'", &["policy.toml:2:13: on_expiry is \"burn\"; allowed: bounce, delete"]);
+    check("[defaults]\non_expiry = 'burn'", &["policy.toml:2:13: on_expiry is \"burn\"; allowed: bounce, delete, hold"]);
     check(
         "[[partner]]\ndomains = 'a'\nreceive = 'Require'\ndeliver = { level = 'verify', match = 'mxs', min_version = '1.1' }",
         &[

@@ -136,6 +136,16 @@ fn dates_counts_and_delimiters() {
         );
     }
     check_partner(
+        "deliver = { retry = '5m soon', on_expiry = 'keep' }",
+        "policy.toml:3:25: retry is \"soon\", which is no length of time; write a whole number above 0 with its unit: \"30s\", \"90m\", \"36h\" or \"7d\"\n\
+         policy.toml:3:44: on_expiry is \"keep\"; allowed: bounce, delete, hold",
+    );
+    check_partner("deliver = { retry = [] }", "policy.toml:3:21: retry is empty; write at least one wait such as \"5m\", or leave it out");
+    check_partner(
+        "receive = { retry = '5m' }",
+        "policy.toml:3:13: retry has no meaning on the receive hop; allowed here: level, names, pins, min_version, min_group, ciphers, senders, recipients, else, refuse, exempt_clients",
+    );
+    check_partner(
         "deliver = { bounce_after = '3', on_failure = 'burn', clear_fallback = 'now', dane_satisfies = 1, ignore_published = 'x' }",
         "policy.toml:3:28: bounce_after is a text; write a whole number from 1\n\
          policy.toml:3:46: on_failure is \"burn\"; allowed: retry, bounce\n\

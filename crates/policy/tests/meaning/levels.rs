@@ -1,7 +1,9 @@
 //! The levels that ask something of a certificate, the floors, and what becomes of failures.
 
+use std::time::Duration;
+
 use sealpost_policy::{CertificateLack, ClientCertificate, HostFacts, ReceiveFacts, RefusalReason, Sts, Tlsa};
-use sealpost_types::{Clause, ClearFallback, HostClause, KexFloor, Level, NextHop, OnFailure, Pin, TlsRequirement};
+use sealpost_types::{Clause, ClearFallback, HostClause, KexFloor, Level, NextHop, OnExpiry, OnFailure, Pin, TlsRequirement};
 
 use crate::support::{ADDRESS, X25519, deliver, domain, from, policy, received, record, stranger, tls13, to};
 
@@ -204,6 +206,24 @@ fn a_failure_that_is_certain_to_last_may_bounce_at_once() {
     assert_eq!(fate(&format!("[defaults]\non_failure='bounce'\n{}", entry("{ on_failure='retry' }"))), OnFailure::Retry);
     let both = format!("{}{}", entry("{ on_failure='retry' }"), entry("{ on_failure='bounce', bounce_after=4 }"));
     assert_eq!(fate(&both), OnFailure::Bounce { after: 4 }, "a bounce tells somebody, and sooner");
+}
+
+#[test]
+fn how_often_it_is_tried_and_that_it_is_kept_are_of_the_fate() {
+    let fate = |text: &str| deliver(&policy(text), "", "ann@bank.example").fate;
+    let waits = |text: &str| fate(text).retry.map(|retry| retry.waits().iter().map(Duration::as_secs).collect::<Vec<_>>());
+    assert_eq!(waits(""), None, "the queue's own");
+    assert_eq!(waits(&entry("{ retry='5m, 1h' }")), Some(vec![300, 3600]));
+    assert_eq!(waits(&format!("[defaults]\nretry=['30s']\n{}", entry("'require'"))), Some(vec![30]));
+    assert_eq!(waits(&format!("[defaults]\nretry='30s'\n{}", entry("{ retry='2h' }"))), Some(vec![7200]), "an entry goes before a default");
+    let both = [entry("{ retry='5m 2h' }"), entry("{ retry='5m 1h 9h' }")];
+    assert_eq!(waits(&both.concat()), Some(vec![300, 3600, 32400]), "the one that tries sooner");
+    assert_eq!(waits(&format!("{}{}", both[1], both[0])), Some(vec![300, 3600, 32400]));
+
+    let end = |ends: &[&str]| fate(&ends.iter().map(|end| entry(&format!("{{ on_expiry='{end}' }}"))).collect::<String>()).on_expiry;
+    assert_eq!(end(&["hold"]), OnExpiry::Hold);
+    assert_eq!((end(&["hold", "delete"]), end(&["delete", "hold"])), (OnExpiry::Hold, OnExpiry::Hold), "what loses nothing");
+    assert_eq!((end(&["hold", "bounce"]), end(&["bounce", "hold"])), (OnExpiry::Bounce, OnExpiry::Bounce), "what tells the sender");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! From rows to partners.
 
 use super::{Column, CsvError, CsvErrors, CsvProblem, Row, read_rows};
+use crate::document::words::ON_EXPIRY;
 use crate::edit::Entry;
 use crate::exchange::words::{self, DELIVER_LEVELS, RECEIVE_LEVELS};
 use crate::form::{HopForm, HopTable, Items, PartnerForm};
@@ -63,7 +64,7 @@ fn partner(row: &Row<'_, '_>, defaults: &CsvDefaults) -> Result<PartnerForm, Csv
         min_version: word(row, Column::MinVersion, &["1.2", "1.3"])?.or(base.min_version),
         min_group: text(Column::MinGroup).or(base.min_group),
         lifetime: text(Column::Lifetime).or(base.lifetime),
-        on_expiry: word(row, Column::OnExpiry, &["bounce", "delete"])?.or(base.on_expiry),
+        on_expiry: word(row, Column::OnExpiry, ON_EXPIRY)?.or(base.on_expiry),
         on_failure: word(row, Column::OnFailure, &["retry", "bounce"])?.or(base.on_failure),
         ..base
     };
