@@ -195,9 +195,9 @@ pub(crate) fn has_recipients(message: &NewMessage) -> bool {
     !message.groups.is_empty() && message.groups.iter().all(|group| !group.recipients.is_empty())
 }
 
-/// When the row of these recipients is due next, and the reason to show.
+/// When the row of these recipients is due next, and the reason to show: of those that wait to be let go only if all do.
 pub(crate) fn earliest(kept: &[(Recipient, Deferral)]) -> Option<&Deferral> {
-    kept.iter().map(|(_, deferral)| deferral).min_by_key(|deferral| deferral.due)
+    kept.iter().map(|(_, deferral)| deferral).min_by_key(|deferral| (deferral.until_released, deferral.due))
 }
 
 /// Where leases go back to.

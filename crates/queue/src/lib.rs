@@ -36,7 +36,7 @@ pub use embedded::{EmbeddedBodyWriter, EmbeddedSpool, QueueView, Settings};
 pub use error::{AcceptError, BodyReadError, BodyWriteError, FollowUpError, OpenError, SpoolError};
 pub use id::{QueueId, QueueIdError};
 pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, RECORD_TRIES, Settlement};
-pub use look::{Filter, Health, Listed, OutboxRow, Selector, State, Stats};
+pub use look::{Change, Changed, Filter, Health, Listed, OutboxRow, Selector, State, Stats};
 pub use memory::{MemoryBodyWriter, MemorySpool};
 pub use message::{Deferral, Entry, Group, Hold, NewMessage, SameVerdict};
 pub use spool::Spool;

@@ -14,6 +14,8 @@ pub enum State {
     Fresh,
     /// Waits until it is due.
     Deferred,
+    /// Is not tried before somebody lets it go.
+    Held,
     /// Its row or its body is not what was stored. It is kept, never tried, and counted.
     Damaged,
 }
@@ -26,11 +28,13 @@ pub struct Stats {
     pub fresh: u64,
     /// Entries in [`State::Deferred`], those being tried included.
     pub deferred: u64,
+    /// Entries in [`State::Held`].
+    pub held: u64,
     /// Entries in [`State::Damaged`].
     pub damaged: u64,
     /// Entries that somebody holds a lease of.
     pub leased: u64,
-    /// Octets of the bodies of fresh and deferred entries; a body that several entries share counts for each.
+    /// Octets of the bodies of fresh, deferred and held entries; a body that several entries share counts for each.
     pub size: Octets,
     /// When the oldest entry came in.
     pub oldest: Option<UnixMillis>,
@@ -46,6 +50,12 @@ pub struct Filter {
     pub destination: Option<Destination>,
     /// Only those of this message.
     pub message: Option<QueueId>,
+    /// Only those from there: an address as it is stored, or empty for notifications.
+    pub sender: Option<String>,
+    /// Only those with these words in the reason, in whatever case of ASCII.
+    pub reason: Option<String>,
+    /// Only those that came in before.
+    pub before: Option<UnixMillis>,
     /// Only those behind this one: the last of the page before.
     pub after: Option<QueueId>,
 }
@@ -80,6 +90,43 @@ pub enum Selector {
     Destination(Destination),
     /// This entry, or all entries of this message.
     Id(QueueId),
+}
+
+/// What somebody does to an entry that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It is due now: for those in [`State::Deferred`].
+    Retry {
+        /// The time.
+        now: UnixMillis,
+    },
+    /// It is tried no more: for those in [`State::Deferred`].
+    Hold,
+    /// It is tried again, at once: for those in [`State::Held`], and for recipients of others that wait to be let go.
+    Release {
+        /// The time.
+        now: UnixMillis,
+    },
+    /// It is removed: for those that are not in [`State::Fresh`].
+    Delete {
+        /// Recorded with it, as with [`Settlement::outbox`](crate::Settlement::outbox).
+        outbox: Vec<Vec<u8>>,
+    },
+}
+
+/// What came of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changed {
+    /// It is so now.
+    Done,
+    /// Nothing was to be done: the entry does not stand so.
+    Unfit,
+    /// Somebody holds a lease of it: it was left alone.
+    Leased,
+    /// There is none.
+    Missing,
 }
 
 /// Whether the queue takes mail.
@@ -134,6 +181,27 @@ impl Filter {
     #[must_use]
     pub fn message(mut self, message: QueueId) -> Self {
         self.message = Some(message);
+        self
+    }
+
+    /// Only entries from this address; the empty text for notifications.
+    #[must_use]
+    pub fn sender(mut self, sender: impl Into<String>) -> Self {
+        self.sender = Some(sender.into());
+        self
+    }
+
+    /// Only entries with these words in the reason.
+    #[must_use]
+    pub fn reason(mut self, words: impl Into<String>) -> Self {
+        self.reason = Some(words.into());
+        self
+    }
+
+    /// Only entries that came in before.
+    #[must_use]
+    pub fn before(mut self, at: UnixMillis) -> Self {
+        self.before = Some(at);
         self
     }
 

@@ -11,8 +11,8 @@ use crate::id::{IdMaker, reservation};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest, has_recipients};
 use crate::wake::Waker;
 use crate::{
-    AcceptError, BodyWriteError, Entry, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement, Spool,
-    SpoolError, State, Stats, Wake,
+    AcceptError, BodyWriteError, Change, Changed, Entry, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector,
+    Settlement, Spool, SpoolError, State, Stats, Wake,
 };
 
 /// A queue that is gone with the process. Cloning shares it.
@@ -145,7 +145,9 @@ impl Spool for MemorySpool {
             None => drop(queue.rows.remove(&entry.id)),
             Some(deferral) => {
                 if let Some(row) = queue.rows.get_mut(&entry.id) {
-                    (row.state, row.due, row.reason) = (State::Deferred, Some(deferral.due), Some(deferral.reason.clone()));
+                    (row.state, row.due) =
+                        if deferral.until_released { (State::Held, None) } else { (State::Deferred, Some(deferral.due)) };
+                    row.reason = Some(deferral.reason.clone());
                     let mut changed = (*entry).clone();
                     changed.attempts = changed.attempts.saturating_add(u32::from(settlement.attempted));
                     (changed.envelope.recipients, changed.deferrals) =
@@ -195,6 +197,13 @@ impl Spool for MemorySpool {
         Ok(woken)
     }
 
+    async fn change(&self, changes: Vec<(QueueId, Change)>) -> Result<Vec<Changed>, SpoolError> {
+        let mut queue = self.0.open()?;
+        let changed = changes.into_iter().map(|(id, change)| queue.change(id, change)).collect();
+        self.0.waker.wake();
+        Ok(changed)
+    }
+
     fn wake(&self) -> Wake {
         self.0.waker.listen()
     }
@@ -206,6 +215,7 @@ impl Spool for MemorySpool {
             match row.state {
                 State::Fresh => stats.fresh += 1,
                 State::Deferred => stats.deferred += 1,
+                State::Held => stats.held += 1,
                 State::Damaged => stats.damaged += 1,
             }
             if row.state != State::Damaged {
@@ -223,6 +233,9 @@ impl Spool for MemorySpool {
                 && filter.state.is_none_or(|state| row.state == state)
                 && filter.destination.as_ref().is_none_or(|destination| row.entry.destination == *destination)
                 && filter.message.is_none_or(|id| row.entry.message == id || row.entry.id == id)
+                && filter.sender.as_ref().is_none_or(|sender| row.entry.envelope.reverse_path.to_string().eq_ignore_ascii_case(sender))
+                && filter.reason.as_ref().is_none_or(|words| row.reason.as_ref().is_some_and(|reason| has_words(reason, words)))
+                && filter.before.is_none_or(|before| row.entry.reception.at < before)
         };
         Ok(queue.rows.values().filter(matches).take(limit).map(|row| row.listed(&queue)).collect())
     }
@@ -312,6 +325,39 @@ impl Queue {
     }
 }
 
+impl Queue {
+    fn change(&mut self, id: QueueId, change: Change) -> Changed {
+        if self.held.contains(&id) {
+            return Changed::Leased;
+        }
+        let Some(row) = self.rows.get_mut(&id) else { return Changed::Missing };
+        match (change, row.state) {
+            (Change::Retry { now }, State::Deferred) => row.due = Some(now),
+            (Change::Hold, State::Deferred) => (row.state, row.due) = (State::Held, None),
+            (Change::Release { now }, State::Deferred | State::Held) => {
+                let mut entry = (*row.entry).clone();
+                let mut any = row.state == State::Held;
+                for deferral in entry.deferrals.iter_mut().flatten().filter(|deferral| deferral.until_released) {
+                    (deferral.until_released, deferral.due, any) = (false, now, true);
+                }
+                if !any {
+                    return Changed::Unfit;
+                }
+                (row.entry, row.state, row.due) = (Arc::new(entry), State::Deferred, Some(now));
+            }
+            (Change::Delete { outbox }, state) if state != State::Fresh => {
+                self.rows.remove(&id);
+                for row in outbox {
+                    self.places += 1;
+                    self.outbox.insert(self.places, row);
+                }
+            }
+            _ => return Changed::Unfit,
+        }
+        Changed::Done
+    }
+}
+
 impl Row {
     fn listed(&self, queue: &Queue) -> Listed {
         Listed {
@@ -340,6 +386,10 @@ impl Home for Engine {
         queue.held.remove(&id);
         self.waker.wake();
     }
+}
+
+fn has_words(reason: &str, words: &str) -> bool {
+    reason.to_ascii_lowercase().contains(&words.to_ascii_lowercase())
 }
 
 /// How long an entry waits whose lease was dropped without an outcome.

@@ -52,6 +52,12 @@ pub struct Deferral {
     pub verdict: Option<SameVerdict>,
     /// What it stays under when the policy asks for less: mail that was held back for TLS is not let go by a later mistake.
     pub hold: Option<Arc<Hold>>,
+    /// How often a host was asked on behalf of this recipient in vain.
+    pub attempts: u32,
+    /// Whether the sender was told that it takes long.
+    pub warned: bool,
+    /// Whether it is tried no more before somebody says so ([`Change::Release`](crate::Change::Release)); `due` means nothing then.
+    pub until_released: bool,
 }
 
 /// A verdict that was given again and again.
@@ -150,13 +156,22 @@ impl Deferral {
     /// A deferral of which TLS is no part.
     #[must_use]
     pub fn new(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: false, verdict: None, hold: None }
+        Self {
+            due,
+            reason: reason.into(),
+            tls_failure: false,
+            verdict: None,
+            hold: None,
+            attempts: 0,
+            warned: false,
+            until_released: false,
+        }
     }
 
     /// A deferral after an attempt in which TLS failed at a host.
     #[must_use]
     pub fn tls(due: UnixMillis, reason: impl Into<String>) -> Self {
-        Self { due, reason: reason.into(), tls_failure: true, verdict: None, hold: None }
+        Self { tls_failure: true, ..Self::new(due, reason) }
     }
 
     /// The same, under this hold.
@@ -185,12 +200,13 @@ impl SameVerdict {
 }
 
 impl Entry {
-    /// The indices of the recipients to try at `now`: those that are due; all, if none is and the entry was woken early.
+    /// The indices of the recipients to try at `now`: those that are due; all, if none is and the entry was woken early. Those
+    /// that wait for somebody to let them go are never among them.
     #[must_use]
     pub fn due_recipients(&self, now: UnixMillis) -> Vec<usize> {
-        let is_due = |index: &usize| self.deferrals.get(*index).and_then(Option::as_ref).is_none_or(|deferral| deferral.due <= now);
-        let all = 0..self.envelope.recipients.len();
-        let due: Vec<_> = all.clone().filter(is_due).collect();
-        if due.is_empty() { all.collect() } else { due }
+        let deferral = |index: &usize| self.deferrals.get(*index).and_then(Option::as_ref);
+        let all = || (0..self.envelope.recipients.len()).filter(|index| deferral(index).is_none_or(|deferral| !deferral.until_released));
+        let due: Vec<_> = all().filter(|index| deferral(index).is_none_or(|deferral| deferral.due <= now)).collect();
+        if due.is_empty() { all().collect() } else { due }
     }
 }

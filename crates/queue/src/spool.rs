@@ -5,7 +5,8 @@ use std::future::Future;
 use sealpost_types::{Destination, Octets, UnixMillis};
 
 use crate::{
-    AcceptError, BodyWriter, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement, SpoolError, Stats, Wake,
+    AcceptError, BodyWriter, Change, Changed, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement,
+    SpoolError, Stats, Wake,
 };
 
 /// A queue of messages that survives the process.
@@ -89,6 +90,12 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError`]: it could not be written; some may be due already.
     fn retry_now(&self, selector: Selector, now: UnixMillis) -> impl Future<Output = Result<u64, SpoolError>> + Send;
+
+    /// Changes entries in one durable step, but those that somebody holds a lease of; what came of each, in order.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it could not be written, and all entries are as before.
+    fn change(&self, changes: Vec<(QueueId, Change)>) -> impl Future<Output = Result<Vec<Changed>, SpoolError>> + Send;
 
     /// Tells when entries may have become due.
     fn wake(&self) -> Wake;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_queue::{
-    AcceptError, BodyReadError, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, FollowUp, FollowUpError, Health, Hold, MemorySpool,
-    Selector, Settings, Settlement, Spool, SpoolError, State,
+    AcceptError, BodyReadError, Change, Changed, Deferral, EmbeddedSpool, FOLLOW_UP_OCTETS, Filter, FollowUp, FollowUpError, Health, Hold,
+    MemorySpool, QueueId, Selector, Settings, Settlement, Spool, SpoolError, State,
 };
 use sealpost_types::{Blame, CipherSet, Clause, Demand, KexFloor, Level, NameMatch, NameRule, Octets, Retry, TlsRequirement, TlsVersion};
 use support::{accept, accept_deferred, at, body, content, destination, eventually, message};
@@ -50,6 +50,9 @@ conformance!(
     waiters_are_told,
     an_operator_can_look,
     damaged_mail_is_set_aside,
+    an_operator_holds_releases_and_deletes,
+    a_recipient_waits_to_be_let_go,
+    entries_are_found_by_what_they_are,
     mistakes_are_named,
     bodies_come_back_as_they_were,
     a_writer_that_is_dropped_leaves_nothing,
@@ -414,6 +417,84 @@ async fn damaged_mail_is_set_aside<S: Spool>(queue: S) {
     assert!(queue.lease_due(at(1_000_000_000_000), 10, &[]).await.unwrap().is_empty());
     let shown = queue.show(id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.reason.as_deref()), (State::Damaged, Some("its checksum differs")));
+}
+
+/// Held mail is not handed out, whatever comes, until it is let go; what is under way is left alone.
+async fn an_operator_holds_releases_and_deletes<S: Spool>(queue: S) {
+    let one = accept_deferred(&queue, at(0), &["a@one.example"], at(100)).await;
+    let two = accept_deferred(&queue, at(0), &["a@two.example"], at(100)).await;
+    let retry = |millis| Change::Retry { now: at(millis) };
+    assert_eq!(change(&queue, one, Change::Hold).await, Ok(Changed::Done));
+    assert_eq!((change(&queue, one, Change::Hold).await, change(&queue, one, retry(1)).await), (Ok(Changed::Unfit), Ok(Changed::Unfit)));
+    assert_eq!(queue.retry_now(Selector::All, at(1)).await, Ok(1));
+    let mut leases = queue.lease_due(at(1_000_000), 10, &[]).await.unwrap();
+    assert_eq!(leases.iter().map(|lease| lease.id()).collect::<Vec<_>>(), [two]);
+    let stats = queue.stats().await.unwrap();
+    assert_eq!((stats.deferred, stats.held, stats.size), (1, 1, Octets(16)));
+    for wanted in [Change::Hold, Change::Release { now: at(1) }, retry(1), Change::Delete { outbox: vec![] }] {
+        assert_eq!(change(&queue, two, wanted).await, Ok(Changed::Leased));
+    }
+    leases.drain(..).for_each(|lease| lease.release());
+    eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
+
+    assert_eq!(change(&queue, two, Change::Delete { outbox: vec![b"gone".to_vec()] }).await, Ok(Changed::Done));
+    assert_eq!(change(&queue, two, Change::Delete { outbox: vec![b"gone".to_vec()] }).await, Ok(Changed::Missing));
+    let rows = queue.outbox(10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.row.as_slice()).collect::<Vec<_>>(), [b"gone"]);
+
+    assert_eq!(queue.next_due().await, Ok(None));
+    assert_eq!(change(&queue, one, Change::Release { now: at(7) }).await, Ok(Changed::Done));
+    assert_eq!(change(&queue, one, Change::Release { now: at(7) }).await, Ok(Changed::Unfit));
+    assert_eq!(queue.next_due().await, Ok(Some(at(7))));
+    assert_eq!(change(&queue, one, retry(3)).await, Ok(Changed::Done));
+    let lease = queue.lease_due(at(3), 10, &[]).await.unwrap().remove(0);
+    assert_eq!(lease.body().to_vec().await.unwrap(), b"deferred");
+    queue.settle(lease, Settlement::finished()).await.unwrap();
+}
+
+/// One of three recipients is to be let go by somebody: the others are tried, and it keeps the entry only when they are gone.
+async fn a_recipient_waits_to_be_let_go<S: Spool>(queue: S) {
+    let to = ["a@one.example", "b@one.example", "c@one.example"];
+    let mut leases = accept(&queue, at(0), &to, b"x").await.unwrap();
+    let mut held = Deferral::new(at(1), "no TLS");
+    held.until_released = true;
+    let settlement = Settlement::finished().remain(0, held.clone()).remain(1, Deferral::new(at(50), "451"));
+    queue.settle(leases.remove(0), settlement).await.unwrap();
+    assert_eq!(queue.next_due().await, Ok(Some(at(50))));
+    let lease = queue.lease_due(at(50), 1, &[]).await.unwrap().remove(0);
+    let entry = Arc::clone(lease.entry());
+    assert_eq!((entry.due_recipients(at(50)), entry.due_recipients(at(2))), (vec![1], vec![1]));
+    queue.settle(lease, Settlement::finished().remain(0, held)).await.unwrap();
+    let id = entry.id;
+    let shown = queue.show(id).await.unwrap().unwrap();
+    assert_eq!((shown.state, shown.due, shown.reason.as_deref()), (State::Held, None, Some("no TLS")));
+    assert!(queue.lease_due(at(1_000_000_000_000), 10, &[]).await.unwrap().is_empty());
+    assert_eq!(change(&queue, id, Change::Release { now: at(60) }).await, Ok(Changed::Done));
+    let lease = queue.lease_due(at(60), 10, &[]).await.unwrap().remove(0);
+    assert_eq!(lease.entry().due_recipients(at(60)), [0]);
+    assert_eq!(lease.entry().envelope.recipients, [support::recipient("a@one.example")]);
+    queue.settle(lease, Settlement::finished()).await.unwrap();
+}
+
+async fn entries_are_found_by_what_they_are<S: Spool>(queue: S) {
+    let old = accept_deferred(&queue, at(0), &["a@one.example"], at(100)).await;
+    let new = accept_deferred(&queue, at(50), &["a@one.example"], at(100)).await;
+    let found = |filter: Filter| async { queue.list(filter, 10).await.unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>() };
+    assert_eq!(found(Filter::all().sender("Sender@hosted.example")).await, [old, new]);
+    assert_eq!(found(Filter::all().sender("other@hosted.example")).await, []);
+    assert_eq!(found(Filter::all().sender("")).await, []);
+    assert_eq!(found(Filter::all().reason("No Answer")).await, [old, new]);
+    assert_eq!(found(Filter::all().reason("100%")).await, []);
+    assert_eq!(found(Filter::all().before(at(50))).await, [old]);
+    assert_eq!(
+        found(Filter::all().before(at(51)).destination(destination("one.example")).sender("sender@hosted.example")).await,
+        [old, new]
+    );
+}
+
+/// Changes one entry.
+async fn change<S: Spool>(queue: &S, id: QueueId, change: Change) -> Result<Changed, SpoolError> {
+    queue.change(vec![(id, change)]).await.map(|changed| changed[0])
 }
 
 async fn mistakes_are_named<S: Spool>(queue: S) {

@@ -76,7 +76,7 @@ async fn releases_are_counted_for_ever() {
     queue.close().await.unwrap();
     drop(queue);
     let old = rusqlite::Connection::open(directory.path().join("queue.db")).unwrap();
-    old.execute_batch("DROP TABLE released; PRAGMA user_version = 1").unwrap();
+    old.execute_batch("DROP TABLE released; DROP INDEX entry_held; PRAGMA user_version = 1").unwrap();
     drop(old);
     assert_eq!(open(directory.path()).releases(), 0);
 }

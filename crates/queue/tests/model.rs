@@ -6,7 +6,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use sealpost_queue::{
-    Deferral, EmbeddedSpool, Filter, FollowUp, Lease, MemorySpool, QueueId, Selector, Settings, Settlement, Spool, State,
+    Change, Changed, Deferral, EmbeddedSpool, Filter, FollowUp, Lease, MemorySpool, QueueId, Selector, Settings, Settlement, Spool, State,
 };
 use sealpost_types::UnixMillis;
 use support::{at, body, content, destination, eventually, message};
@@ -40,6 +40,10 @@ enum Operation {
     SetAside {
         lease: usize,
     },
+    Change {
+        message: usize,
+        how: u8,
+    },
     RetryAll,
     RetryDomain {
         domain: u8,
@@ -61,6 +65,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..8_usize).prop_map(|lease| Operation::Drop { lease }),
         1 => (0..8_usize).prop_map(|lease| Operation::Release { lease }),
         1 => (0..8_usize).prop_map(|lease| Operation::SetAside { lease }),
+        3 => (0..8_usize, 0..4_u8).prop_map(|(message, how)| Operation::Change { message, how }),
         1 => Just(Operation::RetryAll),
         1 => (0..3_u8).prop_map(|domain| Operation::RetryDomain { domain }),
         1 => (0..8_usize).prop_map(|message| Operation::RetryMessage { message }),
@@ -73,11 +78,12 @@ struct Side<S> {
     queue: S,
     messages: Vec<QueueId>,
     held: Vec<Lease>,
+    changed: Vec<Changed>,
 }
 
 impl<S: Spool> Side<S> {
     fn new(queue: S) -> Self {
-        Self { queue, messages: Vec::new(), held: Vec::new() }
+        Self { queue, messages: Vec::new(), held: Vec::new(), changed: Vec::new() }
     }
 
     async fn apply(&mut self, operation: &Operation, now: UnixMillis) {
@@ -105,7 +111,10 @@ impl<S: Spool> Side<S> {
                 for index in 0..lease.entry().envelope.recipients.len() {
                     if remaining >> index & 1 == 1 {
                         let due = UnixMillis(now.0 + i64::from(remaining) % 5);
-                        settlement = settlement.remain(index, if tls { Deferral::tls(due, "tls") } else { Deferral::new(due, "451") });
+                        let mut deferral = if tls { Deferral::tls(due, "tls") } else { Deferral::new(due, "451") };
+                        deferral.until_released = remaining >= 200 && index == 0;
+                        deferral.attempts = u32::from(remaining % 3);
+                        settlement = settlement.remain(index, deferral);
                     }
                 }
                 if follow_up {
@@ -133,6 +142,17 @@ impl<S: Spool> Side<S> {
                 if let Some(lease) = self.take(lease) {
                     self.queue.set_aside(lease, "rotten").await.unwrap();
                 }
+            }
+            Operation::Change { message, how } => {
+                let Some(id) = self.messages.get(message) else { return };
+                let change = match how {
+                    0 => Change::Retry { now },
+                    1 => Change::Hold,
+                    2 => Change::Release { now },
+                    _ => Change::Delete { outbox: vec![vec![how]] },
+                };
+                let changed = self.queue.change(vec![(*id, change)]).await.unwrap();
+                self.changed.extend(changed);
             }
             Operation::RetryAll => drop(self.queue.retry_now(Selector::All, now).await.unwrap()),
             Operation::RetryDomain { domain } => {
@@ -189,7 +209,7 @@ impl<S: Spool> Side<S> {
             seen += &format!("{} {} {:08x}\n", place(lease.entry().message), lease.entry().destination, crc32fast::hash(&body));
         }
         let outbox = self.queue.outbox(usize::MAX).await.unwrap();
-        seen += &format!("{:?}", outbox.iter().map(|row| row.row.clone()).collect::<Vec<_>>());
+        seen += &format!("{:?} {:?}", self.changed, outbox.iter().map(|row| row.row.clone()).collect::<Vec<_>>());
         seen
     }
 }

@@ -49,6 +49,12 @@ struct DeferralText {
     verdict: Option<VerdictText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<HoldText>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    attempts: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    warned: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    until_released: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -181,16 +187,17 @@ impl RecipientText {
 
 impl DeferralText {
     fn of(deferral: &Deferral) -> Self {
-        let Deferral { due, reason, tls_failure, verdict, hold } = deferral.clone();
+        let Deferral { due, reason, tls_failure, verdict, hold, attempts, warned, until_released } = deferral.clone();
         let verdict = verdict.map(|verdict| VerdictText { word: verdict.word, times: verdict.times });
         let hold = hold.map(|hold| HoldText { level: hold.level, demand: hold.demand.clone(), releases: hold.releases });
-        Self { due, reason, tls: tls_failure, verdict, hold }
+        Self { due, reason, tls: tls_failure, verdict, hold, attempts, warned, until_released }
     }
 
     fn read(self) -> Deferral {
+        let Self { due, reason, tls: tls_failure, attempts, warned, until_released, .. } = self;
         let verdict = self.verdict.map(|VerdictText { word, times }| SameVerdict { word, times });
         let hold = self.hold.map(|hold| Arc::new(Hold::new(hold.level, hold.demand, hold.releases)));
-        Deferral { due: self.due, reason: self.reason, tls_failure: self.tls, verdict, hold }
+        Deferral { due, reason, tls_failure, verdict, hold, attempts, warned, until_released }
     }
 }
 

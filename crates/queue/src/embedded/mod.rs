@@ -1,6 +1,7 @@
 //! The queue in one directory of one host: an SQLite database, and files for large bodies.
 
 mod accept;
+mod change;
 mod due;
 mod find;
 mod format;
@@ -32,8 +33,8 @@ use crate::id::{IdMaker, reservation};
 use crate::pool::Pool;
 use crate::wake::Waker;
 use crate::{
-    AcceptError, BodyReadError, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector, Settlement, Spool,
-    SpoolError, Stats, Wake,
+    AcceptError, BodyReadError, Change, Changed, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector,
+    Settlement, Spool, SpoolError, Stats, Wake,
 };
 
 /// The queue in one directory, owned by this process. Cloning shares it.
@@ -229,6 +230,10 @@ impl Spool for EmbeddedSpool {
 
     async fn retry_now(&self, selector: Selector, now: UnixMillis) -> Result<u64, SpoolError> {
         self.0.retry_now(&selector, now).await
+    }
+
+    async fn change(&self, changes: Vec<(QueueId, Change)>) -> Result<Vec<Changed>, SpoolError> {
+        self.0.clone().change(changes).await
     }
 
     fn wake(&self) -> Wake {

@@ -5,7 +5,7 @@
 CREATE TABLE entry (
     id               INTEGER PRIMARY KEY,
     message          INTEGER,           -- the message's id where it went to several destinations; else null
-    state            INTEGER NOT NULL,  -- 0 fresh (first attempt under way), 1 deferred, 2 damaged
+    state            INTEGER NOT NULL,  -- 0 fresh (first attempt under way), 1 deferred, 2 damaged, 3 held
     destination      TEXT    NOT NULL,
     created          INTEGER NOT NULL,
     expires          INTEGER NOT NULL,

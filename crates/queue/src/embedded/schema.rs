@@ -112,9 +112,39 @@ pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Left> {
 }
 
 pub(super) fn defer(tx: &Transaction<'_>, id: i64, deferral: &Deferral, waiting: &Waiting) -> rusqlite::Result<()> {
-    let sql = "UPDATE entry SET state = 1, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6 WHERE id = ?1";
+    let sql = "UPDATE entry SET state = ?7, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6 WHERE id = ?1";
     let check = waiting.check(id);
-    tx.prepare_cached(sql)?.execute(params![id, deferral.due.0, deferral.reason, waiting.attempts, waiting.recipients, check])?;
+    let (state, due) = if deferral.until_released { (HELD, None) } else { (DEFERRED, Some(deferral.due.0)) };
+    tx.prepare_cached(sql)?.execute(params![id, due, deferral.reason, waiting.attempts, waiting.recipients, check, state])?;
+    Ok(())
+}
+
+/// Writes the columns that a deferral changes.
+pub(super) fn write_waiting(tx: &Transaction<'_>, id: i64, waiting: &Waiting) -> rusqlite::Result<()> {
+    let sql = "UPDATE entry SET attempts = ?2, recipients = ?3, recipients_check = ?4 WHERE id = ?1";
+    tx.prepare_cached(sql)?.execute(params![id, waiting.attempts, waiting.recipients, waiting.check(id)])?;
+    Ok(())
+}
+
+/// The entry without its body.
+pub(super) fn look(db: &Connection, id: i64) -> rusqlite::Result<Option<Found>> {
+    let mut select = db.prepare_cached(concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1"))?;
+    select.query_row([id], |row| Ok(read(row, false))).optional()
+}
+
+/// The state of an entry.
+pub(super) fn state(db: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT state FROM entry WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+}
+
+pub(super) fn hold(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE entry SET state = 3, due = NULL WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// Makes a deferred or held entry due.
+pub(super) fn make_due(tx: &Transaction<'_>, id: i64, now: UnixMillis) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE entry SET state = 1, due = ?2 WHERE id = ?1")?.execute(params![id, now.0])?;
     Ok(())
 }
 
@@ -273,6 +303,8 @@ const INSERT: &str = concat!(
 pub(super) const FRESH: i64 = 0;
 pub(super) const DEFERRED: i64 = 1;
 pub(super) const DAMAGED: i64 = 2;
+pub(super) const HELD: i64 = 3;
 
 /// The schema. `application_id` is "SpQu".
-pub(super) const MIGRATIONS: Migrations = Migrations::new(0x5370_5175, &[include_str!("schema-1.sql"), include_str!("schema-2.sql")]);
+pub(super) const MIGRATIONS: Migrations =
+    Migrations::new(0x5370_5175, &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")]);

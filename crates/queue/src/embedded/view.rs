@@ -56,10 +56,11 @@ pub(super) fn stats(db: &Connection) -> rusqlite::Result<Stats> {
     let sums = |sql| db.query_row(sql, [], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?)));
     let (fresh, fresh_size) = sums("SELECT count(*), ifnull(sum(octets), 0) FROM entry INDEXED BY entry_fresh WHERE state = 0")?;
     let (deferred, size) = sums("SELECT count(*), ifnull(sum(octets), 0) FROM entry INDEXED BY entry_destination WHERE state = 1")?;
+    let (held, held_size) = sums("SELECT count(*), ifnull(sum(octets), 0) FROM entry INDEXED BY entry_held WHERE state = 3")?;
     let (damaged, _) = sums("SELECT count(*), 0 FROM entry INDEXED BY entry_damaged WHERE state = 2")?;
     let oldest = db.query_row("SELECT created FROM entry ORDER BY id LIMIT 1", [], |row| row.get(0)).optional()?;
-    let size = Octets(size + fresh_size);
-    Ok(Stats { fresh, deferred, damaged, leased: 0, size, oldest: oldest.map(UnixMillis) })
+    let size = Octets(size + fresh_size + held_size);
+    Ok(Stats { fresh, deferred, held, damaged, leased: 0, size, oldest: oldest.map(UnixMillis) })
 }
 
 pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Listed>> {
@@ -69,6 +70,7 @@ pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::
         Some(State::Fresh) => sql += " AND state = 0",
         Some(State::Deferred) => sql += " AND state = 1",
         Some(State::Damaged) => sql += " AND state = 2",
+        Some(State::Held) => sql += " AND state = 3",
         None => {}
     }
     if filter.destination.is_some() {
@@ -77,19 +79,32 @@ pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::
     if filter.message.is_some() {
         sql += " AND (id = ?3 OR message = ?3)";
     }
-    sql += " AND ?2 IS ?2 AND ?3 IS ?3 ORDER BY id LIMIT ?4";
+    if filter.sender.is_some() {
+        // A damaged row may hold anything.
+        sql += " AND CASE WHEN json_valid(envelope) THEN lower(json_extract(envelope, '$.from')) END = lower(?5)";
+    }
+    if filter.reason.is_some() {
+        sql += " AND instr(lower(reason), lower(?6)) > 0";
+    }
+    if filter.before.is_some() {
+        sql += " AND created < ?7";
+    }
+    // Each parameter must occur in every statement, used or not.
+    sql += " AND ?2 IS ?2 AND ?3 IS ?3 AND ?5 IS ?5 AND ?6 IS ?6 AND ?7 IS ?7 ORDER BY id LIMIT ?4";
     let values = params![
         filter.after.map_or(-1, QueueId::number),
         filter.destination.as_ref().map(Destination::as_str),
         filter.message.map(QueueId::number),
         i64::try_from(limit).unwrap_or(i64::MAX),
+        filter.sender,
+        filter.reason,
+        filter.before.map(|at| at.0),
     ];
     db.prepare_cached(&sql)?.query_map(values, |row| Ok(listed(schema::read(row, false))))?.collect()
 }
 
 pub(super) fn show(db: &Connection, id: QueueId) -> rusqlite::Result<Option<Listed>> {
-    let mut select = db.prepare_cached(concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1"))?;
-    select.query_row([id.number()], |row| Ok(listed(schema::read(row, false)))).optional()
+    Ok(schema::look(db, id.number())?.map(listed))
 }
 
 pub(super) fn outbox(db: &Connection, limit: i64) -> rusqlite::Result<Vec<OutboxRow>> {
@@ -101,6 +116,7 @@ fn listed(found: Found) -> Listed {
     let state = match found.state {
         schema::FRESH => State::Fresh,
         schema::DEFERRED => State::Deferred,
+        schema::HELD => State::Held,
         _ => State::Damaged,
     };
     let (entry, damage) = match found.entry {
