@@ -46,6 +46,8 @@ pub struct Counts {
     pub bounced: u64,
     /// Recipients deleted because of the TLS policy.
     pub deleted: u64,
+    /// Recipients held because of it, each time counted.
+    pub held: u64,
     /// Hosts where TLS could not be had as demanded.
     pub tls_failures: u64,
 }
@@ -58,6 +60,8 @@ pub struct Queued {
     pub fresh: u64,
     /// Messages that wait for a further attempt.
     pub deferred: u64,
+    /// Messages that are held until somebody lets them go.
+    pub held: u64,
     /// Messages that were set aside as damaged.
     pub damaged: u64,
     /// Octets of them all.
@@ -179,6 +183,7 @@ impl Status {
             queue: Queued {
                 fresh: queue.fresh,
                 deferred: queue.deferred,
+                held: queue.held,
                 damaged: queue.damaged,
                 octets: queue.size.0,
                 oldest: queue.oldest.map(|at| at.0),
@@ -196,6 +201,7 @@ impl Counts {
             deferred: stats.deferred,
             bounced: stats.bounced,
             deleted: stats.deleted,
+            held: stats.held,
             tls_failures: stats.tls_failures,
         }
     }

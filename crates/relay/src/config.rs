@@ -129,8 +129,10 @@ pub struct Routes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Queue {
-    /// The waits between attempts.
+    /// The waits between attempts, where the policy says nothing.
     pub retry: RetrySchedule,
+    /// The same after a failure of TLS.
+    pub retry_tls: RetrySchedule,
     /// Free space that is never filled with new mail.
     pub reserve: Octets,
 }
@@ -277,7 +279,7 @@ impl Default for Tls {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { retry: RetrySchedule::default(), reserve: Octets(64 << 20) }
+        Self { retry: RetrySchedule::default(), retry_tls: RetrySchedule::default(), reserve: Octets(64 << 20) }
     }
 }
 

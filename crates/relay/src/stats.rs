@@ -18,6 +18,8 @@ pub struct RelayStats {
     pub bounced: u64,
     /// Recipients deleted because of the TLS policy.
     pub deleted: u64,
+    /// Recipients held because of it, each time counted.
+    pub held: u64,
     /// Hosts where TLS could not be had as demanded.
     pub tls_failures: u64,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Counters {
     pub(crate) deferred: Counter,
     pub(crate) bounced: Counter,
     pub(crate) deleted: Counter,
+    pub(crate) held: Counter,
     pub(crate) tls_failures: Counter,
 }
 
@@ -57,6 +60,7 @@ impl Counters {
             deferred: self.deferred.value(),
             bounced: self.bounced.value(),
             deleted: self.deleted.value(),
+            held: self.held.value(),
             tls_failures: self.tls_failures.value(),
         }
     }

@@ -62,6 +62,7 @@ fn every_key_is_read() {
         [queue]
         store = "embedded"
         retry = ["10s", "2m"]
+        retry_tls = ["30m"]
         reserve = 1048576
         [dns]
         servers = ["127.0.0.1:5353", "192.0.2.53"]
@@ -110,6 +111,7 @@ fn every_key_is_read() {
     assert_eq!(route("b.c.example").as_deref(), Some("192.0.2.1:25"));
     assert_eq!(route("example").as_deref(), Some("[2001:db8::1]:2525"));
     assert_eq!(config.queue.retry.waits(), [Duration::from_secs(10), Duration::from_secs(120)]);
+    assert_eq!(config.queue.retry_tls.waits(), [Duration::from_secs(1800)]);
     assert_eq!(config.queue.reserve, Octets(1 << 20));
     assert_eq!(config.dns_servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:5353", "192.0.2.53:53"]);
     assert_eq!((config.limits.message_size, config.limits.recipients), (Octets(1_000_000), 200));
@@ -151,6 +153,7 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[routes]\n\"*\" = \"host:0\""), "sealpost.toml:3:7:", "no number from 1 to 65535"),
         (with("[routes]\n\"a b\" = \"host\""), "sealpost.toml:3:1:", "\"*.example.org\""),
         (with("[queue]\nretry = []"), "sealpost.toml:3:9:", "at least one wait"),
+        (with("[queue]\nretry_tls = [\"0s\"]"), "sealpost.toml:3:13:", "retry_tls needs at least one wait"),
         (with("[queue]\nretry = [\"soon\"]"), "sealpost.toml:3:10:", "30s, 90m, 36h, 7d"),
         (with("[queue]\nstore = \"postgres://x\""), "sealpost.toml:3:9:", "\"embedded\""),
         (with("[limits]\nidle = \"0s\""), "sealpost.toml:3:8:", "at least \"1s\""),

@@ -33,6 +33,12 @@ pub enum EventKind {
     Delivered,
     /// Its lifetime is over.
     Expired,
+    /// It is kept and tried no more, until somebody lets it go.
+    Held,
+    /// Somebody let it go: it is tried again.
+    Released,
+    /// Somebody removed it from the queue.
+    Removed,
 }
 
 /// How it ended.
@@ -172,7 +178,7 @@ impl Shadow {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Received,
         Self::Refused,
         Self::Attempt,
@@ -182,6 +188,9 @@ impl EventKind {
         Self::DeletedByTlsPolicy,
         Self::Delivered,
         Self::Expired,
+        Self::Held,
+        Self::Released,
+        Self::Removed,
     ];
 
     /// The word for it in filters and JSON.
@@ -197,6 +206,9 @@ impl EventKind {
             Self::DeletedByTlsPolicy => "deleted-by-tls-policy",
             Self::Delivered => "delivered",
             Self::Expired => "expired",
+            Self::Held => "held",
+            Self::Released => "released",
+            Self::Removed => "removed",
         }
     }
 
@@ -204,9 +216,9 @@ impl EventKind {
     #[must_use]
     pub fn usual_result(self) -> EventResult {
         match self {
-            Self::Received | Self::Delivered => EventResult::Success,
-            Self::Attempt | Self::Deferred | Self::CheckTls => EventResult::Transient,
-            Self::Refused | Self::Bounced | Self::DeletedByTlsPolicy | Self::Expired => EventResult::Permanent,
+            Self::Received | Self::Delivered | Self::Released => EventResult::Success,
+            Self::Attempt | Self::Deferred | Self::CheckTls | Self::Held => EventResult::Transient,
+            Self::Refused | Self::Bounced | Self::DeletedByTlsPolicy | Self::Expired | Self::Removed => EventResult::Permanent,
         }
     }
 }

@@ -102,6 +102,9 @@ keys! {
     TitleDeleted = "title-deleted-by-tls-policy",
     TitleDelivered = "title-delivered",
     TitleExpired = "title-expired",
+    TitleHeld = "title-held",
+    TitleReleased = "title-released",
+    TitleRemoved = "title-removed",
     HopReceive = "hop-receive",
     HopDeliver = "hop-deliver",
     ResultSuccess = "result-success",
@@ -193,6 +196,9 @@ impl Key {
             EventKind::DeletedByTlsPolicy => Self::TitleDeleted,
             EventKind::Delivered => Self::TitleDelivered,
             EventKind::Expired => Self::TitleExpired,
+            EventKind::Held => Self::TitleHeld,
+            EventKind::Released => Self::TitleReleased,
+            EventKind::Removed => Self::TitleRemoved,
         }
     }
 

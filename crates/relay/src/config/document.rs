@@ -86,6 +86,7 @@ struct AuthTable {
 struct QueueTable {
     store: Option<Text>,
     retry: Option<Spanned<Vec<Text>>>,
+    retry_tls: Option<Spanned<Vec<Text>>>,
     reserve: Option<Number>,
 }
 
@@ -241,18 +242,23 @@ impl Reader<'_, '_> {
         if let Some(store) = &table.store {
             self.word(store, &[("embedded", ())]);
         }
-        if let Some(retry) = table.retry {
-            let waits: Vec<Duration> = retry.get_ref().iter().filter_map(|text| self.span(text)).collect();
-            let complete = waits.len() == retry.get_ref().len();
-            match RetrySchedule::new(waits) {
-                Some(schedule) => config.queue.retry = schedule,
-                None if complete => self
-                    .problems
-                    .add(retry.span(), "retry needs at least one wait, and none of 0; [\"1m\", \"5m\", \"1h\"] is meant".to_owned()),
-                None => {}
-            }
+        if let Some(schedule) = self.schedule("retry", table.retry) {
+            config.queue.retry = schedule;
         }
+        config.queue.retry_tls = self.schedule("retry_tls", table.retry_tls).unwrap_or_else(|| config.queue.retry.clone());
         config.queue.reserve = self.octets(table.reserve, config.queue.reserve, 0);
+    }
+
+    fn schedule(&mut self, key: &str, waits: Option<Spanned<Vec<Text>>>) -> Option<RetrySchedule> {
+        let texts = waits?;
+        let waits: Vec<Duration> = texts.get_ref().iter().filter_map(|text| self.span(text)).collect();
+        let complete = waits.len() == texts.get_ref().len();
+        let schedule = RetrySchedule::new(waits);
+        if schedule.is_none() && complete {
+            let message = format!("{key} needs at least one wait, and none of 0; [\"1m\", \"5m\", \"1h\"] is meant");
+            self.problems.add(texts.span(), message);
+        }
+        schedule
     }
 
     fn limits(&mut self, table: LimitsTable, config: &mut Config) {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
-use sealpost_policy::{HostDecision, HostFacts};
+use sealpost_policy::{DeliverDecision, HostDecision, HostFacts};
 use sealpost_queue::{BodyReadError, Lease, Spool as _};
 use sealpost_report::EventKind;
 use sealpost_smtp::Reply;
@@ -62,19 +62,13 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// The parties of the recipients that are due: each is decided on its own, and only equals travel together.
     pub(crate) fn parties(&self) -> Vec<Party> {
-        let mut parties: Vec<Party> = Vec::new();
         let (entry, now) = (self.subject.entry, self.engine.now());
-        for index in entry.due_recipients(now) {
-            let Some(recipient) = entry.envelope.recipients.get(index) else { continue };
+        let decided = entry.due_recipients(now).into_iter().filter_map(|index| {
+            let recipient = entry.envelope.recipients.get(index)?;
             let next_hop = route::next_hop(&self.subject.policy, &self.engine.config, &recipient.path);
-            let Some(decision) = self.subject.decide(index, now) else { continue };
-            let room = |party: &&mut Party| party.recipients.len() < RECIPIENTS;
-            match parties.iter_mut().filter(room).find(|party| party.next_hop == next_hop && party.decision == decision) {
-                Some(party) => party.recipients.push(index),
-                None => parties.push(Party { next_hop, decision, recipients: vec![index] }),
-            }
-        }
-        parties
+            Some((index, next_hop, self.subject.decide(index, now)?))
+        });
+        group(decided)
     }
 
     /// What becomes of each recipient of a party, in its order.
@@ -319,6 +313,19 @@ impl<'a, C: Components> Attempt<'a, C> {
     }
 }
 
+/// Only recipients of one next hop, one demand and one fate travel together, up to so many as every server takes.
+fn group(decided: impl Iterator<Item = (usize, NextHop, DeliverDecision)>) -> Vec<Party> {
+    let mut parties: Vec<Party> = Vec::new();
+    for (index, next_hop, decision) in decided {
+        let room = |party: &&mut Party| party.recipients.len() < RECIPIENTS;
+        match parties.iter_mut().filter(room).find(|party| party.next_hop == next_hop && party.decision == decision) {
+            Some(party) => party.recipients.push(index),
+            None => parties.push(Party { next_hop, decision, recipients: vec![index] }),
+        }
+    }
+    parties
+}
+
 fn beside_policy(tls: TlsRequirement) -> HostDemand {
     HostDemand::new(tls, Vec::new(), TlsVersion::default())
 }
@@ -350,3 +357,59 @@ const RECIPIENTS: usize = 100;
 
 /// The longest that a destination is left alone between two probes.
 const LONGEST_SILENCE: std::time::Duration = std::time::Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sealpost_policy::{DeliverFacts, Policy};
+    use sealpost_types::{ForwardPath, Mailbox, ReversePath, UnixMillis};
+
+    use super::*;
+
+    /// What an entry may say, of what is asked and of the fate.
+    const SAID: [&str; 9] = [
+        "level='require'",
+        "level='verify'",
+        "level='require', retry='5m'",
+        "level='require', retry='5m 1h'",
+        "level='require', on_expiry='hold'",
+        "level='require', on_expiry='delete'",
+        "level='require', lifetime='1d'",
+        "level='require', on_failure='bounce'",
+        "level='require', on_failure='bounce', bounce_after=2",
+    ];
+
+    fn decisions() -> Vec<DeliverDecision> {
+        let entry = |(number, said): (usize, &&str)| format!("[[partner]]\ndomains='d{number}.example'\ndeliver={{ {said} }}\n");
+        let text: String = SAID.iter().enumerate().map(entry).collect();
+        let policy = Policy::parse("policy.toml", &text).unwrap();
+        let to = |number| ForwardPath::Mailbox(Mailbox::parse(&format!("bob@d{number}.example")).unwrap());
+        (0..SAID.len())
+            .map(|number| policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &to(number), true).at(UnixMillis(0))))
+            .collect()
+    }
+
+    proptest! {
+        /// Each recipient travels once, with those and only those for whom the same is said.
+        #[test]
+        fn what_differs_in_demand_or_fate_travels_apart(picks in prop::collection::vec((0..SAID.len(), 0..2_u16), 0..250)) {
+            let decisions = decisions();
+            let next_hop = |port: u16| NextHop::Host { name: Domain::parse("mx.example").unwrap(), port: 25 + port };
+            let of = |index: usize| (decisions[picks[index].0].clone(), next_hop(picks[index].1));
+            let parties = group((0..picks.len()).map(|index| (index, of(index).1, of(index).0)));
+            let mut seen: Vec<usize> = parties.iter().flat_map(|party| party.recipients.clone()).collect();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..picks.len()).collect::<Vec<_>>());
+            for party in &parties {
+                prop_assert!(party.recipients.len() <= RECIPIENTS);
+                for index in &party.recipients {
+                    prop_assert_eq!(picks[*index], picks[party.recipients[0]], "{:?}", party);
+                }
+            }
+            // The negative control: equal ones do travel together.
+            let kinds: std::collections::BTreeSet<_> = picks.iter().collect();
+            let needed: usize = kinds.iter().map(|kind| picks.iter().filter(|pick| pick == kind).count().div_ceil(RECIPIENTS)).sum();
+            prop_assert_eq!(parties.len(), needed);
+        }
+    }
+}

@@ -20,8 +20,8 @@ pub(crate) struct Settling<'a, C: Components> {
     engine: &'a Engine<C>,
     subject: Subject<'a>,
     now: UnixMillis,
-    /// Until the next attempt.
-    wait: Duration,
+    /// Spreads the waits. One number for the whole entry, so that recipients with the same schedule come back together.
+    jitter: u16,
     /// Whether a host was asked on behalf of anybody.
     attempted: bool,
     settlement: Settlement,
@@ -33,12 +33,9 @@ pub(crate) struct Settling<'a, C: Components> {
 impl<'a, C: Components> Settling<'a, C> {
     /// Of an attempt at this message.
     pub(crate) fn new(engine: &'a Engine<C>, subject: Subject<'a>) -> Self {
-        let entry = subject.entry;
-        // One wait for the whole entry: its recipients come back together, and one attempt counts as one.
-        let wait = engine.config.queue.retry.wait_after(entry.attempts.saturating_add(1), random::jitter());
-        let touched = vec![false; entry.envelope.recipients.len()];
+        let touched = vec![false; subject.entry.envelope.recipients.len()];
         let (now, settlement) = (engine.now(), Settlement::finished());
-        Self { engine, subject, now, wait, settlement, attempted: false, notices: Vec::new(), touched }
+        Self { engine, subject, now, jitter: random::jitter(), settlement, attempted: false, notices: Vec::new(), touched }
     }
 
     /// Whether nothing became of anybody: then there was no attempt.
@@ -145,7 +142,8 @@ impl<'a, C: Components> Settling<'a, C> {
             return self.certain(index, party, trouble, verdict.times);
         }
         self.engine.counters.deferred.add_one();
-        let due = self.at_the_latest(party, self.now.after(self.wait));
+        let attempts = self.subject.before(index).map_or(0, |before| before.attempts).saturating_add(1);
+        let due = self.at_the_latest(party, self.now.after(self.wait(party, &trouble, attempts)));
         if let Some(event) = self.event(EventKind::Deferred, index, party) {
             let mut event = subject::with_trouble(event, &trouble);
             event.next_attempt = Some(due);
@@ -155,6 +153,7 @@ impl<'a, C: Components> Settling<'a, C> {
         // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
         let mut deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
         deferral.verdict = verdict;
+        deferral.attempts = attempts;
         self.settlement.remaining.push((index, deferral.held(hold)));
     }
 
@@ -175,7 +174,7 @@ impl<'a, C: Components> Settling<'a, C> {
         if let Some(before) = self.subject.before(index) {
             deferral.hold.clone_from(&before.hold);
             deferral.verdict.clone_from(&before.verdict);
-            deferral.tls_failure = before.tls_failure;
+            (deferral.tls_failure, deferral.attempts) = (before.tls_failure, before.attempts);
         }
         if self.subject.before(index).is_none()
             && let Some(mut event) = self.event(EventKind::Deferred, index, party)
@@ -185,6 +184,14 @@ impl<'a, C: Components> Settling<'a, C> {
             self.engine.record(event);
         }
         self.settlement.remaining.push((index, deferral));
+    }
+
+    /// Until the next attempt after so many: by the entry of the policy, else by the queue's own schedule for such failures.
+    fn wait(&self, party: &Party, trouble: &Trouble, attempts: u32) -> Duration {
+        let queue = &self.engine.config.queue;
+        let own = party.decision.fate.retry.as_ref();
+        let schedule = own.unwrap_or(if trouble.tls { &queue.retry_tls } else { &queue.retry });
+        schedule.wait_after(attempts, self.jitter)
     }
 
     /// The last try comes when the lifetime ends, not up to a whole wait later.
@@ -198,11 +205,24 @@ impl<'a, C: Components> Settling<'a, C> {
         if let Some(event) = self.event(EventKind::Expired, index, party) {
             self.engine.record(subject::with_trouble(event, &trouble));
         }
-        let kind = match party.decision.fate.on_expiry {
-            OnExpiry::Delete if trouble.tls => EventKind::DeletedByTlsPolicy,
-            _ => EventKind::Bounced,
-        };
-        self.give_up(index, party, trouble, kind, true);
+        match party.decision.fate.on_expiry {
+            OnExpiry::Delete if trouble.tls => self.give_up(index, party, trouble, EventKind::DeletedByTlsPolicy, true),
+            OnExpiry::Hold if trouble.tls => self.keep(index, party, trouble),
+            _ => self.give_up(index, party, trouble, EventKind::Bounced, true),
+        }
+    }
+
+    /// It stays in the queue and is not tried before somebody lets it go.
+    fn keep(&mut self, index: usize, party: &Party, trouble: Trouble) {
+        self.engine.counters.held.add_one();
+        if let Some(event) = self.event(EventKind::Held, index, party) {
+            self.settlement.outbox.push(subject::with_trouble(event, &trouble).to_bytes());
+        }
+        let hold = held::after(&party.decision, &trouble, self.subject.before(index), self.subject.releases);
+        let mut deferral = Deferral::tls(self.now, trouble.reason).held(hold);
+        deferral.attempts = self.subject.before(index).map_or(0, |before| before.attempts).saturating_add(1);
+        deferral.until_released = true;
+        self.settlement.remaining.push((index, deferral));
     }
 
     /// The end: the last entry of the history is recorded together with the removal, so that it cannot be lost.

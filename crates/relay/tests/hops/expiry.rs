@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealpost_queue::{MemorySpool, Spool as _};
+use sealpost_queue::{Change, Changed, Filter, MemorySpool, Spool as _, State};
 use sealpost_report::{Clock as Zone, EventKind, Lang, TextStyle};
 
 use crate::support::{Behaviour, Client, Clock, House, Kind, Mx, Running, free_address, letter};
@@ -61,6 +61,52 @@ async fn what_expires_for_want_of_tls_is_deleted_where_the_policy_says_so() {
     assert_eq!(relay.handle.stats().deleted, 1);
     relay.shutdown().await;
     assert_eq!((sender.record().sessions, bank.count()), (0, 0));
+}
+
+/// It waits for an operator, untouched by time and policy, and goes out when it is let go.
+// req: A8
+#[tokio::test]
+async fn what_expires_for_want_of_tls_is_held_where_the_policy_says_so() {
+    let (bank, sender) = (Mx::start(Behaviour::plain()).await, Mx::start(Behaviour::plain()).await);
+    let (relay, spool) = expired(bank.address, &sender, FROM, "hold").await;
+    relay.first(EventKind::Expired, TO).await;
+    relay.first(EventKind::Held, TO).await;
+    let listed = spool.list(Filter::all().state(State::Held), 10).await.unwrap().remove(0);
+    assert!(listed.reason.as_deref().is_some_and(|reason| reason.contains("does not offer STARTTLS")), "{listed:?}");
+    let tried = relay.count(EventKind::CheckTls);
+    bank.change(Behaviour::secure(Kind::SelfSigned, "mx.bank.example"));
+    relay.set_policy("[[partner]]\ndomains = \"bank.example\"\ndeliver = { level = \"require\", lifetime = \"1h\" }\n");
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("meanwhile")).await;
+    assert_eq!(bank.message().await.fields("Subject"), ["meanwhile"]);
+    assert_eq!((relay.count(EventKind::CheckTls), relay.handle.stats().held), (tried, 1), "nobody tries it");
+
+    let now = listed.entry.unwrap().reception.at;
+    assert_eq!(spool.change(vec![(listed.id, Change::Release { now })]).await, Ok(vec![Changed::Done]));
+    assert_eq!(bank.messages(2).await[1].fields("Subject"), ["too late"]);
+    relay.first(EventKind::Delivered, TO).await;
+    relay.shutdown().await;
+    assert_eq!(sender.record().sessions, 0);
+}
+
+/// The waits of the entry come before those of the queue, and those for TLS before the others.
+#[tokio::test]
+async fn an_entry_has_its_own_waits_and_tls_has_others() {
+    let plain = Mx::start(Behaviour::plain()).await;
+    let busy = Mx::start(Behaviour::secure(Kind::SelfSigned, "mx.busy.example").answering("RCPT", "450 4.2.1 mailbox busy")).await;
+    let mut house = House::new().retry(Duration::from_secs(600)).retry_tls(Duration::from_secs(7200));
+    for (domain, server, retry) in
+        [("own.example", &plain, ", retry = \"24h\""), ("plain.example", &plain, ""), ("busy.example", &busy, "")]
+    {
+        house = house.route(domain, &[server]).partner(domain, &format!("{{ level = \"require\"{retry} }}"));
+    }
+    let relay = house.start().await;
+    Client::secure(relay.address).await.send(FROM, &["a@own.example", "b@plain.example", "c@busy.example"], &letter("waits")).await;
+    for (to, wait) in [("a@own.example", 86_400), ("b@plain.example", 7200), ("c@busy.example", 600)] {
+        let deferred = relay.first(EventKind::Deferred, to).await;
+        let waits = deferred.next_attempt.unwrap().since(deferred.at).as_secs();
+        assert!((wait * 9 / 10..=wait * 11 / 10).contains(&waits), "{to}: {waits} s");
+    }
+    relay.shutdown().await;
 }
 
 /// The negative control of the deletion: it is for TLS alone.

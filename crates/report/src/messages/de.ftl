@@ -9,6 +9,9 @@ title-bounced = Nachricht wurde an den Absender zurückgegeben
 title-deleted-by-tls-policy = Nachricht wurde wegen der TLS-Richtlinie gelöscht
 title-delivered = Nachricht wurde zugestellt
 title-expired = Die Frist zur Zustellung ist abgelaufen
+title-held = Nachricht wird zurückgehalten, bis jemand sie freigibt
+title-released = Nachricht wurde freigegeben und wird erneut zugestellt
+title-removed = Nachricht wurde aus der Warteschlange entfernt
 
 hop-receive = beim Empfang
 hop-deliver = bei der Zustellung

@@ -9,6 +9,9 @@ title-bounced = Mail was returned to the sender
 title-deleted-by-tls-policy = Mail was deleted because of the TLS policy
 title-delivered = Mail was delivered
 title-expired = Mail has reached the end of its lifetime
+title-held = Mail is held until somebody lets it go
+title-released = Mail was let go and is tried again
+title-removed = Mail was removed from the queue
 
 hop-receive = on the way in
 hop-deliver = on the way out

@@ -65,6 +65,12 @@ impl House {
 
     pub(crate) fn retry(mut self, wait: Duration) -> Self {
         self.config.queue.retry = RetrySchedule::new(vec![wait]).unwrap();
+        self.config.queue.retry_tls = self.config.queue.retry.clone();
+        self
+    }
+
+    pub(crate) fn retry_tls(mut self, wait: Duration) -> Self {
+        self.config.queue.retry_tls = RetrySchedule::new(vec![wait]).unwrap();
         self
     }
 
