@@ -39,6 +39,8 @@ pub enum EventKind {
     Released,
     /// Somebody removed it from the queue.
     Removed,
+    /// The policy is another one from here on. Of no message, and of no hop: [`Event::of_policy`].
+    PolicyChanged,
 }
 
 /// How it ended.
@@ -110,10 +112,10 @@ pub struct Event {
     /// Its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Octets>,
-    /// Where it goes next: the text of the destination.
+    /// Where it goes next: the text of the destination. Of a change of the policy, the file that it was made in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_hop: Option<String>,
-    /// The other host: an MX, or what the client said in EHLO.
+    /// The other host: an MX, or what the client said in EHLO. Of a change of the policy, who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Its address.
@@ -178,7 +180,7 @@ impl Shadow {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Received,
         Self::Refused,
         Self::Attempt,
@@ -191,6 +193,7 @@ impl EventKind {
         Self::Held,
         Self::Released,
         Self::Removed,
+        Self::PolicyChanged,
     ];
 
     /// The word for it in filters and JSON.
@@ -209,6 +212,7 @@ impl EventKind {
             Self::Held => "held",
             Self::Released => "released",
             Self::Removed => "removed",
+            Self::PolicyChanged => "policy-changed",
         }
     }
 
@@ -216,7 +220,7 @@ impl EventKind {
     #[must_use]
     pub fn usual_result(self) -> EventResult {
         match self {
-            Self::Received | Self::Delivered | Self::Released => EventResult::Success,
+            Self::Received | Self::Delivered | Self::Released | Self::PolicyChanged => EventResult::Success,
             Self::Attempt | Self::Deferred | Self::CheckTls | Self::Held => EventResult::Transient,
             Self::Refused | Self::Bounced | Self::DeletedByTlsPolicy | Self::Expired | Self::Removed => EventResult::Permanent,
         }
@@ -272,6 +276,16 @@ impl Event {
             proof: None,
             shadow: None,
         }
+    }
+
+    /// A change of the policy: who made it, in which file, and what came of it.
+    ///
+    /// It is of no hop; its `hop` is there because every entry has one, and is shown nowhere.
+    #[must_use]
+    pub fn of_policy(at: UnixMillis, by: impl Into<String>, file: impl Into<String>, changes: impl Into<String>) -> Self {
+        let mut event = Self::new(at, EventKind::PolicyChanged, Hop::Receive).because(changes);
+        (event.host, event.next_hop) = (Some(by.into()), Some(file.into()));
+        event
     }
 
     /// The same entry about this message.

@@ -105,6 +105,7 @@ keys! {
     TitleHeld = "title-held",
     TitleReleased = "title-released",
     TitleRemoved = "title-removed",
+    TitlePolicyChanged = "title-policy-changed",
     HopReceive = "hop-receive",
     HopDeliver = "hop-deliver",
     ResultSuccess = "result-success",
@@ -126,6 +127,9 @@ keys! {
     LabelClientNames = "label-client-names",
     LabelCertificate = "label-certificate",
     LabelPin = "label-pin",
+    LabelBy = "label-by",
+    LabelFile = "label-file",
+    LabelChanges = "label-changes",
     LabelShadow = "label-shadow",
     ShadowMet = "shadow-met",
     ShadowNotMet = "shadow-not-met",
@@ -199,6 +203,7 @@ impl Key {
             EventKind::Held => Self::TitleHeld,
             EventKind::Released => Self::TitleReleased,
             EventKind::Removed => Self::TitleRemoved,
+            EventKind::PolicyChanged => Self::TitlePolicyChanged,
         }
     }
 

@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, Lang, NoTls, Proof, Shadow, ShadowOutcome};
+use crate::{Clock, Event, EventKind, Lang, NoTls, Proof, Shadow, ShadowOutcome};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,13 @@ impl Event {
     pub fn to_text(&self, style: TextStyle) -> String {
         let mut block = Block { lang: style.lang, text: String::with_capacity(512) };
         let lang = style.lang;
+        if self.kind == EventKind::PolicyChanged {
+            let _ = writeln!(block.text, "{}  {}", style.clock.iso(self.at), self.kind.title(lang));
+            block.opt(Key::LabelBy, self.host.as_deref());
+            block.opt(Key::LabelFile, self.next_hop.as_deref());
+            block.opt(Key::LabelChanges, self.reason.as_deref());
+            return block.text;
+        }
         let hop = match self.hop {
             Hop::Receive => Key::HopReceive,
             Hop::Deliver => Key::HopDeliver,
@@ -75,11 +82,13 @@ impl Event {
     #[must_use]
     pub fn to_json(&self) -> String {
         let (sender_domain, recipient_domain) = self.domains();
+        let of_policy = self.kind == EventKind::PolicyChanged;
+        let (mail, policy) = (Some(self).filter(|_| !of_policy), Some(self).filter(|_| of_policy));
         let line = JsonLine {
             at: Clock::Utc.iso(self.at),
             kind: self.kind.as_str(),
             title: self.kind.title(Lang::En),
-            hop: self.hop,
+            hop: mail.map(|event| event.hop),
             result: self.result.as_str(),
             queue_id: self.queue_id.as_deref(),
             sender: self.sender.as_ref().map(ToString::to_string),
@@ -89,8 +98,10 @@ impl Event {
             received_secure: self.received_secure,
             level_header: self.level_header.as_deref(),
             size: self.size.map(|size| size.0),
-            next_hop: self.next_hop.as_deref(),
-            host: self.host.as_deref(),
+            next_hop: mail.and_then(|event| event.next_hop.as_deref()),
+            host: mail.and_then(|event| event.host.as_deref()),
+            by: policy.and_then(|event| event.host.as_deref()),
+            file: policy.and_then(|event| event.next_hop.as_deref()),
             address: self.address.map(|address| address.to_string()),
             attempts: self.attempts,
             next_attempt: self.next_attempt.map(|at| Clock::Utc.iso(at)),
@@ -219,7 +230,8 @@ struct JsonLine<'a> {
     at: String,
     kind: &'a str,
     title: &'a str,
-    hop: Hop,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hop: Option<Hop>,
     result: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue_id: Option<&'a str>,
@@ -241,6 +253,10 @@ struct JsonLine<'a> {
     next_hop: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -330,7 +346,6 @@ mod tests {
     use sealpost_types::UnixMillis;
 
     use super::*;
-    use crate::EventKind;
     use crate::event::tests::full_event;
 
     // req: F6
@@ -388,6 +403,20 @@ mod tests {
         assert!(text.contains("none: the connection was in clear text\n"), "{text}");
         assert!(event.to_json().contains("\"proof\":{\"tls\":null,"), "{}", event.to_json());
         assert!(!text.contains("DNSSEC") && !event.to_json().contains("insecure_name"), "nothing rests on a name");
+    }
+
+    #[test]
+    fn a_change_of_the_policy_says_who_what_and_where() {
+        let event = Event::of_policy(UnixMillis(0), "uid 0 (root)", "/etc/sealpost/policy.toml", "1 added: partner bank.example");
+        let expected = "1970-01-01T00:00:00.000Z  The policy was changed\n    by                 uid 0 (root)\n    \
+            file               /etc/sealpost/policy.toml\n    changes            1 added: partner bank.example\n";
+        assert_eq!(event.to_text(TextStyle::new(Lang::En, Clock::Utc)), expected);
+        let german = event.to_text(TextStyle::new(Lang::De, Clock::Utc));
+        assert!(german.contains("Die Richtlinie wurde geändert\n    durch              uid 0 (root)\n    Datei "), "{german}");
+        let json = "{\"at\":\"1970-01-01T00:00:00.000Z\",\"kind\":\"policy-changed\",\"title\":\"The policy was changed\",\
+            \"result\":\"success\",\"by\":\"uid 0 (root)\",\"file\":\"/etc/sealpost/policy.toml\",\
+            \"reason\":\"1 added: partner bank.example\"}";
+        assert_eq!(event.to_json(), json);
     }
 
     #[test]

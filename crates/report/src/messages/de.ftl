@@ -12,6 +12,7 @@ title-expired = Die Frist zur Zustellung ist abgelaufen
 title-held = Nachricht wird zurückgehalten, bis jemand sie freigibt
 title-released = Nachricht wurde freigegeben und wird erneut zugestellt
 title-removed = Nachricht wurde aus der Warteschlange entfernt
+title-policy-changed = Die Richtlinie wurde geändert
 
 hop-receive = beim Empfang
 hop-deliver = bei der Zustellung
@@ -39,6 +40,9 @@ label-pin = Schlüssel-Pin
 label-path = Pfad
 label-demand = Anforderung
 label-finding = Befund
+label-by = durch
+label-file = Datei
+label-changes = Änderungen
 label-shadow = im Test
 shadow-met = { $level } wäre erfüllt
 shadow-not-met = { $level } hätte diese Mail aufgehalten: { $reason }

@@ -12,6 +12,7 @@ title-expired = Mail has reached the end of its lifetime
 title-held = Mail is held until somebody lets it go
 title-released = Mail was let go and is tried again
 title-removed = Mail was removed from the queue
+title-policy-changed = The policy was changed
 
 hop-receive = on the way in
 hop-deliver = on the way out
@@ -39,6 +40,9 @@ label-pin = key pin
 label-path = path
 label-demand = demand
 label-finding = finding
+label-by = by
+label-file = file
+label-changes = changes
 label-shadow = in testing
 shadow-met = { $level } would be met
 shadow-not-met = { $level } would have stopped this mail: { $reason }
