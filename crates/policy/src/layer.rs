@@ -37,7 +37,7 @@ pub(crate) struct Hops {
 }
 
 /// What few entries have.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Extra {
     pub(crate) exclude: Option<NameSet>,
     /// `for`.
@@ -51,7 +51,7 @@ pub(crate) struct Extra {
 }
 
 /// The mail's other ends that an entry is for.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Ends {
     pub(crate) names: Option<NameSet>,
     /// Numbers of owners.

@@ -41,6 +41,7 @@ mod asked;
 mod compile;
 mod decide;
 mod demand;
+mod differences;
 mod document;
 mod edit;
 mod exchange;
@@ -66,6 +67,7 @@ pub use decide::{
     RefusalReason,
 };
 pub use demand::{covers, join};
+pub use differences::{Differences, EntryId, NAMED, Named};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use edit::{
     Changed, Edit, EditError, Entry, EntryForm, EntryKind, LIST_KEYS, Patch, PatchValue, PolicyText, RulePlace, TextError, TextProblem,

@@ -68,6 +68,13 @@ pub enum Oddity {
         /// The key of the floor.
         key: &'static str,
     },
+    /// A floor where clients may come in clear: one below it is turned away, and comes back without TLS.
+    ClearPassesFloor {
+        /// The hop, as the file has it.
+        hop: &'static str,
+        /// The key of the floor.
+        key: &'static str,
+    },
 }
 
 /// What two entries ask that cannot be had together.
@@ -128,6 +135,7 @@ impl Oddity {
             Self::Unused => "unused",
             Self::Empty => "empty",
             Self::ClearBelowFloor { .. } => "clear-below-floor",
+            Self::ClearPassesFloor { .. } => "clear-passes-floor",
         }
     }
 }
@@ -172,6 +180,9 @@ impl fmt::Display for Oddity {
                     f,
                     "{key} beside opportunistic TLS: a host below it gets the mail in clear; write require, or clear_fallback = \"never\""
                 )
+            }
+            Self::ClearPassesFloor { hop, key } => {
+                write!(f, "{key} beside opportunistic TLS on {hop}: a client below it is refused, one in clear is not; write require")
             }
         }
     }

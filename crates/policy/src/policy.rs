@@ -163,33 +163,30 @@ impl Policy {
     /// validated answers such mail is never delivered.
     #[must_use]
     pub fn needs_dnssec(&self) -> Option<Place> {
-        self.first_place(&[Side::Deliver], Setting::needs_dnssec)
+        self.places(&[Side::Deliver], Setting::needs_dnssec).next()
     }
 
-    /// Where a level is written that rests on the client's certificate, if there is one: a listener that asks for none
-    /// turns such mail away.
-    #[must_use]
-    pub fn needs_client_certificates(&self) -> Option<Place> {
-        self.first_place(&[Side::Receive, Side::Submit], Setting::needs_certificate)
+    /// Each place where a level is written that rests on the client's certificate, in defaults, owners, then entries: a listener
+    /// that asks for none turns such mail away.
+    pub fn needs_client_certificates(&self) -> impl Iterator<Item = Place> {
+        self.places(&[Side::Receive, Side::Submit], Setting::needs_certificate)
     }
 
-    /// The first place of a setting that is looked for: in defaults, owners, then entries.
-    fn first_place(&self, sides: &[Side], is_it: impl Fn(&Setting) -> bool) -> Option<Place> {
+    /// The places of settings that are looked for: in defaults, owners, then entries.
+    fn places(&self, sides: &'static [Side], is_it: fn(&Setting) -> bool) -> impl Iterator<Item = Place> {
         let main = &self.main;
         // A million entries share a few settings: these are looked at first.
-        if !main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting)) {
-            return None;
-        }
-        let has = |layer: &Layer, hops: &Hops| sides.iter().any(|side| layer.setting(hops.of(*side)).is_some_and(&is_it));
-        let of_entries = |layer: &Layer| {
-            let found = layer.entries.iter().find(|(_, entry)| has(layer, &entry.hops));
-            found.map(|(_, entry)| (entry.file, entry.line))
-        };
+        let any = main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting));
+        let has = move |layer: &Layer, hops: &Hops| sides.iter().any(|side| layer.setting(hops.of(*side)).is_some_and(is_it));
         let defaults = [&main.hosted_defaults, &main.external_defaults].into_iter().map(|defaults| (defaults.line, defaults.hops));
         let owners = main.owners.iter().map(|owner| (owner.line, owner.hops));
-        let line = defaults.chain(owners).find(|(_, hops)| has(&main.hosted, hops)).map(|(line, _)| (0, line));
-        let found = line.or_else(|| [&main.hosted, &main.partners, &self.included].into_iter().find_map(of_entries));
-        found.map(|(file, line)| Place { file: Arc::clone(self.file(file)), line })
+        let lines = defaults.chain(owners).filter(move |(_, hops)| has(&main.hosted, hops)).map(|(line, _)| (0, line));
+        let entries = [&main.hosted, &main.partners, &self.included].into_iter().flat_map(move |layer| {
+            let found = layer.entries.iter().filter(move |(_, entry)| has(layer, &entry.hops));
+            found.map(|(_, entry)| (entry.file, entry.line))
+        });
+        let places = any.then(|| lines.chain(entries)).into_iter().flatten();
+        places.map(|(file, line)| Place { file: Arc::clone(self.file(file)), line })
     }
 
     /// How many entries it has, of every kind.

@@ -27,7 +27,7 @@ pub(crate) struct Table {
 }
 
 /// The names that an entry takes out of what it covers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct NameSet {
     exact: HashSet<Domain>,
     below: HashSet<Domain>,
@@ -170,19 +170,19 @@ impl Table {
 
     /// Calls `visit` with the entries of each pattern.
     pub(crate) fn each(&self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
-        for shard in &self.shards {
-            for slot in shard.names.iter() {
-                for (matched, list) in [(Matched::Exact(&slot.name), &slot.exact), (Matched::Below(&slot.name), &slot.below)] {
-                    let entries = shard.entries(list);
-                    if !entries.is_empty() {
-                        visit(matched, entries);
-                    }
-                }
-            }
-        }
-        self.rest.wild.iter().for_each(|wild| visit(Matched::Wild(&wild.text), &wild.entries));
-        if !self.rest.all.is_empty() {
-            visit(Matched::All, &self.rest.all);
+        self.shards.iter().for_each(|shard| shard.each(&mut visit));
+        self.rest.each(visit);
+    }
+
+    /// The same for the patterns whose entries the two tables do not share: of a table and its copy with one entry more, a few.
+    pub(crate) fn each_beside(&self, other: &Self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
+        let is_shared = |index: usize, shard: &Arc<Shard>| {
+            self.shards.len() == other.shards.len() && other.shards.get(index).is_some_and(|other| Arc::ptr_eq(shard, other))
+        };
+        let shards = self.shards.iter().enumerate().filter(|(index, shard)| !is_shared(*index, shard));
+        shards.for_each(|(_, shard)| shard.each(&mut visit));
+        if !Arc::ptr_eq(&self.rest, &other.rest) {
+            self.rest.each(visit);
         }
     }
 
@@ -262,7 +262,27 @@ fn is_nothing(found: &Found<'_>) -> bool {
     found.iter().all(|entries| entries.is_empty())
 }
 
+impl Rest {
+    fn each(&self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
+        self.wild.iter().for_each(|wild| visit(Matched::Wild(&wild.text), &wild.entries));
+        if !self.all.is_empty() {
+            visit(Matched::All, &self.all);
+        }
+    }
+}
+
 impl Shard {
+    fn each(&self, visit: &mut impl FnMut(Matched<'_>, &[u32])) {
+        for slot in self.names.iter() {
+            for (matched, list) in [(Matched::Exact(&slot.name), &slot.exact), (Matched::Below(&slot.name), &slot.below)] {
+                let entries = self.entries(list);
+                if !entries.is_empty() {
+                    visit(matched, entries);
+                }
+            }
+        }
+    }
+
     fn entries<'t>(&'t self, list: &'t List) -> &'t [u32] {
         if list.0 == EMPTY {
             &[]

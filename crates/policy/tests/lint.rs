@@ -103,6 +103,26 @@ fn expired_and_unused() {
     );
 }
 
+/// A client below the floor is refused with TLS, and comes back in clear.
+#[test]
+fn floors_that_drive_clients_into_clear() {
+    check(
+        "[defaults.hosted]\nreceive = { level = 'opportunistic', min_version = '1.3' }\nsubmit = { level = 'require', min_version = '1.3' }\n\
+         [[owner]]\nname = 'acme'\nsubmit = { level = 'opportunistic', ciphers = 'TLS_AES_128_GCM_SHA256' }\n\
+         [[domain]]\nname = 'a.example'\nowner = 'acme'\nreceive = { level = 'require', min_version = '1.3' }\n\
+         [[partner]]\ndomains = 'b.example'\nreceive = { level = 'opportunistic', min_group = 'post-quantum' }\n\
+         [[partner]]\ndomains = 'c.example'\nreceive = 'opportunistic'",
+        &[
+            "policy.toml:1: [defaults.hosted]: min_version beside opportunistic TLS on receive: a client below it is refused, one in \
+             clear is not; write require",
+            "policy.toml:4: owner \"acme\": ciphers beside opportunistic TLS on submit: a client below it is refused, one in clear is \
+             not; write require",
+            "policy.toml:11: partner \"b.example\": min_group beside opportunistic TLS on receive: a client below it is refused, one in \
+             clear is not; write require",
+        ],
+    );
+}
+
 #[test]
 fn floors_that_cost_mail_its_protection() {
     check(

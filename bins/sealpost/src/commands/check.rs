@@ -88,10 +88,16 @@ fn policy_warnings(policy: &Policy, config: &Config) {
     for lint in policy.lint(now()) {
         println!("  warning      {lint}");
     }
-    if let Some(place) = policy.needs_client_certificates()
-        && !config.listeners.iter().any(|listener| listener.client_certificates)
-    {
+    if config.listeners.iter().any(|listener| listener.client_certificates) {
+        return;
+    }
+    let mut places = policy.needs_client_certificates();
+    for place in places.by_ref().take(TOLD) {
         println!("  warning      {place}: no listener asks for client certificates, so this mail is turned away");
+    }
+    match places.count() {
+        0 => {}
+        more => println!("  warning      {more} more entries need client certificates"),
     }
 }
 
@@ -133,3 +139,6 @@ fn tls_in_words(tls: ListenerTls) -> &'static str {
         _ => "unknown",
     }
 }
+
+/// Entries with one and the same trouble of which each is named.
+const TOLD: usize = 20;

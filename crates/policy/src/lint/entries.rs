@@ -6,7 +6,7 @@ use sealpost_types::{ClearFallback, Demand, Domain, Level, TlsRequirement, UnixM
 
 use super::{Conflict, LINTS, Lint, Oddity, Unreachable};
 use crate::asked::Asked;
-use crate::layer::{Entry, Layer, Side};
+use crate::layer::{Entry, Hops, Layer, Side};
 use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::scope::Origin;
@@ -32,10 +32,7 @@ pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
             }
             // A million rows share a few settings, which stand in their list's own entry.
             if !included {
-                found.extend(
-                    clear_below_floor(asked(layer, entry, Side::Deliver))
-                        .map(|key| lint(policy, of(number), Oddity::ClearBelowFloor { key })),
-                );
+                found.extend(floors(layer, &entry.hops).map(|oddity| lint(policy, of(number), oddity)));
             }
         }
         layer.table.each(|matched, entries| {
@@ -45,12 +42,8 @@ pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
         });
     }
     for (kind, defaults) in [(SourceKind::DefaultsHosted, &main.hosted_defaults), (SourceKind::DefaultsExternal, &main.external_defaults)] {
-        let asked = main.setting(defaults.hops.deliver).map(|setting| &*setting.asked);
-        found.extend(
-            asked
-                .and_then(clear_below_floor)
-                .map(|key| lint(policy, Origin { kind, included: false, entry: 0 }, Oddity::ClearBelowFloor { key })),
-        );
+        let origin = Origin { kind, included: false, entry: 0 };
+        found.extend(floors(&main.hosted, &defaults.hops).map(|oddity| lint(policy, origin, oddity)));
     }
 }
 
@@ -69,8 +62,7 @@ fn look_at_owners(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
         if let Some(until) = owner.until.filter(|until| now > *until) {
             found.push(lint(policy, origin, Oddity::Expired { until }));
         }
-        let asked = main.setting(owner.hops.deliver).map(|setting| &*setting.asked);
-        found.extend(asked.and_then(clear_below_floor).map(|key| lint(policy, origin, Oddity::ClearBelowFloor { key })));
+        found.extend(floors(&main.hosted, &owner.hops).map(|oddity| lint(policy, origin, oddity)));
     }
 }
 
@@ -209,10 +201,22 @@ fn says_the_same(own: (&Layer, &Entry), other: (&Layer, &Entry)) -> bool {
     plain(own.1) && plain(other.1) && [Side::Receive, Side::Submit, Side::Deliver].into_iter().all(same)
 }
 
-/// The floor that may cost mail its protection.
-fn clear_below_floor(asked: &Asked) -> Option<&'static str> {
-    let may_be_clear =
-        matches!(asked.level, Some(Level::Opportunistic | Level::Mirror)) && asked.clear_fallback != Some(ClearFallback::Never);
+/// The floors that may cost mail its protection: one of each hop.
+fn floors(layer: &Layer, hops: &Hops) -> impl Iterator<Item = Oddity> {
+    [Side::Receive, Side::Submit, Side::Deliver].into_iter().filter_map(move |side| {
+        let asked = &*layer.setting(hops.of(side))?.asked;
+        let never = side == Side::Deliver && asked.clear_fallback == Some(ClearFallback::Never);
+        let key = floor_beside_clear(asked).filter(|_| !never)?;
+        Some(match side {
+            Side::Deliver => Oddity::ClearBelowFloor { key },
+            Side::Receive | Side::Submit => Oddity::ClearPassesFloor { hop: side.key(), key },
+        })
+    })
+}
+
+/// A floor that is written where TLS is not demanded.
+fn floor_beside_clear(asked: &Asked) -> Option<&'static str> {
+    let may_be_clear = matches!(asked.level, Some(Level::Opportunistic | Level::Mirror));
     let plain = Demand::default();
     let floors = [
         ("min_version", asked.min_version.is_some_and(|version| version > plain.min_version)),

@@ -1,0 +1,107 @@
+//! The rows of included lists. What two policies share of them is not looked at, so that one row among a million costs little.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Differences, EntryId};
+use crate::layer::{Entry, Layer, Side};
+use crate::pattern::Pattern;
+use crate::policy::Policy;
+use crate::table::Matched;
+
+pub(super) fn compare(before: &Policy, after: &Policy, found: &mut Differences) {
+    let (old, new) = (Rows::of(before), Rows::of(after));
+    let mut same = Same { old: &before.included, new: &after.included, settings: HashMap::new() };
+    let removed_before = found.removed.count;
+    old.each_beside(&new, |file, pattern, rows| {
+        let now = new.under(file, pattern);
+        for (index, row) in rows.iter().enumerate() {
+            let id = || EntryId::Row { file: Arc::clone(file), pattern: pattern.to_string() };
+            match now.get(index) {
+                Some(other) if same.says(row, other) => {}
+                Some(_) => found.changed.note(id()),
+                None => found.remove(id(), !after.has_partner(pattern)),
+            }
+        }
+    });
+    new.each_beside(&old, |file, pattern, rows| {
+        for _ in old.under(file, pattern).len()..rows.len() {
+            found.added.note(EntryId::Row { file: Arc::clone(file), pattern: pattern.to_string() });
+        }
+    });
+    // Where no row went, none of the lists is empty that was not.
+    if found.removed.count > removed_before {
+        let (old, new) = (old.counts(), new.counts());
+        let files = after.lists.iter().filter(|list| old.contains_key(&list.file) && !new.contains_key(&list.file));
+        found.emptied.extend(files.map(|list| EntryId::Include(list.file.to_string())));
+    }
+}
+
+/// The rows of a policy.
+struct Rows<'p>(&'p Policy);
+
+impl<'p> Rows<'p> {
+    fn of(policy: &'p Policy) -> Self {
+        Self(policy)
+    }
+
+    /// The rows of each file and pattern that are not the very ones of the other policy.
+    fn each_beside(&self, other: &Self, mut visit: impl FnMut(&Arc<str>, &Pattern, &[&Entry])) {
+        let layer = &self.0.included;
+        layer.table.each_beside(&other.0.included.table, |matched, numbers| {
+            let pattern = matched.pattern();
+            // What covers a name and all below it stands under both.
+            let above = match matched {
+                Matched::Below(name) => layer.table.under(&Pattern::Exact(name.clone())),
+                _ => &[],
+            };
+            let rows = numbers.iter().filter(|number| !above.contains(number)).filter_map(|number| layer.entries.get(*number));
+            let mut of_file: Vec<(u32, Vec<&Entry>)> = Vec::new();
+            for row in rows {
+                match of_file.iter_mut().find(|(file, _)| *file == row.file) {
+                    Some((_, rows)) => rows.push(row),
+                    None => of_file.push((row.file, vec![row])),
+                }
+            }
+            of_file.iter().for_each(|(file, rows)| visit(self.0.file(*file), &pattern, rows));
+        });
+    }
+
+    /// The rows of a file under a pattern.
+    fn under(&self, file: &str, pattern: &Pattern) -> Vec<&'p Entry> {
+        let layer = &self.0.included;
+        let above = match pattern {
+            Pattern::Below(name) => layer.table.under(&Pattern::Exact(name.clone())),
+            _ => &[],
+        };
+        let numbers = layer.table.under(pattern).iter().filter(|number| !above.contains(number));
+        numbers.filter_map(|number| layer.entries.get(*number)).filter(|row| **self.0.file(row.file) == *file).collect()
+    }
+
+    fn counts(&self) -> HashMap<&'p Arc<str>, usize> {
+        let mut counts = HashMap::new();
+        self.0.included.entries.iter().for_each(|(_, row)| *counts.entry(self.0.file(row.file)).or_default() += 1);
+        counts
+    }
+}
+
+/// Compares what rows say; a million rows share a few settings.
+struct Same<'p> {
+    old: &'p Layer,
+    new: &'p Layer,
+    settings: HashMap<(u32, u32), bool>,
+}
+
+impl Same<'_> {
+    fn says(&mut self, old: &Entry, new: &Entry) -> bool {
+        let sides = [Side::Receive, Side::Deliver];
+        old.label == new.label
+            && old.extra == new.extra
+            && sides.into_iter().all(|side| {
+                let numbers = (old.hops.of(side), new.hops.of(side));
+                let (before, after) = (self.old.setting(numbers.0), self.new.setting(numbers.1));
+                let is_same = || before.map(|setting| &setting.asked) == after.map(|setting| &setting.asked);
+                *self.settings.entry(numbers).or_insert_with(is_same)
+            })
+    }
+}
