@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query as Parameters, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
@@ -16,6 +16,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::connection::Peer;
 use crate::entries::{Entries, Kind, Query, search_partners};
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::{Failure, Problem};
@@ -37,7 +38,7 @@ pub(crate) fn router(control: RelayControl) -> Router {
             Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path").meant("GET /v1/openapi.json lists what there is")
         })
         .method_not_allowed_fallback(|| async { Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method") })
-        .layer(DefaultBodyLimit::max(REQUEST_OCTETS))
+        .layer(DefaultBodyLimit::disable())
         .with_state(control)
 }
 
@@ -82,9 +83,9 @@ async fn status(State(control): State<RelayControl>) -> Result<Json<Status>, Fai
     (status = 422, description = "The policy is wrong.", body = Problem),
     (status = 500, description = "A file cannot be read or written.", body = Problem),
 ))]
-async fn reload(State(control): State<RelayControl>, body: Bytes) -> Result<Json<Change>, Failure> {
+async fn reload(State(control): State<RelayControl>, Extension(peer): Extension<Peer>, body: Bytes) -> Result<Json<Change>, Failure> {
     let request: ReloadRequest = if body.is_empty() { ReloadRequest::default() } else { read(&body)? };
-    Ok(Json(control.reload(request.into()).await?.into()))
+    Ok(Json(control.by(peer.to_string()).reload(request.into()).await?.into()))
 }
 
 /// The policy in force, as it is written.
@@ -150,10 +151,10 @@ async fn entries(
     (status = 422, description = "An edit cannot be made, or the policy would be wrong.", body = Problem),
     (status = 500, description = "The file cannot be read or written.", body = Problem),
 ))]
-async fn edit(State(control): State<RelayControl>, body: Bytes) -> Result<Json<Change>, Failure> {
+async fn edit(State(control): State<RelayControl>, Extension(peer): Extension<Peer>, body: Bytes) -> Result<Json<Change>, Failure> {
     let request: EditRequest = read(&body)?;
     let options = request.options();
-    Ok(Json(control.edit(request.edits, options).await?.into()))
+    Ok(Json(control.by(peer.to_string()).edit(request.edits, options).await?.into()))
 }
 
 /// Change one row of an included list, and obey it from now on.
@@ -167,13 +168,13 @@ async fn edit(State(control): State<RelayControl>, body: Bytes) -> Result<Json<C
     (status = 422, description = "There is no such list or row, or the row is wrong.", body = Problem),
     (status = 500, description = "The list cannot be read or written.", body = Problem),
 ))]
-async fn rows(State(control): State<RelayControl>, body: Bytes) -> Result<Json<Change>, Failure> {
+async fn rows(State(control): State<RelayControl>, Extension(peer): Extension<Peer>, body: Bytes) -> Result<Json<Change>, Failure> {
     let request: RowRequest = read(&body)?;
     let options = request.options();
     let (list, change) = request
         .into_change()
         .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "the request does not name one change").meant("write either add or remove"))?;
-    Ok(Json(control.edit_row(list, change, options).await?.into()))
+    Ok(Json(control.by(peer.to_string()).edit_row(list, change, options).await?.into()))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {

@@ -27,11 +27,13 @@
 //! ```
 //!
 //! # Limits
-//! A request of up to [`REQUEST_OCTETS`].
+//! A request of up to [`REQUEST_OCTETS`]; `connections` at a time on each of the two, and none that says nothing for `idle`: both stand in
+//! `[admin]`.
 
 mod access;
 mod api;
 mod client;
+mod connection;
 mod entries;
 mod error;
 mod model;

@@ -77,7 +77,7 @@ pub struct Queued {
 pub struct ReloadRequest {
     /// Say what would change, and change nothing.
     pub dry_run: bool,
-    /// Also if more than 5 % of the entries, or a whole included list, would go.
+    /// Also if more than 5 % of the entries, a whole included list, or all entries of a list would go.
     pub force: bool,
     /// Mail that was deferred for TLS is let go, where the policy asks for less now.
     pub apply_to_queue: bool,
@@ -99,7 +99,7 @@ pub struct EditRequest {
     /// Say what would change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Also if more than 5 % of the entries, or a whole included list, would go.
+    /// Also if more than 5 % of the entries, a whole included list, or all entries of a list would go.
     #[serde(default)]
     pub force: bool,
     /// Mail that was deferred for TLS is let go, where the policy asks for less now.
@@ -123,7 +123,7 @@ pub struct RowRequest {
     /// Say what would change, and change nothing.
     #[serde(default)]
     pub dry_run: bool,
-    /// Also if more than 5 % of the entries would go.
+    /// Also if more than 5 % of the entries, or all rows of the list, would go.
     #[serde(default)]
     pub force: bool,
     /// Mail that was deferred for TLS is let go, where the policy asks for less now.
@@ -152,6 +152,9 @@ pub struct Change {
     pub entries_before: usize,
     /// Entries after.
     pub entries_after: usize,
+    /// Which entries came, went and differ: `1 added: partner bank.example; 1 changed: rule "First"`. The first ten of each are named.
+    #[serde(default)]
+    pub summary: String,
     /// The difference of the texts, line by line; of a dry run only.
     pub diff: String,
     /// Where rows of the same domain stand already as the one that comes, as `partners.csv:7`: all of them hold.
@@ -268,7 +271,8 @@ impl From<ChangeOptions> for ReloadRequest {
 
 impl From<PolicyChange> for Change {
     fn from(change: PolicyChange) -> Self {
-        let PolicyChange { changed, entries_before, entries_after, diff, also, .. } = change;
-        Self { changed, entries_before, entries_after, diff, also: also.iter().map(ToString::to_string).collect() }
+        let PolicyChange { changed, entries_before, entries_after, differences, diff, also, .. } = change;
+        let summary = differences.to_string();
+        Self { changed, entries_before, entries_after, summary, diff, also: also.iter().map(ToString::to_string).collect() }
     }
 }

@@ -73,7 +73,7 @@ impl From<PolicyFileError> for Failure {
         }
         let status = match error {
             PolicyFileError::NoFile | PolicyFileError::Guarded { .. } | PolicyFileError::ChangedOnDisk { .. } => StatusCode::CONFLICT,
-            PolicyFileError::ListGone { .. } => StatusCode::CONFLICT,
+            PolicyFileError::ListGone { .. } | PolicyFileError::Emptied { .. } => StatusCode::CONFLICT,
             PolicyFileError::Edit { .. } | PolicyFileError::NeedsDnssec { .. } | PolicyFileError::NoList { .. } => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

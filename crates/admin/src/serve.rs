@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::serve::Listener;
 use sealpost_relay::RelayControl;
 use sealpost_relay::config::Admin;
 use tokio::net::{TcpListener, UnixListener};
@@ -14,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::access::{self, Access};
 use crate::api;
+use crate::connection::{self, Door, Limits};
 use crate::error::AdminError;
 use crate::socket::{self, SocketName};
 
@@ -41,11 +41,13 @@ impl AdminServer {
     /// [`AdminError`]: what of it cannot be opened.
     pub async fn start(config: &Admin, control: RelayControl) -> Result<Self, AdminError> {
         let mut server = Self { stop: watch::Sender::new(false), tasks: Vec::new(), address: None, name: None };
+        let limits = Limits { connections: config.connections, idle: config.idle };
+        let router = api::router(control).layer(from_fn_with_state(limits, connection::whole_body));
         if let Some(path) = &config.socket {
             let failed = |source| AdminError::Socket { path: path.clone(), source };
             let (listener, name) = socket::bind(path)?;
             server.name = Some(name);
-            server.serve(UnixListener::from_std(listener).map_err(failed)?, api::router(control.clone()));
+            server.serve(UnixListener::from_std(listener).map_err(failed)?, router.clone(), limits);
             tracing::info!(socket = %path.display(), "management");
         }
         if let Some(address) = config.address {
@@ -54,7 +56,8 @@ impl AdminServer {
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let listening = listener.local_addr().map_err(failed)?;
             server.address = Some(listening);
-            server.serve(listener, api::router(control).layer(from_fn_with_state(access, access::guard)));
+            // Who may not ask is told so before anything of the request is read.
+            server.serve(listener, router.layer(from_fn_with_state(access, access::guard)), limits);
             tracing::info!(address = %listening, token = config.token.is_some(), "management");
         }
         Ok(server)
@@ -78,15 +81,8 @@ impl AdminServer {
         }
     }
 
-    fn serve<L: Listener<Addr: std::fmt::Debug>>(&mut self, listener: L, router: Router) {
-        let mut stop = self.stop.subscribe();
-        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
-        self.tasks.push(tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "management has ended");
-            }
-        }));
+    fn serve(&mut self, door: impl Door, router: Router, limits: Limits) {
+        self.tasks.push(tokio::spawn(connection::serve(door, router, limits, self.stop.subscribe())));
     }
 }
 

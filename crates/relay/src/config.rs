@@ -170,7 +170,7 @@ pub struct Delivery {
 }
 
 /// Where the relay is managed: the command line, and programs that speak HTTP.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Admin {
     /// A unix socket, for those who may open it; none switches it off.
@@ -179,6 +179,10 @@ pub struct Admin {
     pub address: Option<SocketAddr>,
     /// A file with the token that HTTP clients have to show.
     pub token: Option<PathBuf>,
+    /// Connections at a time, of the socket and of the address each.
+    pub connections: usize,
+    /// Without a piece of a request, or without taking a piece of the answer.
+    pub idle: Duration,
 }
 
 impl Config {
@@ -300,6 +304,12 @@ impl Default for Limits {
 impl Default for Delivery {
     fn default() -> Self {
         Self { connections_per_destination: 20, connections: 500, connect_timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { socket: None, address: None, token: None, connections: 64, idle: Duration::from_secs(30) }
     }
 }
 

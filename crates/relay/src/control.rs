@@ -1,7 +1,7 @@
 //! What can be asked of a running relay, and done to it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sealpost_policy::{Edit, Policy};
@@ -15,7 +15,11 @@ use crate::stats::RelayStats;
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
 #[derive(Clone)]
-pub struct RelayControl(Arc<Shared>);
+pub struct RelayControl {
+    shared: Arc<Shared>,
+    /// Who makes changes through it.
+    by: Arc<str>,
+}
 
 /// A relay at one moment.
 #[derive(Clone, Debug)]
@@ -49,6 +53,7 @@ pub(crate) trait Control: Send + Sync {
     fn policy(&self) -> Arc<Policy>;
     fn generation(&self) -> u64;
     fn set_policy(&self, policy: Policy);
+    fn record(&self, event: Event);
     fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>>;
     fn close(&self) -> Waiting<'_, ()>;
     fn break_off(&self);
@@ -69,11 +74,17 @@ impl RelayControl {
     pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>) -> Self {
         let text = RwLock::new(file.as_ref().map(text_of));
         let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
-        Self(Arc::new(Shared { control, started, file, text }))
+        Self { shared: Arc::new(Shared { control, started, file, text }), by: Arc::from(THE_PROGRAM) }
+    }
+
+    /// The same, for changes that this one makes: so the history calls them.
+    #[must_use]
+    pub fn by(&self, who: impl Into<Arc<str>>) -> Self {
+        Self { shared: Arc::clone(&self.shared), by: who.into() }
     }
 
     pub(crate) fn engine(&self) -> &dyn Control {
-        &*self.0.control
+        &*self.shared.control
     }
 
     /// How it is.
@@ -85,7 +96,7 @@ impl RelayControl {
         let queue = engine.queue().await?;
         Ok(RelayStatus {
             hostname: engine.hostname().clone(),
-            started: self.0.started,
+            started: self.shared.started,
             now: engine.now(),
             policy_file: self.policy_text().map(|(path, _)| path),
             policy_generation: engine.generation(),
@@ -104,7 +115,7 @@ impl RelayControl {
     /// The file of the policy that is in force, and what it said then.
     #[must_use]
     pub fn policy_text(&self) -> Option<(PathBuf, Arc<str>)> {
-        self.0.text.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.text.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reads the policy's file again, and obeys it from now on. Open sessions and deliveries under way are not disturbed.
@@ -141,38 +152,42 @@ impl RelayControl {
         options: ChangeOptions,
         draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError> + Send + 'static,
     ) -> Result<PolicyChange, PolicyFileError> {
-        let file = Arc::clone(self.0.file.as_ref().ok_or(PolicyFileError::NoFile)?);
+        let file = Arc::clone(self.shared.file.as_ref().ok_or(PolicyFileError::NoFile)?);
         let control = self.clone();
         let changing = tokio::spawn(async move {
             let mut file = file.lock_owned().await;
             let blocking = tokio::task::spawn_blocking(move || {
                 let draft = draft(&file)?;
                 let change = draft.change().clone();
+                let changed_file = draft.file(&file);
                 let policy = if options.dry_run { None } else { Some(file.commit(draft)?) };
-                Ok::<_, PolicyFileError>((file, change, policy))
+                Ok::<_, PolicyFileError>((file, change, changed_file, policy))
             });
             // Held until the end, so that policies come into force in the order of the texts.
-            let (file, change, policy) = blocking.await.map_err(|_| PolicyFileError::Stopping)??;
+            let (file, change, changed_file, policy) = blocking.await.map_err(|_| PolicyFileError::Stopping)??;
             if let Some(policy) = policy {
-                *control.0.text.write().unwrap_or_else(PoisonError::into_inner) = Some(text_of(&file));
-                control.enforce(policy, &change, options).await?;
+                *control.shared.text.write().unwrap_or_else(PoisonError::into_inner) = Some(text_of(&file));
+                control.enforce(policy, &change, &changed_file, options).await?;
             }
             Ok(change)
         });
         changing.await.map_err(|_| PolicyFileError::Stopping)?
     }
 
-    async fn enforce(&self, policy: Policy, change: &PolicyChange, options: ChangeOptions) -> Result<(), PolicyFileError> {
+    async fn enforce(&self, policy: Policy, change: &PolicyChange, file: &Path, options: ChangeOptions) -> Result<(), PolicyFileError> {
         let PolicyChange { changed, entries_before, entries_after, .. } = *change;
+        let engine = self.engine();
         if changed {
-            self.engine().set_policy(policy);
+            engine.set_policy(policy);
+            let changes = format!("{}; {entries_after} entries, {entries_before} before", change.differences);
+            engine.record(Event::of_policy(engine.now(), &*self.by, file.display().to_string(), changes));
         }
-        let generation = self.engine().generation();
-        tracing::info!(changed, generation, entries_before, entries_after, "a policy is in force");
+        let (by, generation) = (&*self.by, engine.generation());
+        tracing::info!(changed, by, generation, entries_before, entries_after, "a policy is in force");
         if options.apply_to_queue {
             // After the policy: an attempt that begins in between is still held, and made again.
-            self.engine().release_holds().await?;
-            tracing::info!("mail that was deferred for TLS is let go where the policy allows it");
+            engine.release_holds().await?;
+            tracing::info!(by, "mail that was deferred for TLS is let go where the policy allows it");
         }
         Ok(())
     }
@@ -187,3 +202,6 @@ impl fmt::Debug for RelayControl {
         f.debug_struct("RelayControl").field("hostname", self.engine().hostname()).finish_non_exhaustive()
     }
 }
+
+/// Who makes changes, where nobody else is named.
+const THE_PROGRAM: &str = "the program itself";

@@ -151,6 +151,10 @@ impl<C: Components> Control for Controls<C> {
         tokio::spawn(async move { wake_all(&engine).await });
     }
 
+    fn record(&self, event: Event) {
+        self.0.record(event);
+    }
+
     fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>> {
         Box::pin(async {
             self.0.spool.release_holds().await?;

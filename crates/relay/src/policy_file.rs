@@ -8,7 +8,7 @@ mod write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_policy::{Edit, EditError, Place, Policy, PolicyErrors, PolicyText, diff};
+use sealpost_policy::{Differences, Edit, EditError, Place, Policy, PolicyErrors, PolicyText, diff};
 
 pub use error::PolicyFileError;
 pub use rows::RowChange;
@@ -41,7 +41,7 @@ struct Read {
 pub struct ChangeOptions {
     /// Say what would change, and change nothing.
     pub dry_run: bool,
-    /// Also if more than [`GUARD_PERCENT`] of the entries, or a whole included list, would go.
+    /// Also if more than [`GUARD_PERCENT`] of the entries, a whole included list, or all entries of a list would go.
     pub force: bool,
     /// Mail that was deferred for TLS is let go, where the policy asks for less now.
     pub apply_to_queue: bool,
@@ -57,6 +57,8 @@ pub struct PolicyChange {
     pub entries_before: usize,
     /// Entries after.
     pub entries_after: usize,
+    /// Which of them came, went and differ.
+    pub differences: Differences,
     /// The difference of the texts, line by line; only if it was asked for by [`ChangeOptions::dry_run`].
     pub diff: String,
     /// Where rows of the same domain stand already as the one that comes: all of them hold.
@@ -174,6 +176,7 @@ impl PolicyFile {
             changed: before.text != read.text || before.lists != read.lists,
             entries_before: before.entries,
             entries_after: read.entries,
+            differences: self.differences(&read, &policy),
             diff: if options.dry_run { diff(&self.name(), &before.text, &read.text) } else { String::new() },
             also: Vec::new(),
         };
@@ -183,8 +186,46 @@ impl PolicyFile {
                 return Err(PolicyFileError::ListGone { file: list.file.clone() });
             }
         }
-        change.guard(options)?;
+        self.guard(&change, options)?;
         Ok(Draft { read, policy, change, write })
+    }
+
+    /// What becomes of the entries. A text that is in force, or could be, is one that reads.
+    fn differences(&self, read: &Read, policy: &Policy) -> Differences {
+        let parse = |text: &str| PolicyText::parse("policy", text).ok();
+        match (parse(&self.read.text), parse(&read.text)) {
+            (Some(before), Some(after)) => Differences::between((&before, &self.policy), (&after, policy)),
+            // Should a policy be none to edit, what there is is counted at least.
+            _ => {
+                let mut found = Differences::of_rows(&self.policy, policy);
+                found.before = self.read.entries;
+                found.gone.count = found.gone.count.max(self.read.entries.saturating_sub(read.entries));
+                found
+            }
+        }
+    }
+
+    /// Lets nobody take out much by a slip.
+    fn guard(&self, change: &PolicyChange, options: ChangeOptions) -> Result<(), PolicyFileError> {
+        let Differences { gone, emptied, .. } = &change.differences;
+        if options.force {
+            return Ok(());
+        }
+        if let Some(list) = emptied.first() {
+            return Err(PolicyFileError::Emptied { list: list.clone() });
+        }
+        if gone.count <= GUARD_LEAST {
+            return Ok(());
+        }
+        // Of one row that changes nobody has counted the others yet.
+        let before = match change.differences.before {
+            0 => PolicyText::parse("policy", &self.read.text).map_or(0, |text| Differences::entries(&text, &self.policy)),
+            before => before,
+        };
+        if gone.count.saturating_mul(100) > before.saturating_mul(GUARD_PERCENT) {
+            return Err(PolicyFileError::Guarded { before, gone: gone.clone() });
+        }
+        Ok(())
     }
 }
 
@@ -194,21 +235,13 @@ impl Draft {
     pub fn change(&self) -> &PolicyChange {
         &self.change
     }
-}
 
-impl PolicyChange {
-    /// Lets nobody take out much by a slip.
-    fn guard(&self, options: ChangeOptions) -> Result<(), PolicyFileError> {
-        if options.force || !self.is_suspicious() {
-            return Ok(());
+    /// The file that it changes: an included list, or the policy itself.
+    pub(crate) fn file(&self, policy: &PolicyFile) -> PathBuf {
+        match &self.write {
+            ToWrite::List(list) => list.path().to_owned(),
+            ToWrite::Document | ToWrite::Nothing => policy.path.clone(),
         }
-        Err(PolicyFileError::Guarded { before: self.entries_before, after: self.entries_after })
-    }
-
-    /// Whether more entries go than somebody takes out by hand: a file cut short, a wrong file, a pattern too many.
-    fn is_suspicious(&self) -> bool {
-        let gone = self.entries_before.saturating_sub(self.entries_after);
-        gone > GUARD_LEAST && gone.saturating_mul(100) > self.entries_before.saturating_mul(GUARD_PERCENT)
     }
 }
 

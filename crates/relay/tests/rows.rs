@@ -226,11 +226,14 @@ fn much_is_taken_out_by_force_only() {
     let mut files = Files::new();
     files.change("plain.txt", &add("p.example")).unwrap();
     let error = files.change("plain.txt", &remove("p.example")).unwrap_err();
-    assert!(matches!(error, PolicyFileError::Guarded { before: 6, after: 4 }), "{error}");
+    assert!(matches!(error, PolicyFileError::Emptied { .. }), "{error}");
+    files.change("plain.txt", &add("q.example")).unwrap();
+    let error = files.change("plain.txt", &remove("p.example")).unwrap_err();
+    assert!(matches!(&error, PolicyFileError::Guarded { before: 7, gone, .. } if gone.count == 2), "{error}");
     let mut forced = ChangeOptions::default();
     forced.force = true;
     let draft = files.file.edit_row("plain.txt", &remove("p.example"), forced).unwrap();
     files.policy = files.file.commit(draft).unwrap();
-    assert_eq!(files.text("plain.txt"), "#p.example\n#p.example\n");
+    assert_eq!(files.text("plain.txt"), "#p.example\n#p.example\nq.example\n");
     assert!(files.why("p.example").starts_with("opportunistic"));
 }

@@ -21,6 +21,9 @@ pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
         (false, true) => println!("in force: {after} entries, {before} before"),
         (_, false) => println!("no difference: {after} entries are in force"),
     }
+    if change.changed {
+        println!("{}", change.summary);
+    }
     if options.change.apply_to_queue && !options.change.dry_run {
         println!("mail that waits for TLS is let go where the policy allows it");
     }

@@ -52,7 +52,7 @@ async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
         if hangups.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
-        if let Err(error) = control.reload(ChangeOptions::default()).await {
+        if let Err(error) = control.by("SIGHUP").reload(ChangeOptions::default()).await {
             tracing::error!("SIGHUP: the policy of before stays in force: {}", WithCauses(&error));
         }
     }

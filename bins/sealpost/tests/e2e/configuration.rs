@@ -61,6 +61,25 @@ fn a_typo_in_a_key() {
     refused("hostname =", "hostnam =", &["sealpost.toml:1:1", "hostnam", "hostname"]);
 }
 
+/// Every entry that needs what no listener asks for is named, not only the first.
+#[test]
+fn all_entries_that_need_client_certificates() {
+    let house = House::new().policy(
+        "[[owner]]\nname = \"acme\"\nsubmit = \"chain\"\n[[domain]]\nname = \"acme.example\"\nowner = \"acme\"\n\
+         [[partner]]\ndomains = \"a.example\"\nreceive = \"chain\"\n[[include]]\nfile = \"rows.csv\"\n",
+    );
+    house.write();
+    fs::write(house.file("rows.csv"), "domain,receive\nb.example,require\nc.example,chain\n").unwrap();
+    let said = house.says(&["check"], 0);
+    for place in ["policy.toml:1: ", "policy.toml:7: ", "rows.csv:3: "] {
+        assert!(said.contains(&format!("{place}no listener asks for client certificates")), "{place} {said}");
+    }
+    assert_eq!(said.matches("no listener asks").count(), 3, "{said}");
+    fs::write(house.config(), house.config_text().replacen("tls = \"starttls\"", "tls = \"starttls\"\nclient_certificates = true", 1))
+        .unwrap();
+    assert!(!house.says(&["check"], 0).contains("no listener asks"));
+}
+
 /// A users file is read by `check` and at start, and repeated nowhere.
 #[test]
 fn a_wrong_users_file() {

@@ -82,12 +82,138 @@ fn a_policy_cut_short_needs_force() {
     let mut client = Client::connect(relay.address).unwrap();
     client.expect("EHLO client.example", 250).unwrap();
     write_policy(&house, &partners(94));
-    assert!(house.says(&["reload"], 1).contains("6 of 100 entries would go, more than 5 %"));
+    let said = house.says(&["reload"], 1);
+    assert!(said.contains("6 of 100 entries would go, more than 5 %: partner p94.example, partner p95.example"), "{said}");
     relay.hang_up();
     wait_for_log(&relay, "6 of 100 entries would go");
     assert_eq!(client.answer_to_mail(TO), 530);
     house.says(&["reload", "--force"], 0);
     assert_eq!(client.answer_to_mail(TO), 250);
+}
+
+/// As many entries as before are not the same entries: in the policy itself, and in a list that it includes.
+// req: E8
+#[test]
+fn entries_that_are_exchanged_need_force() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let partners = |from: usize| (from..from + 50).map(|n| format!("[[partner]]\ndomains = \"p{n}.example\"\n")).collect::<String>();
+    let rows = |from: usize| (from..from + 50).map(|n| format!("r{n}.example\n")).collect::<String>();
+    let include = "[[include]]\nfile = \"rows.csv\"\nreceive = \"require\"\n";
+    let house = House::to(&sink).policy(&(include.to_owned() + &partners(0)));
+    fs::write(house.file("rows.csv"), rows(0)).unwrap();
+    let _relay = house.start();
+
+    // The same entries in another order, and five of a hundred exchanged, pass; the sixth does not.
+    let mut turned: Vec<_> = partners(0).split_inclusive("example\"\n").map(str::to_owned).collect();
+    turned.reverse();
+    write_policy(&house, &(include.to_owned() + &turned.concat()));
+    assert!(house.says(&["reload"], 0).contains("no entry differs"));
+    write_policy(&house, &(include.to_owned() + &partners(6)));
+    let said = house.says(&["reload"], 1);
+    assert!(said.contains("6 of 100 entries would go") && said.contains("p0.example"), "{said}");
+    write_policy(&house, &(include.to_owned() + &partners(5)));
+    let said = house.says(&["reload"], 0);
+    assert!(said.contains("in force: 100 entries, 100 before") && said.contains("5 added: partner p50.example"), "{said}");
+
+    fs::write(house.file("rows.csv"), rows(6)).unwrap();
+    let said = house.says(&["reload"], 1);
+    assert!(said.contains("6 of 100 entries would go") && said.contains("r0.example in rows.csv"), "{said}");
+    // What only moves, from a list into the policy, does not go.
+    write_policy(
+        &house,
+        &(include.to_owned() + &partners(5) + &(0..6).map(|n| format!("[[partner]]\ndomains = \"r{n}.example\"\n")).collect::<String>()),
+    );
+    assert!(house.says(&["reload"], 0).contains("6 removed: r"));
+}
+
+/// A list that is there and has nothing in it any more, with all of its entries or with the only one.
+// req: E8
+#[test]
+fn an_emptied_list_needs_force() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let policy = |entries: &str| {
+        let partners: String = (0..50).map(|n| format!("[[partner]]\ndomains = \"p{n}.example\"\n")).collect();
+        format!(
+            "{partners}[[include]]\nfile = \"rows.csv\"\nreceive = \"require\"\n[[list]]\nname = \"tls\"\nentries = \"{entries}\"\n\
+             [[rule]]\nname = \"Enforced\"\nwhen.recipient.matches = \"tls\"\nthen.add_header.X-TLSLevel = \"Require\"\n"
+        )
+    };
+    let house = House::to(&sink).policy(&policy("bank.example law.example"));
+    fs::write(house.file("rows.csv"), "far.example\n").unwrap();
+    let _relay = house.start();
+    write_policy(&house, &policy("bank.example"));
+    assert!(house.says(&["reload"], 0).contains("1 removed: law.example in list \"tls\""));
+    write_policy(&house, &policy(""));
+    assert!(house.says(&["reload"], 1).contains("nothing would be left in list \"tls\""));
+    write_policy(&house, &policy("bank.example"));
+    fs::write(house.file("rows.csv"), "# far.example\n").unwrap();
+    assert!(house.says(&["reload"], 1).contains("nothing would be left in include \"rows.csv\""));
+    assert!(house.says(&["reload", "--force"], 0).contains("1 removed: far.example in rows.csv"));
+    let said = house.says(&["lists", "remove-entry", "tls", "bank.example"], 1);
+    assert!(said.contains("nothing would be left in list \"tls\""), "{said}");
+    house.says(&["lists", "remove-entry", "tls", "bank.example", "--force"], 0);
+}
+
+/// Who changed what, and in which file: by a command, by hand with SIGHUP, in a list. What changes nothing is not told of.
+// req: E8
+#[test]
+fn changes_of_the_policy_stand_in_the_history() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let policy = "[[include]]\nfile = \"rows.csv\"\nreceive = \"require\"\n".to_owned() + &bank("receive", "require");
+    let house = House::to(&sink).policy(&policy);
+    fs::write(house.file("rows.csv"), "far.example\n").unwrap();
+    let relay = house.start();
+    let uid = rustix::process::getuid().as_raw();
+    let (by, changed) = (format!("\"by\":\"uid {uid}"), "\"kind\":\"policy-changed\"");
+    house.says(&["reload"], 0);
+    house.says(&["domains", "set", "Bank", "deliver=require", "--dry-run"], 0);
+    house.says(&["domains", "set", "Bank", "deliver=require"], 0);
+    let history = house.wait_for_history(&[changed, &by, "policy.toml\"", "1 changed: partner bank.example"], LIMIT);
+    assert_eq!(history.matches(changed).count(), 1, "{history}");
+    house.says(&["domains", "add", "near.example", "--list", "rows.csv", "--even-if-unreachable"], 0);
+    house.wait_for_history(&[changed, &by, "rows.csv\"", "1 added: near.example in rows.csv"], LIMIT);
+    write_policy(&house, &policy.replace("bank.example", "bank.test"));
+    relay.hang_up();
+    let words = ["\"by\":\"SIGHUP\"", "1 added: partner bank.test; 1 removed: partner bank.example"];
+    house.wait_for_history(&[changed, words[0], words[1]], LIMIT);
+    let german = house.says(&["history", "--lang", "de"], 0);
+    assert!(german.contains("Die Richtlinie wurde geändert") && german.contains("durch              SIGHUP"), "{german}");
+    assert!(house.says(&["history"], 0).contains("changes            1 changed: partner bank.example"));
+}
+
+/// Who holds a connection and says nothing, or not all of it, is cut off, and others have their turn; a slow answer is none.
+#[test]
+fn admin_connections_and_idle() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let address = free_address();
+    let house = House::to(&sink).also(&format!("[admin]\naddress = \"{address}\"\nconnections = 2\nidle = \"1s\"\n"));
+    let _relay = house.start();
+    let open = || std::net::TcpStream::connect(address).unwrap();
+    let ask = |mut stream: std::net::TcpStream, request: &str| {
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    let status = format!("GET /v1/status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let begin = Instant::now();
+    assert!(ask(open(), &status).starts_with("HTTP/1.1 200 "));
+    // Two that are silent take both places: the third is answered when they are cut off.
+    let (silent, half) = (open(), open());
+    std::io::Write::write_all(&mut &half, b"GET /v1/status HTTP/1.1\r\nHost: 127").unwrap();
+    thread::sleep(Duration::from_millis(100));
+    let third = Instant::now();
+    assert!(ask(open(), &status).starts_with("HTTP/1.1 200 "));
+    assert!(third.elapsed() > Duration::from_millis(500), "it had to wait: {:?}", third.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "but not long: {:?}", begin.elapsed());
+    assert!(ask(silent, "").is_empty());
+    drop(half);
+    // One that keeps its connection after an answer is silent as well.
+    let kept = ask(open(), &status.replace("Connection: close\r\n", ""));
+    assert!(kept.starts_with("HTTP/1.1 200 "), "{kept}");
+    // A body that does not come.
+    let body = format!("GET /v1/status HTTP/1.1\r\nHost: {address}\r\nContent-Length: 9\r\n\r\nshort");
+    let answer = ask(open(), &body);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("no more of the request came in 1s"), "{answer}");
 }
 
 /// What waits for TLS is not sent in clear because the policy was weakened, by mistake or not, until somebody says so.

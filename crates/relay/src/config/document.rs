@@ -123,6 +123,8 @@ struct AdminTable {
     socket: Option<Text>,
     address: Option<Text>,
     token: Option<PathBuf>,
+    connections: Option<Number>,
+    idle: Option<Text>,
 }
 
 pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
@@ -287,6 +289,8 @@ impl Reader<'_, '_> {
             config.admin.socket = (socket.get_ref() != NO_SOCKET).then(|| self.folder.join(socket.get_ref()));
         }
         config.admin.token = table.token.map(|path| self.folder.join(path));
+        config.admin.connections = self.count(table.connections, config.admin.connections, 1);
+        config.admin.idle = self.span_or(table.idle, config.admin.idle);
         let Some(text) = &table.address else { return };
         config.admin.address = self.parse(text, "an address with its port is meant: \"127.0.0.1:8025\"");
         let is_local = config.admin.address.is_none_or(|address| address.ip().is_loopback());
@@ -328,7 +332,7 @@ impl Reader<'_, '_> {
         let Some(text) = text else { return default };
         let span = self.span(&text).unwrap_or(default);
         if span.is_zero() {
-            self.problems.add(text.span(), "a time-out of 0 would stop all mail; at least \"1s\" is meant".to_owned());
+            self.problems.add(text.span(), "a time-out of 0 leaves no time for anything; at least \"1s\" is meant".to_owned());
         }
         span
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealpost_policy::{EditError, Place, PolicyErrors};
+use sealpost_policy::{EditError, EntryId, Named, Place, PolicyErrors};
 use sealpost_queue::SpoolError;
 use sealpost_types::{Blame, Retry};
 
@@ -55,12 +55,18 @@ pub enum PolicyFileError {
         problem: EditError,
     },
     /// More entries would go than a slip may take away.
-    #[error("{} of {before} entries would go, more than {GUARD_PERCENT} %; `force` is needed if that is meant", before.saturating_sub(*after))]
+    #[error("{} of {before} entries would go, more than {GUARD_PERCENT} %: {gone}; `force` is needed if that is meant", gone.count)]
     Guarded {
         /// Entries in force.
         before: usize,
-        /// Entries that would be left.
-        after: usize,
+        /// Those of them that would not be enforced any more.
+        gone: Named,
+    },
+    /// A list would be there, and nothing in it.
+    #[error("nothing would be left in {list}; `force` is needed if that is meant")]
+    Emptied {
+        /// A `[[list]]` or an `[[include]]`.
+        list: EntryId,
     },
     /// Somebody else wrote the file since it was read: an edit would bring that into force unseen.
     #[error("{} was changed since it was read; `sealpost reload` first, then the change again", path.display())]
@@ -96,6 +102,7 @@ impl PolicyFileError {
             | Self::NoList { .. }
             | Self::Edit { .. }
             | Self::Guarded { .. }
+            | Self::Emptied { .. }
             | Self::ChangedOnDisk { .. } => Blame::Caller,
             Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Release(_) | Self::Stopping => Blame::Us,
         }

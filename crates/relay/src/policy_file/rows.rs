@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealpost_policy::{NewRow, Pattern, Place, Policy, RowEdit, RowsEdited};
+use sealpost_policy::{Differences, NewRow, Pattern, Place, Policy, RowEdit, RowsEdited};
 
 use super::lists::{Digest, List, beside};
 use super::write::Replacement;
@@ -58,8 +58,9 @@ impl PolicyFile {
             RowChange::Remove(_) => before.saturating_sub(rows),
         };
         let diff = if options.dry_run { difference(list, &edited, change) } else { String::new() };
-        let change = PolicyChange { changed: true, entries_before: before, entries_after: entries, diff, also };
-        change.guard(options)?;
+        let differences = Differences::of_rows(&self.policy, &policy);
+        let change = PolicyChange { changed: true, entries_before: before, entries_after: entries, differences, diff, also };
+        self.guard(&change, options)?;
         let mut lists = self.read.lists.clone();
         lists.iter_mut().filter(|other| other.file == list).for_each(|list: &mut List| list.digest = copied.digest_after);
         let read = Read { text: Arc::clone(&self.read.text), lists, entries };
@@ -90,6 +91,11 @@ impl PolicyFile {
 }
 
 impl NewList {
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// It is in place, for good.
     pub(super) fn commit(self) -> Result<(), PolicyFileError> {
         let unwritable = |source| PolicyFileError::Unwritable { path: self.path.clone(), source: Arc::new(source) };
