@@ -11,7 +11,8 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-types", &[]),
     ("sealpost-smtp", &["types"]),
-    ("sealpost-policy", &["types"]),
+    ("sealpost-cipher", &["types"]),
+    ("sealpost-policy", &["types", "cipher"]),
     ("sealpost-cert", &["types"]),
     ("sealpost-store", &["types"]),
     ("sealpost-queue", &["types", "store"]),
@@ -21,19 +22,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-relay", ALL_BELOW_RELAY),
     ("sealpost-admin", ALL_BELOW_ADMIN),
     ("sealpost", ALL),
-    ("sealpost-probe", &["types", "smtp", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
+    ("sealpost-probe", &["types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
 ];
-const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
-const ALL_BELOW_ADMIN: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
-const ALL: &[&str] = &["types", "smtp", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
+const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
+const ALL_BELOW_ADMIN: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+const ALL: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
 
 /// Crates that one member alone may import.
 const RESERVED: &[(&str, &str)] = &[("nom", "sealpost-smtp"), ("x509-parser", "sealpost-cert"), ("wildmatch", "sealpost-policy")];
 
 /// Members without sockets, files, clocks and randomness, and what would bring these in, directly or not.
-const SANS_IO: &[&str] = &["sealpost-types", "sealpost-smtp", "sealpost-policy", "sealpost-cert"];
+const SANS_IO: &[&str] = &["sealpost-types", "sealpost-smtp", "sealpost-cipher", "sealpost-policy", "sealpost-cert"];
 const IO: &[&str] = &["async-std", "mio", "polling", "rand", "rusqlite", "rustix", "smol", "socket2", "tempfile", "tokio"];
 
 /// The names of the requirements: a letter and how many there are.

@@ -109,9 +109,9 @@ impl Text<'_> {
         if let Some((key, _)) = table.get_key_value("ciphers") {
             let offset = key.span().start;
             let problems = self.problems();
-            let suites = self.list_at(table, "ciphers", words::cipher).map(values).unwrap_or_default();
+            let items = self.list_at(table, "ciphers", words::cipher).map(values).unwrap_or_default();
             if self.problems() == problems {
-                asked.ciphers = self.noted(offset, words::ciphers(suites));
+                asked.ciphers = self.noted(offset, words::ciphers(&items));
             }
         }
         if side != Side::Deliver {

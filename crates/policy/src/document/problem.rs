@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use sealpost_cipher::CipherError;
 use sealpost_types::{Blame, DomainError, Level, NextHopError, PinError, Retry};
 
 use crate::exchange::CsvProblem;
@@ -165,10 +166,10 @@ pub enum Problem {
         /// What is wrong with it.
         cause: PinError,
     },
-    /// No cipher suite.
-    Cipher {
-        /// What was found.
-        found: String,
+    /// No cipher setting, or none that leaves a suite.
+    Ciphers {
+        /// What is wrong with it.
+        cause: CipherError,
     },
     /// No date.
     Date {
@@ -392,7 +393,7 @@ impl Problem {
             Self::ExemptClient { .. } => "write a network such as 192.0.2.0/28: what else a client shows, it can leave out".to_owned(),
             Self::SharedClient { .. } => "write the network without \"shared:\" if all of it is theirs, or a cert: or an auth:".to_owned(),
             Self::Pin { .. } => "write sha256// and the base64 of the SHA-256 of the key, as `sealpost cert show` prints it".to_owned(),
-            Self::Cipher { .. } => "write IANA names such as TLS_AES_256_GCM_SHA384".to_owned(),
+            Self::Ciphers { cause } => cause.remedy().into_owned(),
             Self::Date { .. } => "write a day such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z".to_owned(),
             Self::Count { .. } => "write a whole number from 1".to_owned(),
             Self::ReservedHeader { .. } => "write a name that nothing else uses, such as X-TLSLevel".to_owned(),
@@ -468,7 +469,7 @@ impl fmt::Display for Problem {
                 write!(f, "{found:?} counts only together with a sender's domain, and {key} goes by the client alone")
             }
             Self::Pin { found, cause } => write!(f, "{found:?} is no pin: {cause}"),
-            Self::Cipher { found } => write!(f, "{found:?} is no cipher suite that can be used here"),
+            Self::Ciphers { cause } => write!(f, "ciphers: {cause}"),
             Self::Date { found } => write!(f, "{found:?} is no date"),
             Self::Count { key, found } => write!(f, "{key} is {found}"),
             Self::HeaderName { found, cause } => write!(f, "{found:?} is no name of a header field: {cause}"),

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use sealpost_types::{CipherSet, CipherSuite, ClearFallback, KexFloor, Level, NameMatch, OnExpiry, TlsVersion, UnixMillis, parse_span};
+use sealpost_cipher::{CipherChoice, CipherString};
+use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, NameMatch, OnExpiry, TlsVersion, UnixMillis, parse_span};
 
 use super::problem::{Problem, levels_of};
 use crate::asked::{FailureEnd, RefuseWith};
@@ -35,17 +36,20 @@ pub(crate) fn min_group(key: &str, text: &str) -> Read<KexFloor> {
     text.parse().map_err(|_| unknown(key, text, &["x25519", "secp256r1", "secp384r1", "secp521r1", "X25519MLKEM768", "post-quantum"]))
 }
 
-/// One cipher suite of a list.
-pub(crate) fn cipher(text: &str) -> Read<CipherSuite> {
-    text.parse().map_err(|_| Problem::Cipher { found: text.to_owned() })
+/// One item of a cipher setting, as it stands. Whether it makes sense by itself is known; whether it does among the others is not.
+pub(crate) fn cipher(text: &str) -> Read<String> {
+    CipherString::parse(text).map(|_| text.to_owned()).map_err(|cause| Problem::Ciphers { cause })
 }
 
-/// The set of the suites that were read; an empty list leaves nothing to talk with.
-pub(crate) fn ciphers(suites: Vec<CipherSuite>) -> Read<CipherSet> {
-    if suites.is_empty() {
-        return Err(Problem::Empty { key: "ciphers", expected: "at least one IANA name such as TLS_AES_256_GCM_SHA384" });
+/// The suites that the items leave; an empty list leaves nothing to talk with.
+pub(crate) fn ciphers(items: &[String]) -> Read<CipherSet> {
+    if items.is_empty() {
+        return Err(Problem::Empty {
+            key: "ciphers",
+            expected: "a cipher string such as ECDHE+AESGCM, or names such as TLS_AES_256_GCM_SHA384",
+        });
     }
-    Ok(CipherSet::new(suites))
+    CipherChoice::parse(&items.join(":")).map(|choice| choice.set()).map_err(|cause| Problem::Ciphers { cause })
 }
 
 pub(crate) fn matching(key: &str, text: &str) -> Read<NameMatch> {

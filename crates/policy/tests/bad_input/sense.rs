@@ -123,7 +123,7 @@ fn lists_of_nothing_silence_no_entry() {
     );
     check_partner(
         "deliver = { level = 'require', ciphers = [] }",
-        "policy.toml:3:32: ciphers is empty; write at least one IANA name such as TLS_AES_256_GCM_SHA384",
+        "policy.toml:3:32: ciphers is empty; write a cipher string such as ECDHE+AESGCM, or names such as TLS_AES_256_GCM_SHA384",
     );
     check_partner("for = ''", "policy.toml:3:7: for is empty; write whom the partner is for, or leave it out");
     check("[[include]]\nfile = ''", &["policy.toml:2:8: file is empty; write a file such as \"partners.csv\""]);

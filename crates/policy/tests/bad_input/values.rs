@@ -114,9 +114,23 @@ fn clients_pins_suites_and_groups() {
         "{found:?}"
     );
     check_partner(
-        "deliver = { level = 'require', ciphers = 'AES128-SHA TLS_AES_128_GCM_SHA256', min_group = 'rsa' }",
-        "policy.toml:3:43: \"AES128-SHA\" is no cipher suite that can be used here; write IANA names such as TLS_AES_256_GCM_SHA384\n\
-         policy.toml:3:91: min_group is \"rsa\"; allowed: x25519, secp256r1, secp384r1, secp521r1, X25519MLKEM768, post-quantum",
+        "deliver = { level = 'require', ciphers = 'AES128SHA TLS_AES_128_GCM_SHA256', min_group = 'rsa' }",
+        "policy.toml:3:43: ciphers: column 1: \"AES128SHA\" is no word of a cipher string; AES128-SHA is meant?\n\
+         policy.toml:3:90: min_group is \"rsa\"; allowed: x25519, secp256r1, secp384r1, secp521r1, X25519MLKEM768, post-quantum",
+    );
+}
+
+#[test]
+fn cipher_strings_that_leave_nothing_say_why() {
+    check_partner(
+        "deliver = { level = 'require', ciphers = 'RSA+AESGCM' }",
+        "policy.toml:3:32: ciphers: \"RSA+AESGCM\" leaves no cipher suite that can be used: static RSA has no forward secrecy: who gets the key \
+         later reads what was recorded; rustls does not have it (AES256-GCM-SHA384, AES128-GCM-SHA256); ECDHE+AESGCM or ECDHE+CHACHA20 would \
+         leave some",
+    );
+    check_partner(
+        "deliver = { level = 'require', ciphers = ['ECDHE', 'DEFAULT'] }",
+        "policy.toml:3:32: ciphers: column 7: DEFAULT has no meaning here; it is meant to be the first term, by itself",
     );
 }
 

@@ -192,6 +192,25 @@ fn floors_reach_the_wire_and_join_to_the_higher() {
     assert_eq!((host.demand().min_group, &host.demand().ciphers), (KexFloor::PostQuantum, &demand.ciphers));
 }
 
+// req: A6
+#[test]
+fn cipher_suites_are_written_as_openssl_strings_names_or_profiles() {
+    let suites = |written: &str| {
+        let demand = deliver(&policy(&entry(&format!("{{ level='require', ciphers={written} }}"))), "", "ann@bank.example").demand;
+        demand.ciphers.as_ref().map(ToString::to_string).unwrap_or_default()
+    };
+    let all_of_tls13 = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
+    for (written, expected) in [
+        ("'ECDHE-RSA-AES256-GCM-SHA384'", format!("{all_of_tls13}:TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")),
+        ("'TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL:!AES128:!aRSA'", format!("{all_of_tls13}:TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")),
+        ("['HIGH', '!aRSA', '!AES256:!CHACHA20']", format!("{all_of_tls13}:TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")),
+        ("'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384".to_owned()),
+        ("'fips:!aECDSA:!AES128:!TLS_AES_128_GCM_SHA256'", "TLS_AES_256_GCM_SHA384:TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384".to_owned()),
+    ] {
+        assert_eq!(suites(written), expected, "{written}");
+    }
+}
+
 // req: F5
 #[test]
 fn a_failure_that_is_certain_to_last_may_bounce_at_once() {

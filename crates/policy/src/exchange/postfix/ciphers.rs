@@ -1,152 +1,42 @@
 //! Cipher suites: OpenSSL's words on that side, IANA's names on this.
 
-use crate::exchange::Loss;
+use sealpost_cipher::{CipherChoice, CipherString, Suite};
 
-/// A suite of TLS 1.2 that there is here.
-struct Suite {
-    iana: &'static str,
-    openssl: &'static str,
-    /// The words of a cipher string that it answers to, beside those of all.
-    words: &'static [&'static str],
-}
+use crate::exchange::Loss;
 
 /// What `exclude=` leaves of the suites that there are here; none if it leaves all. And whether it names suites that there are not.
 ///
 /// # Errors
 /// [`Loss::UnknownCiphers`] for a word of which it cannot be told what it means.
 pub(super) fn left(exclude: &str) -> Result<(Option<Vec<&'static str>>, bool), Loss> {
-    let mut left: Vec<&Suite> = SUITES.iter().collect();
-    let mut absent = false;
+    let usable = usable();
+    let (mut left, mut absent) = (usable.clone(), false);
     for word in exclude.split([':', ' ']).filter(|word| !word.is_empty()) {
-        let answers = |suite: &Suite| word.split('+').all(|part| suite.answers_to(part));
-        if SUITES.iter().any(answers) {
-            left.retain(|suite| !answers(suite));
-        } else if word.split('+').all(|part| is_known(ABSENT, part) || SUITES.iter().any(|suite| suite.answers_to(part))) {
-            absent = true;
-        } else {
-            return Err(Loss::UnknownCiphers);
-        }
+        let taken = CipherString::parse(&format!("COMPLEMENTOFALL:ALL:!{word}")).map_err(|_| Loss::UnknownCiphers)?;
+        absent |= usable.iter().all(|suite| taken.suites().contains(suite));
+        left.retain(|suite| taken.suites().contains(suite));
     }
     // An OpenSSL cipher string never speaks of TLS 1.3.
-    let names = || TLS13.iter().copied().chain(left.iter().map(|suite| suite.iana)).collect();
-    Ok(((left.len() < SUITES.len()).then(names), absent))
+    let names = || TLS13.iter().copied().chain(left.iter().map(|suite| suite.iana_name())).collect();
+    Ok(((left.len() < usable.len()).then(names), absent))
 }
 
-/// `exclude=` so that no more than these suites are left; none if that cannot be said.
-pub(super) fn excluded<'a>(mut suites: impl Iterator<Item = &'a String> + Clone) -> Option<String> {
-    let is_there = |iana: &str| suites.clone().any(|suite| suite.eq_ignore_ascii_case(iana));
-    let missing = SUITES.iter().filter(|suite| !is_there(suite.iana)).map(|suite| suite.openssl);
-    let exclude = missing.chain(ONLY_THERE.iter().copied()).collect::<Vec<_>>().join(":");
-    let is_known = |name: &str| TLS13.iter().chain(SUITES.iter().map(|suite| &suite.iana)).any(|iana| iana.eq_ignore_ascii_case(name));
-    let possible = TLS13.iter().all(|iana| is_there(iana));
-    (possible && suites.all(|suite| is_known(suite))).then_some(exclude)
+/// `exclude=` so that no more than what this setting means is left; none if that cannot be said.
+pub(super) fn excluded<'a>(setting: impl Iterator<Item = &'a String>) -> Option<String> {
+    let setting = setting.map(String::as_str).collect::<Vec<_>>().join(":");
+    let choice = CipherChoice::parse(&setting).ok().filter(|choice| choice.tls13().len() == TLS13.len())?;
+    let missing = usable().into_iter().filter(|suite| !choice.tls12().contains(suite)).map(Suite::openssl_name);
+    Some(missing.chain(ONLY_THERE.iter().copied()).collect::<Vec<_>>().join(":"))
 }
 
-impl Suite {
-    fn answers_to(&self, word: &str) -> bool {
-        self.openssl.eq_ignore_ascii_case(word) || is_known(self.words, word) || is_known(OF_ALL, word)
-    }
-}
-
-fn is_known(words: &[&str], word: &str) -> bool {
-    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+/// The suites for TLS 1.2 that there are here, by number.
+fn usable() -> Vec<&'static Suite> {
+    let mut suites = CipherChoice::parse("compatible").map(|choice| choice.tls12().to_vec()).unwrap_or_default();
+    suites.sort_by_key(|suite| suite.number());
+    suites
 }
 
 const TLS13: &[&str] = &["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
-
-const SUITES: &[Suite] = &[
-    Suite {
-        iana: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        openssl: "ECDHE-ECDSA-AES128-GCM-SHA256",
-        words: &["aECDSA", "ECDSA", "AES", "AES128", "AESGCM"],
-    },
-    Suite {
-        iana: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        openssl: "ECDHE-ECDSA-AES256-GCM-SHA384",
-        words: &["aECDSA", "ECDSA", "AES", "AES256", "AESGCM"],
-    },
-    Suite {
-        iana: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        openssl: "ECDHE-RSA-AES128-GCM-SHA256",
-        words: &["aRSA", "AES", "AES128", "AESGCM"],
-    },
-    Suite {
-        iana: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        openssl: "ECDHE-RSA-AES256-GCM-SHA384",
-        words: &["aRSA", "AES", "AES256", "AESGCM"],
-    },
-    Suite { iana: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", openssl: "ECDHE-RSA-CHACHA20-POLY1305", words: &["aRSA", "CHACHA20"] },
-    Suite {
-        iana: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-        openssl: "ECDHE-ECDSA-CHACHA20-POLY1305",
-        words: &["aECDSA", "ECDSA", "CHACHA20"],
-    },
-];
-
-const OF_ALL: &[&str] = &["ALL", "HIGH", "TLSv1.2", "ECDHE", "EECDH", "kECDHE", "kEECDH"];
-
-/// OpenSSL's words for suites that there are not here: without forward secrecy, without AEAD, or broken.
-const ABSENT: &[&str] = &[
-    "3DES",
-    "ADH",
-    "AECDH",
-    "aDH",
-    "aDSS",
-    "aECDH",
-    "AESCBC",
-    "AESCCM",
-    "AESCCM8",
-    "aNULL",
-    "aPSK",
-    "ARIA",
-    "ARIA128",
-    "ARIA256",
-    "ARIAGCM",
-    "aSRP",
-    "CAMELLIA",
-    "CAMELLIA128",
-    "CAMELLIA256",
-    "DES",
-    "DES-CBC3-SHA",
-    "DH",
-    "DHE",
-    "DSS",
-    "EDH",
-    "eNULL",
-    "EXP",
-    "EXPORT",
-    "EXPORT40",
-    "EXPORT56",
-    "IDEA",
-    "kDH",
-    "kDHd",
-    "kDHE",
-    "kDHr",
-    "kECDH",
-    "kECDHe",
-    "kECDHr",
-    "kEDH",
-    "kPSK",
-    "kRSA",
-    "kSRP",
-    "LOW",
-    "MD5",
-    "MEDIUM",
-    "NULL",
-    "PSK",
-    "RC2",
-    "RC4",
-    "RC4-MD5",
-    "RC4-SHA",
-    "SEED",
-    "SHA",
-    "SHA1",
-    "SHA256",
-    "SHA384",
-    "SRP",
-    "SSLv2",
-    "SSLv3",
-];
 
 /// Words that take away from OpenSSL's grade high what there is not here.
 const ONLY_THERE: &[&str] = &["kRSA", "DHE", "PSK", "SRP", "SHA1", "SHA256", "SHA384", "AESCCM", "ARIA", "CAMELLIA"];
@@ -162,7 +52,8 @@ mod tests {
             ("", Ok((9, false))),
             ("3DES:RC4", Ok((9, true))),
             ("AES128", Ok((7, false))),
-            ("aes128:MD5", Ok((7, true))),
+            ("AES128:MD5", Ok((7, true))),
+            ("aes128", Err(Loss::UnknownCiphers)),
             ("aRSA", Ok((6, false))),
             ("aRSA+AES128", Ok((8, false))),
             ("kRSA+AES128", Ok((9, true))),
@@ -183,8 +74,10 @@ mod tests {
         }
         let one = ["TLS_AES_128_GCM_SHA256".to_owned()];
         assert_eq!(excluded(one.iter()), None);
-        let other = TLS13.iter().copied().chain(["TLS_RSA_WITH_AES_128_GCM_SHA256"]).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(excluded(other.iter()), None);
-        assert!(ONLY_THERE.iter().all(|word| is_known(ABSENT, word)));
+        let string = ["ECDHE+AESGCM:!AES128".to_owned()];
+        assert_eq!(left(&excluded(string.iter()).unwrap()).unwrap().0.map(|left| left.len()), Some(5));
+        // What this takes away from grade high is not here.
+        let all = format!("HIGH:!aNULL:!{}", ONLY_THERE.join(":!"));
+        assert_eq!(CipherString::parse(&all).unwrap().suites().len(), usable().len());
     }
 }
