@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// Show the certificates of files and of mail servers.
     #[command(subcommand)]
     Cert(Cert),
+    /// Show which cipher suites a setting leaves, and why the others cannot be used.
+    #[command(after_help = CIPHERS)]
+    Ciphers(Ciphers),
     /// Make lines for the file of who may log in.
     #[command(subcommand)]
     Users(Users),
@@ -208,6 +211,16 @@ pub(crate) struct CertShow {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Ciphers {
+    /// Cipher string, IANA names, or profile modern, compatible or fips.
+    #[arg(default_value = "compatible", allow_hyphen_values = true)]
+    pub(crate) string: String,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Users {
     /// Read a password from standard input, and print its line for the `[auth] users` file.
@@ -285,6 +298,16 @@ Examples:
 
 A server's certificates are shown even if nobody would trust them; the check tells what is wrong.";
 
+const CIPHERS: &str = "\
+Examples:
+  sealpost ciphers 'TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL'
+  sealpost ciphers modern
+  sealpost ciphers 'ECDHE+AESGCM:!TLS_AES_128_GCM_SHA256' --json
+
+What `ciphers` may be in sealpost.toml and in the policy. A string is for TLS 1.2; suites of
+TLS 1.3 are named by their IANA names, and all of them are there unless some are named.
+Exit code 0: some are left. 1: none, or it is no cipher setting; stderr says why.";
+
 const USERS_HASH: &str = "\
 Examples:
   sealpost users hash --name ann@shop.example
@@ -297,7 +320,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 20] = [
+    const EXAMPLES: [&str; 21] = [
         policy::IMPORT,
         policy::EXPORT,
         policy::DOMAINS,
@@ -317,6 +340,7 @@ mod tests {
         HISTORY,
         POLICY_REPLAY,
         CERT_SHOW,
+        CIPHERS,
         USERS_HASH,
     ];
 
@@ -371,6 +395,7 @@ mod tests {
             "history",
             "policy replay",
             "cert show",
+            "ciphers",
             "users hash",
         ];
         let others = [

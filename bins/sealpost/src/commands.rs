@@ -2,6 +2,7 @@
 
 mod cert;
 mod check;
+mod ciphers;
 mod explain;
 mod history;
 mod policy;
@@ -38,6 +39,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::History(options) => history::history(&options),
         Command::Policy(Policy::Replay(options)) => replay::replay(&options),
         Command::Cert(Cert::Show(options)) => cert::show(&options),
+        Command::Ciphers(options) => ciphers::ciphers(&options),
         Command::Users(Users::Hash(options)) => users::hash(&options),
     }
 }

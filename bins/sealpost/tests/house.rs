@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-benches", ALL),
 ];
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
-const ALL_BELOW_ADMIN: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+const ALL_BELOW_ADMIN: &[&str] =
+    &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
 const ALL: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
 
 /// Crates that one member alone may import.

@@ -7,6 +7,7 @@ use crate::lack::Lack;
 use crate::string::CipherString;
 use crate::suite::Suite;
 use crate::table::TLS13;
+use crate::term::is_separator;
 
 /// The suites that a setting leaves, in the order that it prefers, and those that it names in vain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +85,13 @@ impl CipherChoice {
     }
 }
 
-/// The suites of TLS 1.3 that these names mean, in their order.
+/// The suites of TLS 1.3 that a list of names means, in its order. Colons, commas or spaces separate them.
 ///
 /// # Errors
 /// [`CipherError::NotTls13`] for a name of anything else, [`CipherError::NothingUsable`] where nothing that can be used is left.
-pub fn parse_tls13<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Vec<CipherSuite>, CipherError> {
-    let (mut found, mut lacking, mut text) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, name) in names.into_iter().enumerate() {
+pub fn parse_tls13(text: &str) -> Result<Vec<CipherSuite>, CipherError> {
+    let (mut found, mut lacking) = (Vec::new(), Vec::new());
+    for (at, name) in text.split(is_separator).filter(|name| !name.is_empty()).enumerate() {
         let suite = TLS13.iter().find(|suite| suite.iana_name() == name);
         let suite = suite.ok_or_else(|| CipherError::NotTls13 { found: name.to_owned(), number: at.saturating_add(1) })?;
         match Lack::of(suite) {
@@ -98,9 +99,8 @@ pub fn parse_tls13<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Vec<C
             None if !found.contains(&suite.number()) => found.push(suite.number()),
             None => {}
         }
-        text.push(name);
     }
-    if found.is_empty() { Err(CipherError::NothingUsable { text: text.join(":"), lacking }) } else { Ok(found) }
+    if found.is_empty() { Err(CipherError::NothingUsable { text: text.to_owned(), lacking }) } else { Ok(found) }
 }
 
 /// Profiles by their names, and the cipher string that each stands for. More terms may follow: `fips:!aECDSA`.

@@ -31,10 +31,10 @@ impl Order {
     pub(crate) fn apply(&mut self, action: Action, fits: impl Fn(&Suite) -> bool) {
         match action {
             Action::Add => self.add(fits),
-            Action::MoveToEnd => self.to_end(|entry| entry.chosen && fits(entry.suite)),
+            Action::MoveToEnd => self.move_to_end(|entry| entry.chosen && fits(entry.suite)),
             Action::Remove => {
                 // What was taken away last comes back first.
-                self.to_front(|entry| entry.chosen && fits(entry.suite));
+                self.move_to_front(|entry| entry.chosen && fits(entry.suite));
                 self.0.iter_mut().filter(|entry| fits(entry.suite)).for_each(|entry| entry.chosen = false);
             }
             Action::Kill => self.0.retain(|entry| !fits(entry.suite)),
@@ -55,11 +55,11 @@ impl Order {
         self.0 = rest.into_iter().chain(new).collect();
     }
 
-    fn to_end(&mut self, is_meant: impl Fn(&Entry) -> bool) {
+    fn move_to_end(&mut self, is_meant: impl Fn(&Entry) -> bool) {
         self.0.sort_by_key(is_meant);
     }
 
-    fn to_front(&mut self, is_meant: impl Fn(&Entry) -> bool) {
+    fn move_to_front(&mut self, is_meant: impl Fn(&Entry) -> bool) {
         self.0.sort_by_key(|entry| !is_meant(entry));
     }
 }
@@ -78,16 +78,16 @@ static PREFERENCE: LazyLock<Order> = LazyLock::new(|| {
     order.add(|suite| suite.enc == Enc::ChaCha20);
     order.add(is_aes);
     order.add(|_| true);
-    order.to_end(|entry| entry.suite.mac == Mac::Md5);
-    order.to_end(|entry| entry.suite.auth == Au::Null);
-    order.to_end(|entry| entry.suite.kx == Kx::Rsa);
-    order.to_end(|entry| entry.suite.kx == Kx::Psk);
-    order.to_end(|entry| entry.suite.enc == Enc::Rc4);
+    order.move_to_end(|entry| entry.suite.mac == Mac::Md5);
+    order.move_to_end(|entry| entry.suite.auth == Au::Null);
+    order.move_to_end(|entry| entry.suite.kx == Kx::Rsa);
+    order.move_to_end(|entry| entry.suite.kx == Kx::Psk);
+    order.move_to_end(|entry| entry.suite.enc == Enc::Rc4);
     order.sort_by_strength();
-    order.to_front(|entry| entry.suite.since == Since::Tls1_2);
-    order.to_front(|entry| is_aead(entry.suite));
-    order.to_front(|entry| is_fresh(entry.suite));
-    order.to_front(|entry| is_fresh(entry.suite) && is_aead(entry.suite));
+    order.move_to_front(|entry| entry.suite.since == Since::Tls1_2);
+    order.move_to_front(|entry| is_aead(entry.suite));
+    order.move_to_front(|entry| is_fresh(entry.suite));
+    order.move_to_front(|entry| is_fresh(entry.suite) && is_aead(entry.suite));
     order.apply(Action::Remove, |_| true);
     order
 });

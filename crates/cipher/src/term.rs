@@ -155,7 +155,7 @@ fn column(text: &str, at: usize) -> usize {
     text.get(..at).unwrap_or_default().chars().count().saturating_add(1)
 }
 
-fn is_separator(c: char) -> bool {
+pub(crate) fn is_separator(c: char) -> bool {
     matches!(c, ':' | ',' | ';') || c.is_ascii_whitespace()
 }
 

@@ -82,6 +82,8 @@ pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
 fn tls_with(config: &Config, anchors: Arc<TrustAnchors>) -> Result<RustlsBackend, StartError> {
     let mut settings = RustlsSettings::new(anchors);
     settings.min_version = config.tls.min_version;
+    settings.min_group = config.tls.min_group;
+    settings.ciphers.clone_from(&config.tls.ciphers);
     settings.identity = match &config.tls.identity {
         Some(identity) => Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key)?),
         None => None,

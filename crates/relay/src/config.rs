@@ -4,13 +4,15 @@
 
 mod document;
 mod problem;
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
+use sealpost_cipher::CipherChoice;
+use sealpost_types::{CipherSet, Domain, KexFloor, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
 
 pub(crate) use problem::Problems;
 pub use problem::{ConfigError, ConfigProblem};
@@ -83,6 +85,12 @@ pub struct Tls {
     pub identity: Option<Identity>,
     /// The lowest version on the receive hop.
     pub min_version: TlsVersion,
+    /// The weakest key exchange on the receive hop.
+    pub min_group: KexFloor,
+    /// The cipher suites on the receive hop; none means all.
+    pub ciphers: Option<CipherSet>,
+    /// What `ciphers` leaves, and what it names in vain; none where it is not written.
+    pub cipher_choice: Option<CipherChoice>,
     /// A PEM bundle of trust anchors; none means those of the system.
     pub trust_anchors: Option<PathBuf>,
     /// A PEM bundle of trust anchors for clients' certificates; none means those that servers' are held against.
@@ -274,10 +282,18 @@ impl Routes {
     }
 }
 
-/// A certificate made at first start, TLS 1.2 and later, the system's trust anchors.
+/// A certificate made at first start, TLS 1.2 and later with all that there is, the system's trust anchors.
 impl Default for Tls {
     fn default() -> Self {
-        Self { identity: None, min_version: TlsVersion::Tls1_2, trust_anchors: None, client_anchors: None }
+        Self {
+            identity: None,
+            min_version: TlsVersion::Tls1_2,
+            min_group: KexFloor::Any,
+            ciphers: None,
+            cipher_choice: None,
+            trust_anchors: None,
+            client_anchors: None,
+        }
     }
 }
 

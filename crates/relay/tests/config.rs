@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_types::{Domain, Octets, TlsVersion};
+use sealpost_types::{Domain, KexFloor, Octets, TlsVersion};
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse("sealpost.toml", text, Path::new("/etc/sealpost")).map_err(|error| error.to_string())
@@ -48,6 +48,9 @@ fn every_key_is_read() {
         certificate = "chain.pem"
         private_key = "/secret/key.pem"
         min_version = "1.3"
+        min_group = "secp384r1"
+        ciphers = "ECDHE+AESGCM"
+        ciphers13 = "TLS_AES_256_GCM_SHA384"
         trust_anchors = "ca.pem"
         client_anchors = "clients.pem"
         [relay]
@@ -98,6 +101,12 @@ fn every_key_is_read() {
     assert_eq!(identity.certificate, PathBuf::from("/etc/sealpost/chain.pem"));
     assert_eq!(identity.private_key, PathBuf::from("/secret/key.pem"));
     assert_eq!(config.tls.min_version, TlsVersion::Tls1_3);
+    assert_eq!(config.tls.min_group, KexFloor::Bits192);
+    assert_eq!(
+        config.tls.ciphers.unwrap().to_string(),
+        "TLS_AES_256_GCM_SHA384:TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:\
+         TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"
+    );
     assert_eq!(config.tls.trust_anchors, Some(PathBuf::from("/etc/sealpost/ca.pem")));
     assert_eq!(config.tls.client_anchors, Some(PathBuf::from("/etc/sealpost/clients.pem")));
     assert_eq!(config.listeners.iter().map(|l| l.client_certificates).collect::<Vec<_>>(), [false, true, false]);
@@ -141,6 +150,26 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("data_dir = 7"), "sealpost.toml:2:12:", "invalid type"),
         (with("[tls]\ncertficate = \"a\""), "sealpost.toml:3:1:", "expected one of `certificate`"),
         (with("[tls]\ncertificate = \"a\""), "sealpost.toml:3:15:", "without private_key"),
+        (with("[tls]\nmin_group = \"rsa\""), "sealpost.toml:3:13:", "\"x25519\" or \"post-quantum\" is meant"),
+        (
+            with("[tls]\nciphers = \"HIGH:!aNUL\""),
+            "sealpost.toml:3:11:",
+            "column 6: \"aNUL\" in \"!aNUL\" is no word of a cipher string; aNULL",
+        ),
+        (with("[tls]\nciphers = \"kRSA\""), "sealpost.toml:3:11:", "static RSA has no forward secrecy"),
+        (with("[tls]\nciphers13 = \"ECDHE\""), "sealpost.toml:3:13:", "item 1: \"ECDHE\" is no suite of TLS 1.3"),
+        (
+            with("[tls]\nciphers = \"fips\"\nciphers13 = \"TLS_AES_128_GCM_SHA256\""),
+            "sealpost.toml:4:13:",
+            "ciphers names suites of TLS 1.3 already",
+        ),
+        (
+            with(
+                "[tls]\nmin_version = \"1.3\"\nciphers = \"ALL:!TLS_AES_128_GCM_SHA256:!TLS_AES_256_GCM_SHA384:!TLS_CHACHA20_POLY1305_SHA256\"",
+            ),
+            "sealpost.toml:4:11:",
+            "leaves no suite of TLS 1.3",
+        ),
         (with("[[listener]]\naddress = \"25\""), "sealpost.toml:3:11:", "\"0.0.0.0:25\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\ntls = \"maybe\""), "sealpost.toml:4:7:", "\"starttls\""),
         (with("[[listener]]\naddress = \"1.2.3.4:25\"\nproxy = [\"lb.example\"]"), "sealpost.toml:4:10:", "a network such as"),
@@ -170,6 +199,28 @@ fn mistakes_have_a_place_and_a_remedy() {
     }
 }
 
+// req: A6
+#[test]
+fn cipher_strings_are_for_tls12_and_leave_tls13() {
+    let suites = |rest: &str| {
+        let ciphers = parse(&format!("hostname = \"relay.example\"\n[tls]\n{rest}")).unwrap().tls.ciphers;
+        ciphers.map(|set| {
+            let tls13 = set.as_slice().iter().filter(|suite| suite.0 >> 8 == 0x13).count();
+            (tls13, set.as_slice().len() - tls13)
+        })
+    };
+    for (rest, expected) in [
+        ("", None),
+        ("ciphers = \"TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL\"", Some((3, 4))),
+        ("ciphers = \"fips\"", Some((2, 4))),
+        ("ciphers = \"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\"", Some((3, 1))),
+        ("ciphers13 = \"TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256\"", Some((2, 6))),
+        ("ciphers = \"modern\"\nciphers13 = \"TLS_AES_256_GCM_SHA384\"", Some((1, 4))),
+    ] {
+        assert_eq!(suites(rest), expected, "{rest}");
+    }
+}
+
 #[test]
 fn all_mistakes_show_at_once() {
     let said = problem("hostname = \"bad name\"\n[limits]\nidle = \"0s\"\nhops = 0\n");
@@ -185,7 +236,8 @@ fn the_book_shows_every_key_with_its_default() {
     let default = parse("hostname = \"relay.example\"").unwrap();
     assert_eq!(shown.data_dir, default.data_dir);
     assert_eq!(shown.listeners, default.listeners[..1]);
-    assert_eq!(shown.tls.min_version, default.tls.min_version);
+    assert_eq!((shown.tls.min_version, shown.tls.min_group), (default.tls.min_version, default.tls.min_group));
+    assert_eq!(shown.tls.ciphers.unwrap().as_slice().len(), 9, "the default is everything that there is");
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);

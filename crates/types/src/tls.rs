@@ -192,13 +192,16 @@ impl fmt::Display for KexFloor {
     }
 }
 
-/// Reads a group's IANA name in any case, or `post-quantum`.
+/// Reads a group's IANA name in any case, `post-quantum` or `any`.
 impl FromStr for KexFloor {
     type Err = UnknownKexFloor;
 
     fn from_str(text: &str) -> Result<Self, UnknownKexFloor> {
         if matches!(text, "post-quantum" | "pq") {
             return Ok(Self::PostQuantum);
+        }
+        if text == Self::Any.as_str() {
+            return Ok(Self::Any);
         }
         let group = GROUPS.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)).map(|(number, _)| KexGroup(*number));
         group.map(KexGroup::strength).ok_or_else(|| UnknownKexFloor { found: text.to_owned() })

@@ -55,6 +55,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         println!("  managed at   {address} ({who})");
     }
     certificate(&config)?;
+    ciphers(&config);
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {
         Some(path) => println!("  trusts       {}: {anchors} certificate authorities", path.display()),
@@ -124,6 +125,17 @@ fn certificate(config: &Config) -> Result<(), Failure> {
         println!("  certificate  {path}, until {}", super::cert::date(details.not_after()));
     }
     Ok(())
+}
+
+/// What is left of `[tls] ciphers`, and what it names in vain.
+fn ciphers(config: &Config) {
+    if let Some(set) = &config.tls.ciphers {
+        let suites: Vec<_> = set.as_slice().iter().map(ToString::to_string).collect();
+        println!("  ciphers      {}", suites.join(", "));
+    }
+    for (reason, names) in config.tls.cipher_choice.iter().flat_map(|choice| super::ciphers::by_reason(choice.lacking())) {
+        println!("  not used     {} ({reason})", names.join(", "));
+    }
 }
 
 fn in_a_row(items: &[impl ToString]) -> String {

@@ -106,6 +106,35 @@ fn cert_show_reads_files_of_every_kind() {
     }
 }
 
+// req: A6
+#[test]
+fn ciphers_shows_what_is_left_and_why_the_rest_is_not() {
+    let said = |arguments: &[&str]| {
+        let output = finish(sealpost().arg("ciphers").args(arguments), LIMIT);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let sophos = "TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL";
+    let (code, text, _) = said(&[sophos]);
+    assert_eq!(code, Some(0));
+    for line in [
+        "TLS 1.3, of which the string does not speak",
+        "  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384          ECDHE-RSA-AES256-GCM-SHA384",
+        "  static RSA has no forward secrecy: who gets the key later reads what was recorded; rustls does not have it:",
+        "    AES256-GCM-SHA384 AES128-GCM-SHA256 AES256-SHA256 AES128-SHA256 AES256-SHA AES128-SHA",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    let (_, text, _) = said(&[sophos, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["tls12"][0]["openssl"], "ECDHE-ECDSA-AES256-GCM-SHA384", "{text}");
+    let lacking = json["not_used"].as_array().unwrap();
+    assert!(lacking.iter().any(|suite| suite["iana"] == "TLS_RSA_WITH_AES_128_CBC_SHA" && suite["reason"] == "static-rsa"), "{text}");
+    for (string, words) in [("kRSA", "static RSA has no forward secrecy"), ("HIGH:!aNUL", "column 6: \"aNUL\"")] {
+        let (code, text, error) = said(&[string]);
+        assert!(code == Some(1) && text.is_empty() && error.contains(words) && error.lines().count() == 1, "{string}: {error}");
+    }
+}
+
 /// Before the first mail, and before the first start.
 #[test]
 fn a_history_that_is_not_there_yet() {

@@ -56,6 +56,15 @@ fn check_accepts_a_right_configuration() {
     assert!(output.status.success(), "{output:?}");
 }
 
+// req: A6
+#[test]
+fn check_names_the_suites_that_are_not_used() {
+    let house = house("[tls]\n", "[tls]\nciphers = \"TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL\"\n");
+    let text = house.says(&["check"], 0);
+    assert!(text.contains("  ciphers      TLS_AES_128_GCM_SHA256, ") && text.contains("  not used     AES256-GCM-SHA384, "), "{text}");
+    refused("[tls]\n", "[tls]\nciphers = \"kRSA\"\n", &["sealpost.toml:", "leaves no cipher suite", "static RSA has no forward secrecy"]);
+}
+
 #[test]
 fn a_typo_in_a_key() {
     refused("hostname =", "hostnam =", &["sealpost.toml:1:1", "hostnam", "hostname"]);

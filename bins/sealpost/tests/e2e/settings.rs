@@ -5,6 +5,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::version::{TLS12, TLS13};
+
 use crate::client::Client;
 use crate::content::split_received;
 use crate::relay::{House, Relay, free_address};
@@ -113,26 +120,68 @@ fn hops() {
     }
 }
 
+/// Whether a client of this provider and these versions gets through to a relay with this line in `[tls]`; any other client does.
+fn handshake_succeeds(setting: &str, provider: CryptoProvider, versions: &[&'static SupportedProtocolVersion]) -> bool {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink);
+    house.write();
+    fs::write(house.config(), house.config_text().replace("[tls]\n", &format!("[tls]\n{setting}\n"))).unwrap();
+    let relay = house.start_again();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(house.authority.pem.as_bytes()).map(Result::unwrap));
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(versions).unwrap();
+    let client = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+    Client::secure(relay.address, &house.authority.client()).unwrap().quit();
+    Client::secure(relay.address, &client).is_ok()
+}
+
+// req: A6
 #[test]
 fn min_version() {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     for (version, works) in [("1.3", false), ("1.2", true)] {
-        let sink = Sink::start(Behaviour::new(StartTls::Absent));
-        let house = House::to(&sink);
-        house.write();
-        let text = house.config_text().replace("[tls]\n", &format!("[tls]\nmin_version = \"{version}\"\n"));
-        fs::write(house.config(), text).unwrap();
-        let relay = house.start_again();
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in
-            <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::pem_slice_iter(house.authority.pem.as_bytes())
-        {
-            roots.add(certificate.unwrap()).unwrap();
-        }
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let old = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap().with_root_certificates(roots).with_no_client_auth();
-        assert_eq!(Client::secure(relay.address, &Arc::new(old)).is_ok(), works, "{version}");
-        Client::secure(relay.address, &house.authority.client()).unwrap().quit();
+        assert_eq!(handshake_succeeds(&format!("min_version = \"{version}\""), default_provider(), &[&TLS12]), works, "{version}");
+    }
+}
+
+// req: F7
+#[test]
+fn min_group() {
+    let classical = || {
+        let mut provider = default_provider();
+        provider.kx_groups.retain(|group| group.name() == rustls::NamedGroup::X25519);
+        provider
+    };
+    for (group, works) in [("post-quantum", false), ("secp384r1", false), ("x25519", true), ("any", true)] {
+        assert_eq!(handshake_succeeds(&format!("min_group = \"{group}\""), classical(), &[&TLS13, &TLS12]), works, "{group}");
+    }
+}
+
+// req: A6
+#[test]
+fn ciphers() {
+    for (setting, works) in [
+        ("ciphers = \"TLSv1.2+FIPS:kRSA+FIPS:!eNULL:!aNULL\"", true),
+        ("ciphers = \"HIGH:!AESGCM\"", false),
+        ("ciphers13 = \"TLS_AES_256_GCM_SHA384\"", true),
+    ] {
+        let mut provider = default_provider();
+        provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).ends_with("AES_256_GCM_SHA384"));
+        assert_eq!(handshake_succeeds(setting, provider, &[&TLS12]), works, "{setting}");
+    }
+}
+
+// req: A6
+#[test]
+fn ciphers13() {
+    for (setting, works) in [
+        ("ciphers13 = \"TLS_AES_256_GCM_SHA384\"", false),
+        ("ciphers13 = \"TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256\"", true),
+        ("ciphers = \"fips\"", false),
+        ("ciphers = \"ECDHE+AESGCM\"", true),
+    ] {
+        let mut provider = default_provider();
+        provider.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains("CHACHA20"));
+        assert_eq!(handshake_succeeds(setting, provider, &[&TLS13]), works, "{setting}");
     }
 }
 

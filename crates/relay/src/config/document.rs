@@ -9,14 +9,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion, parse_span};
+use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, parse_span};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::problem::Problems;
-use super::{Config, ConfigError, Identity, Listener, ListenerTls};
+use super::tls::TlsTable;
+use super::{Config, ConfigError, Listener, ListenerTls};
 
-type Text = Spanned<String>;
+pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
 
 #[derive(Deserialize)]
@@ -55,16 +56,6 @@ struct ListenerTable {
     #[serde(default)]
     proxy: Vec<Text>,
     client_certificates: Option<Spanned<bool>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TlsTable {
-    certificate: Option<Spanned<PathBuf>>,
-    private_key: Option<Spanned<PathBuf>>,
-    min_version: Option<Text>,
-    trust_anchors: Option<PathBuf>,
-    client_anchors: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -143,9 +134,9 @@ pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, Conf
     }
 }
 
-struct Reader<'a, 'b> {
-    problems: &'a mut Problems<'b>,
-    folder: &'a Path,
+pub(super) struct Reader<'a, 'b> {
+    pub(super) problems: &'a mut Problems<'b>,
+    pub(super) folder: &'a Path,
 }
 
 impl Reader<'_, '_> {
@@ -201,30 +192,6 @@ impl Reader<'_, '_> {
             }
             config.listeners.push(listener);
         }
-    }
-
-    fn tls(&mut self, table: TlsTable, config: &mut Config) {
-        config.tls.identity = match (table.certificate, table.private_key) {
-            (Some(certificate), Some(key)) => {
-                Some(Identity::new(self.folder.join(certificate.into_inner()), self.folder.join(key.into_inner())))
-            }
-            (Some(certificate), None) => {
-                self.problems.add(certificate.span(), "certificate without private_key; both or none are meant".to_owned());
-                None
-            }
-            (None, Some(key)) => {
-                self.problems.add(key.span(), "private_key without certificate; both or none are meant".to_owned());
-                None
-            }
-            (None, None) => None,
-        };
-        if let Some(word) = &table.min_version
-            && let Some(version) = self.word(word, &[("1.2", TlsVersion::Tls1_2), ("1.3", TlsVersion::Tls1_3)])
-        {
-            config.tls.min_version = version;
-        }
-        config.tls.trust_anchors = table.trust_anchors.map(|path| self.folder.join(path));
-        config.tls.client_anchors = table.client_anchors.map(|path| self.folder.join(path));
     }
 
     fn rights(&mut self, table: RelayTable, config: &mut Config) {
@@ -300,7 +267,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
+    pub(super) fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
     where
         T: FromStr,
         T::Err: fmt::Display,
@@ -314,7 +281,7 @@ impl Reader<'_, '_> {
         texts.iter().filter_map(|text| self.parse(text, right)).collect()
     }
 
-    fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| word == text.get_ref()).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::Resumption;
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert, WantsServerCert};
 use rustls::sign::CertifiedKey;
@@ -20,7 +20,7 @@ use rustls::{
     ClientConfig, CommonState, ConfigBuilder, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion, WantsVerifier,
 };
 use sealpost_cert::TrustAnchors;
-use sealpost_types::{Blame, CipherSuite, HostDemand, KexFloor, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
+use sealpost_types::{Blame, CipherSet, CipherSuite, HostDemand, KexFloor, KexGroup, Retry, TlsFacts, TlsVersion, WireKey};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -43,6 +43,10 @@ pub struct RustlsSettings {
     pub identity: Option<ServerIdentity>,
     /// The lowest version that is accepted as a server. TLS 1.2. (As a client, each demand brings its own.)
     pub min_version: TlsVersion,
+    /// The weakest key exchange that is accepted as a server. Any.
+    pub min_group: KexFloor,
+    /// The cipher suites that are accepted as a server. All that there are.
+    pub ciphers: Option<CipherSet>,
     /// For how many [`WireKey`]s tickets are kept. [`SESSION_KEYS`].
     pub session_keys: usize,
     /// How long tickets are used before a full handshake judges the certificate again. [`SESSION_LIFETIME`].
@@ -104,6 +108,8 @@ impl RustlsSettings {
             anchors,
             identity: None,
             min_version: TlsVersion::Tls1_2,
+            min_group: KexFloor::Any,
+            ciphers: None,
             session_keys: SESSION_KEYS,
             session_lifetime: SESSION_LIFETIME,
             clock: WallClock::system(),
@@ -116,7 +122,7 @@ impl RustlsBackend {
     ///
     /// # Errors
     /// [`BackendError::Randomness`] for want of random bytes; [`BackendError::Provider`] if the library was built without
-    /// what it needs.
+    /// what it needs, or the settings leave it no cipher suite or group.
     pub fn new(settings: RustlsSettings) -> Result<Self, BackendError> {
         let sessions = SessionStore::new(settings.session_keys);
         Self::with_sessions(settings, sessions)
@@ -127,7 +133,8 @@ impl RustlsBackend {
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(settings.clock.clone()));
         let identity = Arc::new(IdentitySlot::default());
         identity.set(settings.identity.as_ref());
-        let builder = ServerConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
+        let offered = Arc::new(provider_of(settings.min_group, settings.ciphers.as_ref()));
+        let builder = ServerConfig::builder_with_details(offered, Arc::clone(&time))
             .with_protocol_versions(versions(settings.min_version))
             .map_err(provider_error)?;
         let algorithms = provider.signature_verification_algorithms;
@@ -196,11 +203,7 @@ impl RustlsBackend {
         if demand.min_group == KexFloor::Any && demand.ciphers.is_none() {
             return builder.clone();
         }
-        let mut provider = aws_lc_rs::default_provider();
-        provider.kx_groups.retain(|group| KexGroup(u16::from(group.name())).strength() >= demand.min_group);
-        if let Some(ciphers) = &demand.ciphers {
-            provider.cipher_suites.retain(|suite| ciphers.contains(CipherSuite(u16::from(suite.suite()))));
-        }
+        let provider = provider_of(demand.min_group, demand.ciphers.as_ref());
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(self.clock.clone()));
         let floored = ClientConfig::builder_with_details(Arc::new(provider), time).with_protocol_versions(versions(demand.min_version));
         floored.unwrap_or_else(|_| builder.clone())
@@ -297,6 +300,16 @@ impl TimeProvider for RustlsClock {
     fn current_time(&self) -> Option<UnixTime> {
         u64::try_from(self.0.now().0).ok().map(|millis| UnixTime::since_unix_epoch(Duration::from_millis(millis)))
     }
+}
+
+/// The library's algorithms at or above these floors.
+fn provider_of(min_group: KexFloor, ciphers: Option<&CipherSet>) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.retain(|group| KexGroup(u16::from(group.name())).strength() >= min_group);
+    if let Some(ciphers) = ciphers {
+        provider.cipher_suites.retain(|suite| ciphers.contains(CipherSuite(u16::from(suite.suite()))));
+    }
+    provider
 }
 
 fn acceptor(builder: ConfigBuilder<ServerConfig, WantsServerCert>, identity: &Arc<IdentitySlot>) -> Result<TlsAcceptor, BackendError> {

@@ -76,6 +76,14 @@ async fn shake(client: &RustlsBackend, key: &WireKey) -> Result<ClientHandshake<
     Ok(shaken)
 }
 
+/// What cipher settings call usable is what the library has, no more and no less.
+#[test]
+fn every_suite_of_the_library_is_named_and_no_other() {
+    let library: Vec<_> = aws_lc_rs::default_provider().cipher_suites.iter().map(|suite| CipherSuite(u16::from(suite.suite()))).collect();
+    let named = (0..=u16::MAX).map(CipherSuite).filter(|suite| suite.name().is_some()).collect();
+    assert_eq!(CipherSet::new(library), CipherSet::new(named));
+}
+
 #[tokio::test]
 async fn a_session_is_resumed_for_its_own_key_only() {
     let pki = Pki::new();
@@ -330,5 +338,5 @@ async fn without_a_certificate_nothing_is_accepted() {
 fn backends_live_side_by_side_without_a_process_wide_provider() {
     let settings = || RustlsSettings::new(Arc::new(TrustAnchors::default()));
     let (_one, _other) = (RustlsBackend::new(settings()).unwrap(), RustlsBackend::new(settings()).unwrap());
-    assert!(rustls::crypto::CryptoProvider::get_default().is_none(), "neither installed nor asked for");
+    assert!(CryptoProvider::get_default().is_none(), "neither installed nor asked for");
 }
