@@ -46,6 +46,15 @@ struct Use {
     length: Option<u64>,
 }
 
+/// What becomes of files that no row names when the pool is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unclaimed {
+    /// They are overwritten.
+    UsedAgain,
+    /// They get names under which nobody overwrites them, for their rows may be lost.
+    KeptAside,
+}
+
 /// A handle on one file: as long as it lives the file is not overwritten.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -57,9 +66,9 @@ pub(crate) struct Slot {
 }
 
 impl Pool {
-    /// The files in `directory`; those in `used` are named by rows, all others can be overwritten. At most `keep` octets
-    /// of such files are kept.
-    pub(crate) fn open(directory: &Path, used: HashSet<u64>, keep: Octets) -> io::Result<Arc<Self>> {
+    /// The files in `directory`; those in `used` are named by rows, `unclaimed` says what becomes of the others. At most `keep`
+    /// octets of files that can be overwritten are kept.
+    pub(crate) fn open(directory: &Path, used: HashSet<u64>, keep: Octets, unclaimed: Unclaimed) -> io::Result<Arc<Self>> {
         if !directory.is_dir() {
             std::fs::DirBuilder::new().mode(0o700).create(directory)?;
             directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
@@ -79,7 +88,12 @@ impl Pool {
             let name = found.file_name();
             let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
             state.next = state.next.max(number + 1);
-            if !used.contains(&number) {
+            if used.contains(&number) {
+                continue;
+            }
+            if unclaimed == Unclaimed::KeptAside {
+                std::fs::rename(found.path(), directory.join(format!("{number}.unclaimed")))?;
+            } else {
                 pool.keep_or_remove(&mut state, number, found.metadata()?.len());
             }
         }
@@ -298,7 +312,7 @@ mod tests {
     #[test]
     fn a_file_is_given_back_without_asking_the_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let pool = Pool::open(&directory.path().join("bodies"), HashSet::from([5]), Octets(1 << 30)).unwrap();
+        let pool = Pool::open(&directory.path().join("bodies"), HashSet::from([5]), Octets(1 << 30), Unclaimed::UsedAgain).unwrap();
         let free = |pool: &Pool| {
             let state = pool.lock();
             (state.free.clone(), state.free_octets)

@@ -30,7 +30,7 @@ fn what_was_acknowledged_survives_a_loss_of_power_at_every_sync() {
     let seeds = std::env::var("POWER_LOSS_SEEDS").map_or(1, |text| text.parse().unwrap());
     let found = sweep("", false, 1, seeds);
     assert_eq!(found.broken, Vec::<String>::new());
-    assert!(found.syncs > 100 && found.verified > 1_000, "{} syncs, {} messages compared", found.syncs, found.verified);
+    assert!(found.syncs > 80 && found.verified > 1_000, "{} syncs, {} messages compared", found.syncs, found.verified);
     assert!(found.checkpoints > 3, "the log was copied into the database {} times only", found.checkpoints);
 }
 
@@ -213,13 +213,13 @@ fn child() {
     runtime.block_on(async {
         for round in 0..2 {
             let mut settings = Settings::default();
-            settings.store.checkpoint = Octets(512 << 10);
+            settings.store.checkpoint = Octets(256 << 10);
             settings.recycle = Octets(600_000);
             let queue = Arc::new(EmbeddedSpool::open(Path::new(&directory), settings).unwrap());
             if std::env::var_os(LIE).is_some_and(|lie| !lie.is_empty()) {
                 queue.faults().danger_answer_before_commit();
             }
-            let tasks: Vec<_> = (0..4).map(|writer| tokio::spawn(work(queue.clone(), writer + round * 7))).collect();
+            let tasks: Vec<_> = (0..4).map(|writer| tokio::spawn(work(queue.clone(), writer * 3 + round * 2))).collect();
             for task in tasks {
                 task.await.unwrap();
             }
@@ -229,7 +229,7 @@ fn child() {
 }
 
 async fn work(queue: Arc<EmbeddedSpool>, writer: usize) {
-    for n in writer..writer + 14 {
+    for n in writer..writer + 7 {
         let size = [500, 4_000, 9_000, 20_000, 1_000, 70_000, 200][n % 7];
         let to: &[&str] = if n % 3 == 0 { &["a@one.example", "b@two.example", "c@one.example"] } else { &["a@one.example"] };
         let id = queue.next_id();

@@ -72,6 +72,7 @@ fn run(db: &Connection, poison: &Poison) -> Option<i64> {
     match outcome {
         Ok((log, copied)) => Some(log - copied),
         Err(error) => {
+            poison.judge("checkpoint", &error);
             if is_fatal(&error) {
                 poison.set(&format!("checkpoint: {error}"));
             }

@@ -133,6 +133,13 @@ impl OpenError {
     }
 }
 
+impl OpenError {
+    /// Whether the file is not what was written.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if source.is_damage())
+    }
+}
+
 impl WriteError {
     /// Whose fault it is.
     #[must_use]
@@ -174,6 +181,17 @@ impl ReadError {
 }
 
 impl SqliteFailure {
+    /// Whether the file is not what was written.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self.code & 0xff, CORRUPT | NOT_A_DATABASE)
+    }
+
+    pub(crate) fn damaged_schema(kind: &[u8], name: &[u8]) -> Self {
+        let [kind, name] = [kind, name].map(String::from_utf8_lossy);
+        Self { code: CORRUPT, message: format!("the {kind} {name} is not there as it was made").into() }
+    }
+
     pub(crate) fn of(error: &rusqlite::Error) -> Self {
         Self { code: error.sqlite_error().map_or(-1, |e| e.extended_code), message: error.to_string().into() }
     }
@@ -183,3 +201,12 @@ impl SqliteFailure {
 pub(crate) fn is_fatal(error: &rusqlite::Error) -> bool {
     !matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
+
+/// Whether this failure says that the file is not what was written.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// SQLite's primary result codes for a damaged file.
+const CORRUPT: i32 = 11;
+const NOT_A_DATABASE: i32 = 26;

@@ -1,8 +1,11 @@
 //! Whether a store still takes anything.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::WriteError;
+use crate::error::is_damage;
+use crate::salvage::Marker;
 
 /// Whether a store still takes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +25,45 @@ pub enum Health {
 
 /// Set once, never cleared.
 #[derive(Debug, Default)]
-pub(crate) struct Poison(OnceLock<Arc<str>>);
+pub(crate) struct Poison {
+    reason: OnceLock<Arc<str>>,
+    /// Where to leave word that the database is damaged, if the next owner can do something about it.
+    marker: Option<PathBuf>,
+}
 
 impl Poison {
+    pub(crate) fn new(marker: Option<PathBuf>) -> Self {
+        Self { reason: OnceLock::new(), marker }
+    }
+
     pub(crate) fn set(&self, reason: &str) {
-        if self.0.set(reason.into()).is_ok() {
+        if self.reason.set(reason.into()).is_ok() {
             tracing::error!(reason, "the store is poisoned: nothing more is written; restart the process");
         }
     }
 
+    /// Poisons, and leaves word that the database itself is damaged.
+    pub(crate) fn set_damaged(&self, reason: &str) {
+        if self.reason.get().is_some() {
+            return;
+        }
+        self.set(reason);
+        if let Some(marker) = &self.marker
+            && let Err(error) = Marker::Damaged(reason.to_owned()).write(marker)
+        {
+            tracing::error!(path = %marker.display(), %error, "cannot leave word that the database is damaged");
+        }
+    }
+
+    /// Poisons if this failure says that the database is damaged.
+    pub(crate) fn judge(&self, what: &str, error: &rusqlite::Error) {
+        if is_damage(error) {
+            self.set_damaged(&format!("{what}: {error}"));
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), WriteError> {
-        match self.0.get() {
+        match self.reason.get() {
             Some(reason) => Err(WriteError::Poisoned { reason: reason.clone() }),
             None => Ok(()),
         }

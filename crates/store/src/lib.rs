@@ -10,8 +10,11 @@
 //! read() ─── inbox ─ reader threads, each with its own connection
 //! ```
 //!
-//! What it does not do: know any table (the crates on top bring their [`Migrations`] and their statements), serve
-//! several processes that write, or repair a damaged database.
+//! A damaged database stops the store. At the next start each row that can still be read goes into a fresh database and the
+//! damaged one is kept aside ([`Store::open_salvaging`]); a log that is broken in its middle is kept aside too.
+//!
+//! What it does not do: know any table (the crates on top bring their [`Migrations`], their statements and their [`Salvage`]), or
+//! serve several processes that write.
 //!
 //! This crate is for its sister crates: `rusqlite` shows in its interface, and must not show in theirs.
 //!
@@ -46,7 +49,9 @@ mod health;
 mod inbox;
 mod lock;
 mod migrate;
+mod open;
 mod read;
+mod salvage;
 mod settings;
 mod store;
 mod writer;
@@ -59,6 +64,7 @@ pub use inbox::{BATCH_JOBS, BATCH_OCTETS, INBOX_JOBS, RIDE_ALONG};
 pub use migrate::Migrations;
 pub use read::Reader;
 pub use rusqlite;
+pub use salvage::{Recovery, Salvage, SalvagedRow};
 pub use settings::Settings;
 pub use store::Store;
 

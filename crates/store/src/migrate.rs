@@ -41,6 +41,19 @@ impl Migrations {
         Ok(())
     }
 
+    /// Whether all that the steps make is there as they make it: its text may be damaged too. Call it when they were run.
+    pub(crate) fn check_schema(&self, path: &Path, db: &Connection) -> Result<(), OpenError> {
+        let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::of(error) };
+        let mut sound = Connection::open_in_memory().map_err(|e| failed(&e))?;
+        self.run(path, &mut sound)?;
+        let [expected, found] = [&sound, db].map(objects);
+        let (expected, found) = (expected.map_err(|e| failed(&e))?, found.map_err(|e| failed(&e))?);
+        match expected.into_iter().find(|object| !found.contains(object)) {
+            Some((kind, name, _)) => Err(OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::damaged_schema(&kind, &name) }),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a database that needs steps, for those who only look.
     pub(crate) fn require_current(&self, path: &Path, db: &Connection) -> Result<(), OpenError> {
         match self.check(path, db)? {
@@ -65,4 +78,12 @@ impl Migrations {
         }
         Ok(found)
     }
+}
+
+/// All tables and indexes: their kinds, their names and how they were made.
+fn objects(db: &Connection) -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>, Option<Vec<u8>>)>> {
+    // As bytes, for they may be no text any more.
+    db.prepare("SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect()
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use crate::error::SqliteFailure;
+use crate::health::Poison;
 use crate::{Migrations, OpenError, ReadError, Settings};
 
 type Read = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -16,11 +17,12 @@ type Read = Box<dyn FnOnce(&mut Connection) + Send>;
 /// Hands reads to the threads that do them.
 pub(crate) struct Readers {
     ask: Mutex<Option<Sender<Read>>>,
+    poison: Arc<Poison>,
 }
 
 impl Readers {
     /// Starts a thread for each connection; they end after [`Readers::close`].
-    pub(crate) fn start(connections: Vec<Connection>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    pub(crate) fn start(connections: Vec<Connection>, poison: Arc<Poison>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (ask, asked) = channel::<Read>();
         let asked = Arc::new(Mutex::new(asked));
         let start = |db| {
@@ -28,7 +30,7 @@ impl Readers {
             std::thread::Builder::new().name("store-read".into()).spawn(move || serve(db, &asked))
         };
         let threads = connections.into_iter().map(start).collect::<Result<_, _>>()?;
-        Ok((Self { ask: Mutex::new(Some(ask)) }, threads))
+        Ok((Self { ask: Mutex::new(Some(ask)), poison }, threads))
     }
 
     /// Runs `job` on one of the threads, all of it on one state of the database.
@@ -38,9 +40,11 @@ impl Readers {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let poison = self.poison.clone();
         let read: Read = Box::new(move |db| {
             // The read transaction ends with the drop; there is nothing to commit.
             let outcome = db.transaction().and_then(|tx| job(&tx));
+            outcome.as_ref().err().into_iter().for_each(|error| poison.judge("read", error));
             let _ = answer.send(outcome.map_err(|e| ReadError::Failed(SqliteFailure::of(&e))));
         });
         let sent = match self.ask.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {

@@ -1,13 +1,10 @@
 //! One open database.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use sealpost_types::Octets;
+use rusqlite::{Connection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::checkpoint::Checkpoints;
@@ -15,9 +12,11 @@ use crate::faults::Faults;
 use crate::health::Poison;
 use crate::inbox::{INBOX_JOBS, Inbox, Job};
 use crate::lock::Lock;
-use crate::read::{Readers, configure, open_reader};
+use crate::open::{Opening, open_writer, own};
+use crate::read::{Readers, open_reader};
+use crate::salvage::marker_path;
 use crate::writer::Writer;
-use crate::{Health, Migrations, OpenError, ReadError, Settings, SqliteFailure, WriteError};
+use crate::{Health, Migrations, OpenError, ReadError, Recovery, Salvage, Settings, SqliteFailure, WriteError};
 
 /// One open database: the only one that writes it.
 ///
@@ -57,47 +56,61 @@ impl Store {
         path: &Path,
         migrations: &Migrations,
         settings: &Settings,
-        prepare: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T), OpenError> {
+        let (directory, lock) = own(path)?;
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: false, prepare };
+        let opened = opening.open(None)?;
+        Self::start(opened, path, settings, lock, Poison::new(None))
+    }
+
+    /// Like [`Store::open_with`], for a database that is worth it: if it turns out damaged, then or while it was last open, its rows
+    /// go through `salvage` into a fresh one, and it is kept aside. So is a log that is broken in its middle, and rows behind the
+    /// broken place go through `salvage` too.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_with`]; what is wrong with a database in which no row can be found.
+    pub fn open_salvaging<T>(
+        path: &Path,
+        migrations: &Migrations,
+        settings: &Settings,
+        salvage: &mut dyn Salvage,
+        prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T, Recovery), OpenError> {
+        let (directory, lock) = own(path)?;
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, prepare };
+        let (opened, recovery) = opening.open_or_salvage(salvage)?;
+        let (store, prepared) = Self::start(opened, path, settings, lock, Poison::new(Some(marker_path(path))))?;
+        Ok((store, prepared, recovery))
+    }
+
+    fn start<T>(
+        (db, prepared): (Connection, T),
+        path: &Path,
+        settings: &Settings,
+        lock: Lock,
+        poison: Poison,
     ) -> Result<(Self, T), OpenError> {
         let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::of(error) };
         let io = |source| OpenError::Io { path: path.to_owned(), source };
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-        make_directory(directory)?;
-        let lock = Lock::take(path)?;
-        let mut db = open_writer(path, settings).map_err(|e| failed(&e))?;
-        migrations.run(path, &mut db)?;
-        sync_directory(directory)?;
-        let prepared = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).and_then(|tx| {
-            let prepared = prepare(&tx)?;
-            tx.commit().map(|()| prepared)
-        });
-        let prepared = prepared.map_err(|e| failed(&e))?;
-
         let path = path.to_owned();
         let readers =
             (0..settings.readers.max(1)).map(|_| open_reader(&path, settings)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
         let copier = open_writer(&path, settings).map_err(|e| failed(&e))?;
-        let (inbox, poison, faults) = <(Arc<Inbox>, Arc<Poison>, Arc<Faults>)>::default();
+        let (inbox, faults) = <(Arc<Inbox>, Arc<Faults>)>::default();
+        let poison = Arc::new(poison);
         let threshold = u32::try_from(settings.checkpoint.0 / settings.page.0.max(512)).unwrap_or(u32::MAX);
         let (checkpoints, checkpointer) = Checkpoints::start(copier, threshold.max(1), poison.clone()).map_err(io)?;
-        let (readers, mut others) = Readers::start(readers).map_err(io)?;
+        let (readers, mut others) = Readers::start(readers, poison.clone()).map_err(io)?;
         others.push(checkpointer);
         let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints, _lock: lock };
         let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
         let open = Mutex::new(Some(Threads { writer, others }));
-        Ok((
-            Self {
-                path,
-                inbox,
-                readers,
-                room: Arc::new(Semaphore::new(INBOX_JOBS)),
-                poison,
-                #[cfg(feature = "faults")]
-                faults,
-                open,
-            },
-            prepared,
-        ))
+        let room = Arc::new(Semaphore::new(INBOX_JOBS));
+        #[cfg(feature = "faults")]
+        return Ok((Self { path, inbox, readers, room, poison, faults, open }, prepared));
+        #[cfg(not(feature = "faults"))]
+        Ok((Self { path, inbox, readers, room, poison, open }, prepared))
     }
 
     /// Where the database is.
@@ -158,6 +171,12 @@ impl Store {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.readers.read(job).await
+    }
+
+    /// Says that the database is damaged, for whoever found that out by what stands in it: nothing is written any more, and the next
+    /// [`Store::open_salvaging`] salvages it.
+    pub fn report_damage(&self, reason: &str) {
+        self.poison.set_damaged(reason);
     }
 
     /// Whether it still takes anything.
@@ -275,38 +294,4 @@ where
         drop((job, room));
         then(outcome.and_then(|()| value.ok_or(WriteError::Closed)));
     }
-}
-
-fn open_writer(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    configure(&db, settings, 1)?;
-    // These two count only before the first table; space that becomes free can then be given back step by step.
-    db.pragma_update(None, "page_size", signed(settings.page))?;
-    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
-    db.pragma_update(None, "synchronous", "FULL")?;
-    db.pragma_update(None, "wal_autocheckpoint", 0)?;
-    db.pragma_update(None, "journal_size_limit", signed(settings.log_limit))?;
-    Ok(db)
-}
-
-/// A pragma takes no unsigned number.
-fn signed(size: Octets) -> i64 {
-    i64::try_from(size.0).unwrap_or(i64::MAX)
-}
-
-/// Makes the directory, for its owner alone, and makes its making durable.
-fn make_directory(directory: &Path) -> Result<(), OpenError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let failed = |source| OpenError::Io { path: directory.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
-}
-
-fn sync_directory(directory: &Path) -> Result<(), OpenError> {
-    let synced = File::open(directory).and_then(|file| file.sync_all());
-    synced.map_err(|source| OpenError::Io { path: directory.to_owned(), source })
 }

@@ -87,6 +87,7 @@ impl Writer {
 
     /// A failure of the whole transaction: full and busy pass, anything else means that the disk cannot be trusted.
     fn judge(&self, what: &str, error: &rusqlite::Error) -> Stop {
+        self.poison.judge(what, error);
         if is_fatal(error) {
             self.poison.set(&format!("{what}: {error}"));
         }
@@ -131,6 +132,7 @@ impl Writer {
         match catch_unwind(AssertUnwindSafe(|| job.run(tx))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
+                self.poison.judge("write", &error);
                 if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
                     self.poison.set(&format!("write: {error}"));
                 }

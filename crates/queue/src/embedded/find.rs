@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use sealpost_types::{Destination, UnixMillis};
 
 use super::Engine;
@@ -31,8 +31,13 @@ impl Engine {
                     }
                     found.push(row);
                 }
-                Ok(None) => {}
-                // One page that cannot be read must not keep back all that is on the others.
+                // An index leads to a row that is not there.
+                Ok(None) => self.store.report_damage(&format!("entry {id} is due and has no row")),
+                // A page that is damaged: the next process salvages what is on the others.
+                Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
+                    self.store.report_damage(&format!("entry {id}: {error}"));
+                }
+                // One row that cannot be read must not keep back all others.
                 Err(error) => found.push(Found {
                     id,
                     state: schema::DEFERRED,

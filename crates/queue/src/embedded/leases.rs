@@ -34,6 +34,11 @@ impl Leases {
         self.lock().held.insert(id);
     }
 
+    /// Holds it if nobody does.
+    pub(super) fn hold_free(&self, id: QueueId) -> bool {
+        self.lock().held.insert(id)
+    }
+
     /// Nobody holds it any more; called when what became of it is committed.
     pub(super) fn end(&self, id: QueueId) {
         let mut table = self.lock();

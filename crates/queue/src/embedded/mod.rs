@@ -8,8 +8,10 @@ mod format;
 mod leases;
 mod record;
 mod reserve;
+mod salvage;
 mod schema;
 mod settle;
+mod verify;
 mod view;
 mod writer;
 
@@ -18,19 +20,20 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Transaction, params};
-use sealpost_store::Store;
+use sealpost_store::{Recovery, Store};
 use sealpost_types::{Destination, Octets, UnixMillis};
 
+pub use verify::Verified;
 pub use view::QueueView;
 pub use writer::EmbeddedBodyWriter;
 
 use crate::body::{Budget, Rows};
 use crate::id::{IdMaker, reservation};
-use crate::pool::Pool;
+use crate::pool::{Pool, Unclaimed};
 use crate::wake::Waker;
 use crate::{
     AcceptError, BodyReadError, Change, Changed, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector,
@@ -43,6 +46,7 @@ use crate::{
 /// directory/queue.db        the database: entries with their small bodies
 /// directory/queue.db-wal    its write-ahead log
 /// directory/queue.db.lock   held by the process that owns the queue
+/// directory/queue.db.damaged-1, queue.db-wal.aside-1   what was found damaged, kept aside
 /// directory/bodies/         large bodies, in files that are used again and again
 /// ```
 ///
@@ -122,6 +126,9 @@ struct Engine {
     outbox: AtomicI64,
     /// How often holds were released, as the database says.
     releases: AtomicU64,
+    /// What was found damaged when it was opened.
+    recovery: Recovery,
+    verifier: OnceLock<verify::Verifier>,
     /// Ends of leases that could not be recorded yet.
     unrecorded: Mutex<Vec<(record::Record, record::Tried)>>,
     settings: Settings,
@@ -139,7 +146,8 @@ struct Start {
 impl EmbeddedSpool {
     /// Opens the queue in `directory`, and makes both if there is none. Blocks.
     ///
-    /// What was under way when the queue was last open is due at once.
+    /// What was under way when the queue was last open is due at once. A damaged database is replaced by a fresh one with all that
+    /// can be read of it, and kept aside; [`EmbeddedSpool::recovery`] tells.
     ///
     /// # Errors
     /// [`OpenError::Store`]: another process owns it, a later version wrote it, or the database cannot be opened;
@@ -147,12 +155,17 @@ impl EmbeddedSpool {
     /// refuses a thread.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = directory.join(DATABASE);
-        let (store, start) = Store::open_with(&path, &schema::MIGRATIONS, &settings.store, |tx| start(tx, wall_clock()))?;
+        let mut salvage = salvage::QueueSalvage::default();
+        let prepare = |tx: &Transaction<'_>| start(tx, wall_clock());
+        let (store, start, recovery) = Store::open_salvaging(&path, &schema::MIGRATIONS, &settings.store, &mut salvage, prepare)?;
         let bodies = directory.join(BODIES);
         let io = |source| OpenError::Io { path: directory.to_owned(), source };
         let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve).map_err(io)?;
-        let pool = Pool::open(&bodies, start.files, settings.recycle).map_err(|source| OpenError::Io { path: bodies, source })?;
-        Ok(Self(Arc::new(Engine {
+        // After damage a row may be missing whose body is still there.
+        let unclaimed = if recovery.rows > 0 { Unclaimed::KeptAside } else { Unclaimed::UsedAgain };
+        let pool =
+            Pool::open(&bodies, start.files, settings.recycle, unclaimed).map_err(|source| OpenError::Io { path: bodies, source })?;
+        let engine = Arc::new(Engine {
             store,
             pool,
             ids: IdMaker::new(start.used_ids, start.reserved),
@@ -164,9 +177,31 @@ impl EmbeddedSpool {
             reserve,
             outbox: AtomicI64::new(start.outbox),
             releases: AtomicU64::new(start.releases),
+            recovery,
+            verifier: OnceLock::new(),
             unrecorded: Mutex::default(),
             settings,
-        })))
+        });
+        let verifier = verify::Verifier::start(&engine).map_err(io)?;
+        let _ = engine.verifier.set(verifier);
+        Ok(Self(engine))
+    }
+
+    /// What was found damaged when it was opened, and what was done about it.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.0.recovery
+    }
+
+    /// Looks through the whole queue for damage, as it does by itself a minute after its start and once a day. Bodies in files are
+    /// not read: they are verified whenever they are.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub async fn verify(&self) -> Result<Verified, SpoolError> {
+        let engine = Arc::downgrade(&self.0);
+        let pass = tokio::task::spawn_blocking(move || verify::pass(&engine, |_| true));
+        pass.await.unwrap_or(Err(SpoolError::Closed))
     }
 
     /// What a test may make the store do.

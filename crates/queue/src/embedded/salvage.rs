@@ -1,0 +1,125 @@
+//! Rows of a damaged queue are taken into a fresh one: those that are sound as they are, the others set aside.
+
+use rusqlite::types::Value;
+use rusqlite::{ErrorCode, OptionalExtension, Transaction, params, params_from_iter};
+use sealpost_store::{Salvage, SalvagedRow};
+
+use super::schema::{self, Found, columns};
+
+/// What is known so far of the rows that came.
+#[derive(Debug, Default)]
+pub(super) struct QueueSalvage {
+    /// The columns of the table `entry`, in their order.
+    columns: Vec<String>,
+    /// Ids below may have been given.
+    reserved: i64,
+    /// How often holds were released.
+    released: i64,
+}
+
+impl Salvage for QueueSalvage {
+    fn keep(&mut self, tx: &Transaction<'_>, row: SalvagedRow) -> rusqlite::Result<()> {
+        let SalvagedRow { table, rowid, values, .. } = row;
+        match (table.as_deref(), &values[..]) {
+            (Some("entry"), _) => self.entry(tx, rowid, &values, true),
+            (None, [Value::Null, ..]) if values.len() >= ENTRY_COLUMNS => self.entry(tx, rowid, &values, false),
+            (Some("body") | None, [Value::Null, Value::Integer(uses), data @ (Value::Blob(_) | Value::Null)]) => {
+                let insert = "INSERT OR IGNORE INTO body (id, uses, data) VALUES (?1, ?2, ?3)";
+                tx.prepare_cached(insert)?.execute(params![rowid, uses, data]).map(drop)
+            }
+            (Some("outbox") | None, [Value::Null, data @ Value::Blob(_)]) => {
+                let insert = "INSERT OR IGNORE INTO outbox (place, data) VALUES (?1, ?2)";
+                tx.prepare_cached(insert)?.execute(params![rowid, data]).map(drop)
+            }
+            (Some("reserved"), [Value::Integer(id)]) => {
+                self.reserved = self.reserved.max(*id);
+                Ok(())
+            }
+            (Some("released"), [Value::Integer(count)]) => {
+                self.released = self.released.max(*count);
+                Ok(())
+            }
+            // A page that no tree leads to: the two are told apart by their size.
+            (None, [Value::Integer(number)]) => {
+                let known = if *number < LARGEST_COUNT { &mut self.released } else { &mut self.reserved };
+                *known = (*known).max(*number);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        tx.execute("UPDATE body SET uses = (SELECT count(*) FROM entry WHERE message = body.id)", [])?;
+        tx.execute("DELETE FROM body WHERE uses = 0", [])?;
+        tx.execute("UPDATE reserved SET id = max(id, ?1, (SELECT ifnull(max(id), 0) FROM entry))", [self.reserved])?;
+        // What was held stays so, also if the count itself is lost.
+        tx.execute("UPDATE released SET count = max(count, ?1)", [self.released])?;
+        Ok(())
+    }
+}
+
+impl QueueSalvage {
+    /// Takes a row of the table `entry`; one that is not sound only if `is_known` says that it is one.
+    fn entry(&mut self, tx: &Transaction<'_>, id: i64, values: &[Value], is_known: bool) -> rusqlite::Result<()> {
+        if id < 0 {
+            return Ok(());
+        }
+        if show(tx, id)?.is_some_and(|found| found.entry.is_ok()) {
+            return Ok(());
+        }
+        // Either there is none, or this one can only be better.
+        tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id])?;
+        match self.insert(tx, id, values) {
+            Ok(()) => {}
+            // A value that its column does not take.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                return if is_known { stand_in(tx, id, "the types of its columns are damaged") } else { Ok(()) };
+            }
+            Err(error) => return Err(error),
+        }
+        let Some(found) = show(tx, id)? else { return Ok(()) };
+        match found.entry {
+            Ok((entry, _)) => {
+                let releases = entry.deferrals.iter().flatten().filter_map(|deferral| deferral.hold.as_ref()).map(|hold| hold.releases);
+                self.released = self.released.max(releases.max().and_then(|last| i64::try_from(last).ok()).unwrap_or(0));
+                let repair = "UPDATE entry SET state = 1, due = created WHERE id = ?1 AND (state NOT BETWEEN 0 AND 2 OR (state = 1 AND due IS NULL))";
+                tx.prepare_cached(repair)?.execute([id]).map(drop)
+            }
+            Err(_) if !is_known => tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id]).map(drop),
+            Err(_) if found.state == schema::DAMAGED => Ok(()),
+            Err(damage) => schema::set_aside(tx, id, &damage),
+        }
+    }
+
+    fn insert(&mut self, tx: &Transaction<'_>, id: i64, values: &[Value]) -> rusqlite::Result<()> {
+        if self.columns.is_empty() {
+            let mut select = tx.prepare("SELECT name FROM pragma_table_info('entry') ORDER BY cid")?;
+            self.columns = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        }
+        let known = self.columns.iter().zip(values);
+        let names: Vec<_> = known.clone().map(|(name, _)| name.as_str()).collect();
+        let places: Vec<_> = (1..=names.len()).map(|place| format!("?{place}")).collect();
+        let sql = format!("INSERT INTO entry ({}) VALUES ({})", names.join(", "), places.join(", "));
+        let values = std::iter::once(Value::Integer(id)).chain(known.skip(1).map(|(_, value)| value.clone()));
+        tx.prepare_cached(&sql)?.execute(params_from_iter(values)).map(drop)
+    }
+}
+
+/// An entry of which nothing is left but its id.
+fn stand_in(tx: &Transaction<'_>, id: i64, damage: &str) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO entry (id, state, destination, created, expires, attempts, reason, octets, body_check, envelope_check, \
+                  recipients_check, envelope, recipients) VALUES (?1, 2, '', 0, 0, 0, ?2, 0, 0, 0, 0, '', '')";
+    tx.prepare_cached(insert)?.execute(params![id, damage]).map(drop)
+}
+
+fn show(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<Found>> {
+    let mut select = tx.prepare_cached(concat!("SELECT ", columns!(), " FROM entry WHERE id = ?1"))?;
+    select.query_row([id], |row| Ok(schema::read(row, false))).optional()
+}
+
+/// Columns that `entry` had from the first.
+const ENTRY_COLUMNS: usize = 17;
+
+/// More often than this nobody releases holds; every id is larger.
+const LARGEST_COUNT: i64 = 1 << 40;

@@ -1,0 +1,139 @@
+//! A database is opened by its owner, and put right if it is damaged.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use sealpost_types::{Octets, WithCauses};
+
+use crate::lock::Lock;
+use crate::read::configure;
+use crate::salvage::{Marker, Salvager, directory_of, finish, keep_log, log_path};
+use crate::{Migrations, OpenError, Recovery, Salvage, SalvagedRow, Settings, SqliteFailure};
+
+/// A database about to be opened, by its owner.
+pub(crate) struct Opening<'a, F> {
+    pub(crate) path: &'a Path,
+    pub(crate) directory: &'a Path,
+    pub(crate) migrations: &'a Migrations,
+    pub(crate) settings: &'a Settings,
+    /// Whether damage is looked for that SQLite does not see.
+    pub(crate) is_checked: bool,
+    pub(crate) prepare: F,
+}
+
+impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
+    /// Opens it; `lost` are rows of its own that its log no longer yields.
+    pub(crate) fn open(&mut self, lost: Option<(Vec<SalvagedRow>, &mut dyn Salvage)>) -> Result<(Connection, T), OpenError> {
+        let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: self.path.to_owned(), source: SqliteFailure::of(error) };
+        let mut db = open_writer(self.path, self.settings).map_err(|e| failed(&e))?;
+        // If it cannot be opened after all, it stays as it is.
+        let leave_log = |db: &Connection, on| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on).map_err(|e| failed(&e));
+        leave_log(&db, true)?;
+        self.migrations.run(self.path, &mut db)?;
+        if self.is_checked {
+            self.migrations.check_schema(self.path, &db)?;
+        }
+        sync_directory(self.directory)?;
+        let prepared = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).and_then(|tx| {
+            if let Some((rows, salvage)) = lost {
+                rows.into_iter().try_for_each(|row| salvage.keep(&tx, row))?;
+                salvage.finish(&tx)?;
+            }
+            let prepared = (self.prepare)(&tx)?;
+            tx.commit().map(|()| prepared)
+        });
+        let prepared = prepared.map_err(|e| failed(&e))?;
+        leave_log(&db, false)?;
+        Ok((db, prepared))
+    }
+
+    pub(crate) fn open_or_salvage(&mut self, salvage: &mut dyn Salvage) -> Result<((Connection, T), Recovery), OpenError> {
+        let io = |source| OpenError::Io { path: self.path.to_owned(), source };
+        let mut recovery = Recovery::default();
+        let damage = match Marker::read(self.path)? {
+            Some(Marker::Replace(number)) => {
+                finish(self.path, number).map_err(io)?;
+                None
+            }
+            Some(Marker::Damaged(reason)) => Some(reason),
+            None => None,
+        };
+        let lost = self.keep_broken_log(&mut recovery)?;
+        if let Some(reason) = damage
+            && self.salvager().run(salvage, lost.clone(), reason, &mut recovery)?
+        {
+            return Ok((self.open(None)?, recovery));
+        }
+        recovery.rows += lost.len() as u64;
+        let taker: &mut dyn Salvage = &mut *salvage;
+        let error = match self.open(Some((lost.clone(), taker)).filter(|(lost, _)| !lost.is_empty())) {
+            Ok(opened) => return Ok((opened, recovery)),
+            Err(error) if error.is_damage() => error,
+            Err(error) => return Err(error),
+        };
+        let damage = WithCauses(&error).to_string();
+        if self.salvager().run(salvage, lost, damage, &mut recovery)? { Ok((self.open(None)?, recovery)) } else { Err(error) }
+    }
+
+    /// Keeps the log aside if it is broken before its end; rows behind the broken place.
+    fn keep_broken_log(&self, recovery: &mut Recovery) -> Result<Vec<SalvagedRow>, OpenError> {
+        let io = |source| OpenError::Io { path: log_path(self.path), source };
+        let salvager = self.salvager();
+        let Some(log) = salvager.log()?.filter(|log| log.behind > 0) else { return Ok(Vec::new()) };
+        let aside = keep_log(self.path).map_err(io)?;
+        let lost = salvager.lost_rows(&log)?;
+        let (frames, rows) = (log.behind, lost.len());
+        tracing::warn!(path = %self.path.display(), frames, rows, aside = %aside.display(), "the log is broken before its end, and is kept aside");
+        recovery.damage.push(format!("{frames} pages of the log stand behind its last valid commit"));
+        recovery.aside.push(aside);
+        Ok(lost)
+    }
+
+    fn salvager(&self) -> Salvager<'_> {
+        Salvager { path: self.path, migrations: self.migrations, settings: self.settings }
+    }
+}
+
+/// The directory of a database, made if it was not there, and the right to write it.
+pub(crate) fn own(path: &Path) -> Result<(&Path, Lock), OpenError> {
+    let directory = directory_of(path);
+    make_directory(directory)?;
+    Ok((directory, Lock::take(path)?))
+}
+
+pub(crate) fn open_writer(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    configure(&db, settings, 1)?;
+    // These two count only before the first table; space that becomes free can then be given back step by step.
+    db.pragma_update(None, "page_size", signed(settings.page))?;
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    db.pragma_update(None, "journal_size_limit", signed(settings.log_limit))?;
+    Ok(db)
+}
+
+/// A pragma takes no unsigned number.
+fn signed(size: Octets) -> i64 {
+    i64::try_from(size.0).unwrap_or(i64::MAX)
+}
+
+/// Makes the directory, for its owner alone, and makes its making durable.
+fn make_directory(directory: &Path) -> Result<(), OpenError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let failed = |source| OpenError::Io { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    directory.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
+}
+
+fn sync_directory(directory: &Path) -> Result<(), OpenError> {
+    let synced = File::open(directory).and_then(|file| file.sync_all());
+    synced.map_err(|source| OpenError::Io { path: directory.to_owned(), source })
+}
