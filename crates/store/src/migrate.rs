@@ -80,8 +80,10 @@ impl Migrations {
     }
 }
 
-/// All tables and indexes: their kinds, their names and how they were made.
-fn objects(db: &Connection) -> rusqlite::Result<Vec<(Vec<u8>, Vec<u8>, Option<Vec<u8>>)>> {
+/// A table or an index: its kind, its name and how it was made.
+type Object = (Vec<u8>, Vec<u8>, Option<Vec<u8>>);
+
+fn objects(db: &Connection) -> rusqlite::Result<Vec<Object>> {
     // As bytes, for they may be no text any more.
     db.prepare("SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema")?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?

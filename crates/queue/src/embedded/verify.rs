@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use sealpost_store::{ReadError, Reader};
-use sealpost_types::UnixMillis;
+use sealpost_types::{UnixMillis, WithCauses};
 
 use super::record::{Record, Tried};
 use super::schema::{self, Found};
 use super::settle::End;
-use super::{Engine, OpenError, SpoolError, wall_clock};
+use super::{Engine, SpoolError, wall_clock};
 use crate::QueueId;
 
 /// What a look through the whole queue found.
@@ -62,55 +62,68 @@ impl Verifier {
 }
 
 /// Looks through the whole queue, in pieces with a pause after each, as long as `pause` says to go on. Blocks.
-pub(super) fn pass(engine: &Weak<Engine>, mut pause: impl FnMut(Duration) -> bool) -> Result<Verified, SpoolError> {
-    let mut verified = Verified::default();
-    let open = |engine: &Engine| Reader::open(engine.store.path(), &schema::MIGRATIONS).map_err(OpenError::Store);
-    let Some(mut view) =
-        engine.upgrade().map(|engine| open(&engine)).transpose().map_err(|error| SpoolError::Store { reason: error.to_string().into() })?
-    else {
-        return Ok(verified);
-    };
-    let mut step = |verified: &mut Verified, read: &mut dyn FnMut(&Arc<Engine>, &mut Reader, &mut Verified) -> Result<bool, ReadError>| {
-        loop {
-            let begin = Instant::now();
-            let Some(engine) = engine.upgrade() else { return Ok(()) };
-            match read(&engine, &mut view, verified) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(ReadError::Failed(failure)) if failure.is_damage() => {
-                    verified.damage.push(failure.to_string());
-                    return Ok(());
-                }
-                Err(error) => return Err(SpoolError::from(error)),
-            }
-            drop(engine);
-            if !pause(begin.elapsed()) {
-                return Ok(());
-            }
-        }
-    };
-    step(&mut verified, &mut |_, view, verified| {
-        verified.damage.extend(view.read(structure)?);
-        Ok(false)
-    })?;
-    let mut last = -1;
-    step(&mut verified, &mut |engine, view, verified| {
-        let looked = view.read(|db| rows(db, last))?;
-        last = looked.last().map_or(last, |row| row.found.id);
-        looked.iter().for_each(|row| engine.judge(row, verified));
-        Ok(!looked.is_empty())
-    })?;
-    let mut place = (i64::MIN, -1);
-    step(&mut verified, &mut |_, view, verified| {
-        let (next, wrong) = view.read(|db| due_rows(db, place))?;
-        place = next.unwrap_or(place);
-        verified.damage.extend(wrong.into_iter().map(|id| format!("the index entry_due leads to entry {id}, which is another")));
-        Ok(next.is_some())
-    })?;
-    if let (Some(first), Some(engine)) = (verified.damage.first(), engine.upgrade()) {
+pub(super) fn pass(engine: &Weak<Engine>, pause: impl FnMut(Duration) -> bool) -> Result<Verified, SpoolError> {
+    let Some(path) = engine.upgrade().map(|engine| engine.store.path().to_owned()) else { return Ok(Verified::default()) };
+    let view =
+        Reader::open(&path, &schema::MIGRATIONS).map_err(|error| SpoolError::Store { reason: WithCauses(&error).to_string().into() })?;
+    let mut pass = Pass { engine, view, pause, verified: Verified::default() };
+    pass.structure()?;
+    pass.rows()?;
+    pass.due_times()?;
+    if let (Some(first), Some(engine)) = (pass.verified.damage.first(), engine.upgrade()) {
         engine.store.report_damage(first);
     }
-    Ok(verified)
+    Ok(pass.verified)
+}
+
+/// One look through the queue, under way.
+struct Pass<'a, P> {
+    engine: &'a Weak<Engine>,
+    view: Reader,
+    pause: P,
+    verified: Verified,
+}
+
+impl<P: FnMut(Duration) -> bool> Pass<'_, P> {
+    fn structure(&mut self) -> Result<(), SpoolError> {
+        let found = self.read(structure)?;
+        self.verified.damage.extend(found.into_iter().flatten());
+        Ok(())
+    }
+
+    fn rows(&mut self) -> Result<(), SpoolError> {
+        let mut last = -1;
+        while let Some(looked) = self.read(|db| rows(db, last))? {
+            let (Some(end), Some(engine)) = (looked.last(), self.engine.upgrade()) else { break };
+            last = end.found.id;
+            looked.iter().for_each(|row| engine.judge(row, &mut self.verified));
+        }
+        Ok(())
+    }
+
+    fn due_times(&mut self) -> Result<(), SpoolError> {
+        let mut place = (i64::MIN, -1);
+        while let Some((Some(next), wrong)) = self.read(|db| due_rows(db, place))? {
+            place = next;
+            let wrong = wrong.into_iter().map(|id| format!("the index entry_due leads to entry {id}, which is another"));
+            self.verified.damage.extend(wrong);
+        }
+        Ok(())
+    }
+
+    /// Reads a piece and pauses; nothing if it is time to end, or if the database is damaged there.
+    fn read<T>(&mut self, piece: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<Option<T>, SpoolError> {
+        let begin = Instant::now();
+        let found = match self.view.read(piece) {
+            Ok(found) => found,
+            Err(ReadError::Failed(failure)) if failure.is_damage() => {
+                self.verified.damage.push(failure.to_string());
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok((self.pause)(begin.elapsed()).then_some(found))
+    }
 }
 
 impl Engine {

@@ -73,7 +73,7 @@ impl Scan {
     fn frame(&mut self, frame: &[u8], offset: u64) {
         let number = word(frame, 0);
         let is_commit = word(frame, 4) != 0;
-        let salt = *self.salt.get_or_insert((word(frame, 8), word(frame, 12)));
+        let salt = *self.salt.get_or_insert_with(|| (word(frame, 8), word(frame, 12)));
         let found = Sum(word(frame, 16), word(frame, 20));
         let sum_from = |from: Sum| from.over(&frame[..8], self.big).over(&frame[FRAME..], self.big);
         let place = offset + FRAME as u64;
