@@ -102,11 +102,16 @@ pub enum Change {
         now: UnixMillis,
     },
     /// It is tried no more: for those in [`State::Deferred`].
-    Hold,
+    Hold {
+        /// Recorded with it, as with [`Settlement::outbox`](crate::Settlement::outbox).
+        outbox: Vec<Vec<u8>>,
+    },
     /// It is tried again, at once: for those in [`State::Held`], and for recipients of others that wait to be let go.
     Release {
         /// The time.
         now: UnixMillis,
+        /// Recorded with it.
+        outbox: Vec<Vec<u8>>,
     },
     /// It is removed: for those that are not in [`State::Fresh`].
     Delete {
@@ -154,6 +159,16 @@ pub struct OutboxRow {
     pub place: u64,
     /// What was recorded.
     pub row: Vec<u8>,
+}
+
+impl Change {
+    /// What is recorded with it.
+    pub(crate) fn outbox(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Retry { .. } => &[],
+            Self::Hold { outbox } | Self::Release { outbox, .. } | Self::Delete { outbox } => outbox,
+        }
+    }
 }
 
 impl Filter {

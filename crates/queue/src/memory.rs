@@ -331,28 +331,26 @@ impl Queue {
             return Changed::Leased;
         }
         let Some(row) = self.rows.get_mut(&id) else { return Changed::Missing };
-        match (change, row.state) {
-            (Change::Retry { now }, State::Deferred) => row.due = Some(now),
-            (Change::Hold, State::Deferred) => (row.state, row.due) = (State::Held, None),
-            (Change::Release { now }, State::Deferred | State::Held) => {
+        match (&change, row.state) {
+            (Change::Retry { now }, State::Deferred) => row.due = Some(*now),
+            (Change::Hold { .. }, State::Deferred) => (row.state, row.due) = (State::Held, None),
+            (Change::Release { now, .. }, State::Deferred | State::Held) => {
                 let mut entry = (*row.entry).clone();
                 let mut any = row.state == State::Held;
                 for deferral in entry.deferrals.iter_mut().flatten().filter(|deferral| deferral.until_released) {
-                    (deferral.until_released, deferral.due, any) = (false, now, true);
+                    (deferral.until_released, deferral.due, any) = (false, *now, true);
                 }
                 if !any {
                     return Changed::Unfit;
                 }
-                (row.entry, row.state, row.due) = (Arc::new(entry), State::Deferred, Some(now));
+                (row.entry, row.state, row.due) = (Arc::new(entry), State::Deferred, Some(*now));
             }
-            (Change::Delete { outbox }, state) if state != State::Fresh => {
-                self.rows.remove(&id);
-                for row in outbox {
-                    self.places += 1;
-                    self.outbox.insert(self.places, row);
-                }
-            }
+            (Change::Delete { .. }, state) if state != State::Fresh => drop(self.rows.remove(&id)),
             _ => return Changed::Unfit,
+        }
+        for row in change.outbox() {
+            self.places += 1;
+            self.outbox.insert(self.places, row.clone());
         }
         Changed::Done
     }

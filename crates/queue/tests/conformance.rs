@@ -424,14 +424,14 @@ async fn an_operator_holds_releases_and_deletes<S: Spool>(queue: S) {
     let one = accept_deferred(&queue, at(0), &["a@one.example"], at(100)).await;
     let two = accept_deferred(&queue, at(0), &["a@two.example"], at(100)).await;
     let retry = |millis| Change::Retry { now: at(millis) };
-    assert_eq!(change(&queue, one, Change::Hold).await, Ok(Changed::Done));
-    assert_eq!((change(&queue, one, Change::Hold).await, change(&queue, one, retry(1)).await), (Ok(Changed::Unfit), Ok(Changed::Unfit)));
+    assert_eq!(change(&queue, one, hold()).await, Ok(Changed::Done));
+    assert_eq!((change(&queue, one, hold()).await, change(&queue, one, retry(1)).await), (Ok(Changed::Unfit), Ok(Changed::Unfit)));
     assert_eq!(queue.retry_now(Selector::All, at(1)).await, Ok(1));
     let mut leases = queue.lease_due(at(1_000_000), 10, &[]).await.unwrap();
     assert_eq!(leases.iter().map(|lease| lease.id()).collect::<Vec<_>>(), [two]);
     let stats = queue.stats().await.unwrap();
     assert_eq!((stats.deferred, stats.held, stats.size), (1, 1, Octets(16)));
-    for wanted in [Change::Hold, Change::Release { now: at(1) }, retry(1), Change::Delete { outbox: vec![] }] {
+    for wanted in [hold(), release(1), retry(1), Change::Delete { outbox: vec![] }] {
         assert_eq!(change(&queue, two, wanted).await, Ok(Changed::Leased));
     }
     leases.drain(..).for_each(|lease| lease.release());
@@ -440,11 +440,11 @@ async fn an_operator_holds_releases_and_deletes<S: Spool>(queue: S) {
     assert_eq!(change(&queue, two, Change::Delete { outbox: vec![b"gone".to_vec()] }).await, Ok(Changed::Done));
     assert_eq!(change(&queue, two, Change::Delete { outbox: vec![b"gone".to_vec()] }).await, Ok(Changed::Missing));
     let rows = queue.outbox(10).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.row.as_slice()).collect::<Vec<_>>(), [b"gone"]);
+    assert_eq!(rows.iter().map(|row| row.row.as_slice()).collect::<Vec<_>>(), [&b"held"[..], b"gone"]);
 
     assert_eq!(queue.next_due().await, Ok(None));
-    assert_eq!(change(&queue, one, Change::Release { now: at(7) }).await, Ok(Changed::Done));
-    assert_eq!(change(&queue, one, Change::Release { now: at(7) }).await, Ok(Changed::Unfit));
+    assert_eq!(change(&queue, one, release(7)).await, Ok(Changed::Done));
+    assert_eq!(change(&queue, one, release(7)).await, Ok(Changed::Unfit));
     assert_eq!(queue.next_due().await, Ok(Some(at(7))));
     assert_eq!(change(&queue, one, retry(3)).await, Ok(Changed::Done));
     let lease = queue.lease_due(at(3), 10, &[]).await.unwrap().remove(0);
@@ -469,7 +469,7 @@ async fn a_recipient_waits_to_be_let_go<S: Spool>(queue: S) {
     let shown = queue.show(id).await.unwrap().unwrap();
     assert_eq!((shown.state, shown.due, shown.reason.as_deref()), (State::Held, None, Some("no TLS")));
     assert!(queue.lease_due(at(1_000_000_000_000), 10, &[]).await.unwrap().is_empty());
-    assert_eq!(change(&queue, id, Change::Release { now: at(60) }).await, Ok(Changed::Done));
+    assert_eq!(change(&queue, id, release(60)).await, Ok(Changed::Done));
     let lease = queue.lease_due(at(60), 10, &[]).await.unwrap().remove(0);
     assert_eq!(lease.entry().due_recipients(at(60)), [0]);
     assert_eq!(lease.entry().envelope.recipients, [support::recipient("a@one.example")]);
@@ -490,6 +490,14 @@ async fn entries_are_found_by_what_they_are<S: Spool>(queue: S) {
         found(Filter::all().before(at(51)).destination(destination("one.example")).sender("sender@hosted.example")).await,
         [old, new]
     );
+}
+
+fn hold() -> Change {
+    Change::Hold { outbox: vec![b"held".to_vec()] }
+}
+
+fn release(millis: i64) -> Change {
+    Change::Release { now: at(millis), outbox: Vec::new() }
 }
 
 /// Changes one entry.

@@ -147,8 +147,8 @@ impl<S: Spool> Side<S> {
                 let Some(id) = self.messages.get(message) else { return };
                 let change = match how {
                     0 => Change::Retry { now },
-                    1 => Change::Hold,
-                    2 => Change::Release { now },
+                    1 => Change::Hold { outbox: vec![vec![how]] },
+                    2 => Change::Release { now, outbox: Vec::new() },
                     _ => Change::Delete { outbox: vec![vec![how]] },
                 };
                 let changed = self.queue.change(vec![(*id, change)]).await.unwrap();

@@ -27,7 +27,7 @@ impl Engine {
         };
         let (engine, owner) = (Arc::clone(&self), Arc::clone(&self));
         let wakes = changes.iter().any(|(_, change)| matches!(change, Change::Retry { .. } | Change::Release { .. }));
-        let weight = changes.iter().map(|(_, change)| change.weight()).sum();
+        let weight = changes.iter().flat_map(|(_, change)| change.outbox()).map(Vec::len).sum();
         let mine: Vec<bool> = claimed.ids.iter().map(Option::is_some).collect();
         let write = move |tx: &Transaction<'_>| {
             let write = |((id, change), mine): (&(QueueId, Change), &bool)| {
@@ -56,23 +56,23 @@ impl Engine {
     }
 
     fn write_change(&self, tx: &Transaction<'_>, id: QueueId, change: &Change) -> rusqlite::Result<(Changed, Left)> {
-        let id = id.number();
-        let nothing = Left { file: None };
-        let Some(state) = schema::state(tx, id)? else { return Ok((Changed::Missing, nothing)) };
+        let (id, mut left) = (id.number(), Left { file: None });
+        let Some(state) = schema::state(tx, id)? else { return Ok((Changed::Missing, left)) };
         match (change, state) {
             (Change::Retry { now }, DEFERRED) => schema::make_due(tx, id, *now)?,
-            (Change::Hold, DEFERRED) => schema::hold(tx, id)?,
-            (Change::Release { now }, DEFERRED | HELD) => return Ok((release(tx, id, state, *now)?, nothing)),
-            (Change::Delete { outbox }, state) if state != FRESH => {
-                for row in outbox {
-                    let place = self.outbox.fetch_add(1, Ordering::Relaxed) + 1;
-                    tx.prepare_cached("INSERT INTO outbox (place, data) VALUES (?1, ?2)")?.execute(params![place, row])?;
-                }
-                return Ok((Changed::Done, schema::remove(tx, id)?));
-            }
-            _ => return Ok((Changed::Unfit, nothing)),
+            (Change::Hold { .. }, DEFERRED) => schema::hold(tx, id)?,
+            (Change::Release { now, .. }, DEFERRED | HELD) => match release(tx, id, state, *now)? {
+                Changed::Done => {}
+                other => return Ok((other, left)),
+            },
+            (Change::Delete { .. }, state) if state != FRESH => left = schema::remove(tx, id)?,
+            _ => return Ok((Changed::Unfit, left)),
         }
-        Ok((Changed::Done, nothing))
+        for row in change.outbox() {
+            let place = self.outbox.fetch_add(1, Ordering::Relaxed) + 1;
+            tx.prepare_cached("INSERT INTO outbox (place, data) VALUES (?1, ?2)")?.execute(params![place, row])?;
+        }
+        Ok((Changed::Done, left))
     }
 }
 
@@ -98,13 +98,6 @@ fn release(tx: &Transaction<'_>, id: i64, state: i64, now: UnixMillis) -> rusqli
     schema::write_waiting(tx, id, &Waiting { attempts: entry.attempts, recipients })?;
     schema::make_due(tx, id, now)?;
     Ok(Changed::Done)
-}
-
-impl Change {
-    /// About how much is written.
-    fn weight(&self) -> usize {
-        if let Self::Delete { outbox } = self { outbox.iter().map(Vec::len).sum() } else { 0 }
-    }
 }
 
 /// Holds entries like leases, until it is dropped.
