@@ -2,6 +2,7 @@
 
 mod change;
 mod policy;
+mod queue;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ pub(crate) use policy::{
     Add, AddPartner, Address, Domains, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries, Listing, Lists, Owners,
     Remove, RemovePartner, RulePlace, Rules, Search, Set, Test,
 };
+
+pub(crate) use queue::{Matching, Queue, QueueChange, QueueDelete, QueueList, QueueShow, QueueStats, Selected, State};
 
 /// A mail relay that enforces TLS on both hops, and says why.
 #[derive(Debug, Parser)]
@@ -57,6 +60,9 @@ pub(crate) enum Command {
     /// Show what became of each message.
     #[command(after_help = HISTORY)]
     History(History),
+    /// Mail that waits: look at it, try it again, hold it, delete it.
+    #[command(subcommand, after_help = queue::QUEUE)]
+    Queue(Queue),
     /// Try a policy before it is in force.
     #[command(subcommand)]
     Policy(Policy),
@@ -320,7 +326,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 21] = [
+    const EXAMPLES: [&str; 25] = [
         policy::IMPORT,
         policy::EXPORT,
         policy::DOMAINS,
@@ -342,6 +348,10 @@ mod tests {
         CERT_SHOW,
         CIPHERS,
         USERS_HASH,
+        queue::QUEUE,
+        queue::QUEUE_LIST,
+        queue::QUEUE_RETRY,
+        queue::QUEUE_DELETE,
     ];
 
     #[test]
@@ -393,6 +403,10 @@ mod tests {
             "quickstart",
             "explain",
             "history",
+            "queue",
+            "queue list",
+            "queue retry",
+            "queue delete",
             "policy replay",
             "cert show",
             "ciphers",
@@ -401,6 +415,10 @@ mod tests {
         let others = [
             "",
             "cert",
+            "queue show",
+            "queue hold",
+            "queue release",
+            "queue stats",
             "policy",
             "users",
             "domains list",

@@ -6,6 +6,7 @@ mod ciphers;
 mod explain;
 mod history;
 mod policy;
+mod queue;
 mod quickstart;
 mod reload;
 mod replay;
@@ -34,6 +35,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Owners(command) => policy::owners(&command),
         Command::Lists(command) => policy::lists(&command),
         Command::Rules(command) => policy::rules(&command),
+        Command::Queue(command) => queue::queue(&command),
         Command::Quickstart(options) => quickstart::quickstart(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::History(options) => history::history(&options),

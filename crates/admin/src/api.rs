@@ -20,6 +20,7 @@ use crate::connection::Peer;
 use crate::entries::{Entries, Kind, Query, search_partners};
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::{Failure, Problem};
+use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown, QueueState, queue_id};
 
 /// The OpenAPI document of everything that can be asked, as it is checked in.
 #[must_use]
@@ -59,6 +60,9 @@ fn routes() -> OpenApiRouter<RelayControl> {
         .routes(routes!(edit))
         .routes(routes!(rows))
         .routes(routes!(entries))
+        .routes(routes!(queue))
+        .routes(routes!(queue_entry))
+        .routes(routes!(queue_changes))
 }
 
 async fn document() -> impl IntoResponse {
@@ -177,12 +181,88 @@ async fn rows(State(control): State<RelayControl>, Extension(peer): Extension<Pe
     Ok(Json(control.by(peer.to_string()).edit_row(list, change, options).await?.into()))
 }
 
+/// Which part of the queue is asked for.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct WantedQueue {
+    /// Those that stand so.
+    state: Option<QueueState>,
+    /// Those that go there: `mx:bank.example`, or `mail.acme.example:25` for a route.
+    destination: Option<String>,
+    /// Those from this address; empty for notifications.
+    sender: Option<String>,
+    /// Those with these words in the reason that they wait for.
+    reason: Option<String>,
+    /// Those that came in before: milliseconds since 1970.
+    before: Option<i64>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// At most so many entries, 100 by default.
+    limit: Option<usize>,
+}
+
+/// The queue, page by page, oldest first.
+#[utoipa::path(get, path = "/v1/queue", params(WantedQueue), responses(
+    (status = 200, body = QueuePage),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+    (status = 500, description = "The queue cannot be read.", body = Problem),
+))]
+async fn queue(
+    State(control): State<RelayControl>,
+    filter: Result<Parameters<WantedQueue>, QueryRejection>,
+) -> Result<Json<QueuePage>, Failure> {
+    let Parameters(wanted) = filter.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let WantedQueue { state, destination, sender, reason, before, after, limit } = wanted;
+    let limit = limit.unwrap_or(ENTRIES).clamp(1, QUEUE_ENTRIES);
+    let mut filter = QueueFilter { state, destination, sender, reason, before }.to_filter();
+    filter.after = after.as_deref().map(queue_id).transpose()?;
+    let listed = control.list_queue(filter, limit).await?;
+    Ok(Json(QueuePage::of(&listed, limit)))
+}
+
+/// All of one message that is queued, or one entry of it, with what would hold if it were tried now.
+#[utoipa::path(get, path = "/v1/queue/{id}", params(("id" = String, Path, description = "The id of a message or of an entry.")), responses(
+    (status = 200, body = Vec<QueueShown>),
+    (status = 400, description = "That is no id.", body = Problem),
+    (status = 404, description = "Nothing in the queue has this id.", body = Problem),
+    (status = 500, description = "The queue cannot be read.", body = Problem),
+))]
+async fn queue_entry(State(control): State<RelayControl>, Path(id): Path<String>) -> Result<Json<Vec<QueueShown>>, Failure> {
+    let wanted = sealpost_queue::Filter::all().message(queue_id(&id)?);
+    let listed = control.list_queue(wanted, QUEUE_ENTRIES).await?;
+    if listed.is_empty() {
+        return Err(Failure::new(StatusCode::NOT_FOUND, format!("nothing in the queue has the id {id}")));
+    }
+    Ok(Json(listed.iter().map(|listed| QueueShown::of(listed, &control.outlook(listed))).collect()))
+}
+
+/// Try queued mail at once, hold it, let it go, or delete it.
+///
+/// What is being tried is left alone and counted.
+#[utoipa::path(post, path = "/v1/queue/changes", request_body = QueueRequest, responses(
+    (status = 200, body = QueueResult),
+    (status = 400, description = "The request cannot be read, or does not say which mail is meant.", body = Problem),
+    (status = 500, description = "The queue cannot be read or written.", body = Problem),
+))]
+async fn queue_changes(State(control): State<RelayControl>, body: Bytes) -> Result<Json<QueueResult>, Failure> {
+    let request: QueueRequest = read(&body)?;
+    let selection = request.selection()?.ok_or_else(|| {
+        Failure::new(StatusCode::BAD_REQUEST, "the request does not say which mail is meant")
+            .meant("write \"all\": true, or \"ids\", or \"matching\" with at least one field")
+    })?;
+    Ok(Json(control.change_queue(selection, request.action.into()).await?.into()))
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")))
 }
 
 /// Entries that are given where nobody says how many.
 const ENTRIES: usize = 100;
+
+/// Entries of the queue in one answer at most.
+const QUEUE_ENTRIES: usize = 1000;
 
 /// Octets in a request: a million entries at once.
 pub const REQUEST_OCTETS: usize = 256 << 20;

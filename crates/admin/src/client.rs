@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::Problem;
+use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown};
 
 /// Asks the relay that answers on a unix socket.
 #[derive(Clone, Debug)]
@@ -117,6 +118,44 @@ impl Client {
         self.ask(Method::POST, "/v1/policy/rows", Some(request)).await
     }
 
+    /// A page of the queue, behind `after`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn queue(&self, filter: &QueueFilter, after: Option<&str>, limit: usize) -> Result<QueuePage, ClientError> {
+        let mut path = format!("/v1/queue?limit={limit}");
+        let state = filter.state.map(|state| state.as_str().to_owned());
+        let before = filter.before.map(|before| before.to_string());
+        let fields = [
+            ("state", state.as_deref()),
+            ("destination", filter.destination.as_deref()),
+            ("sender", filter.sender.as_deref()),
+            ("reason", filter.reason.as_deref()),
+            ("before", before.as_deref()),
+            ("after", after),
+        ];
+        for (key, value) in fields.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+            path += &format!("&{key}={}", escaped(value));
+        }
+        self.ask(Method::GET, &path, None::<&()>).await
+    }
+
+    /// All of one message that is queued, or one entry of it.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] with 404 where there is none.
+    pub async fn queue_entry(&self, id: &str) -> Result<Vec<QueueShown>, ClientError> {
+        self.ask(Method::GET, &format!("/v1/queue/{}", escaped(id)), None::<&()>).await
+    }
+
+    /// Changes what is queued.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn change_queue(&self, request: &QueueRequest) -> Result<QueueResult, ClientError> {
+        self.ask(Method::POST, "/v1/queue/changes", Some(request)).await
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {
         let foreign = |source| ClientError::Foreign { socket: self.socket.clone(), source };
         let body = body.map(serde_json::to_vec).transpose().map_err(foreign)?.unwrap_or_default();
@@ -153,4 +192,16 @@ impl Client {
             _ => ClientError::Socket { socket, source },
         }
     }
+}
+
+/// A value as it stands in a path or a query.
+fn escaped(value: &str) -> String {
+    value.bytes().fold(String::new(), |mut text, octet| {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            text.push(char::from(octet));
+        } else {
+            text += &format!("%{octet:02X}");
+        }
+        text
+    })
 }

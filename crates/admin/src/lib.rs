@@ -38,6 +38,7 @@ mod entries;
 mod error;
 mod model;
 mod problem;
+mod queue;
 mod serve;
 mod socket;
 
@@ -47,6 +48,10 @@ pub use entries::{Entries, Kind, ListError, Query, search_partners};
 pub use error::AdminError;
 pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowRequest, Status};
 pub use problem::Problem;
+pub use queue::{
+    BadQueueId, QueueEntry, QueueFilter, QueueOutlook, QueuePage, QueueRecipient, QueueRequest, QueueResult, QueueShown, QueueState,
+    QueueVerb, queue_id,
+};
 pub use serve::AdminServer;
 
 #[cfg(doctest)]

@@ -183,14 +183,22 @@ impl Status {
             policy_generation: status.policy_generation,
             policy_entries: status.policy_entries,
             counts: Counts::of(&status.stats),
-            queue: Queued {
-                fresh: queue.fresh,
-                deferred: queue.deferred,
-                held: queue.held,
-                damaged: queue.damaged,
-                octets: queue.size.0,
-                oldest: queue.oldest.map(|at| at.0),
-            },
+            queue: Queued::of(queue),
+        }
+    }
+}
+
+impl Queued {
+    /// Of a queue in numbers.
+    #[must_use]
+    pub fn of(queue: &sealpost_queue::Stats) -> Self {
+        Self {
+            fresh: queue.fresh,
+            deferred: queue.deferred,
+            held: queue.held,
+            damaged: queue.damaged,
+            octets: queue.size.0,
+            oldest: queue.oldest.map(|at| at.0),
         }
     }
 }

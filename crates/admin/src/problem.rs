@@ -12,6 +12,8 @@ use sealpost_types::WithCauses;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::queue::BadQueueId;
+
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[non_exhaustive]
@@ -81,6 +83,12 @@ impl From<PolicyFileError> for Failure {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, WithCauses(&error).to_string())
+    }
+}
+
+impl From<BadQueueId> for Failure {
+    fn from(error: BadQueueId) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
 

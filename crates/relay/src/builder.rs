@@ -154,6 +154,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             client_anchors: self.client_anchors,
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
+            bringing: tokio::sync::Mutex::default(),
             permits: Semaphore::new(config.delivery.connections),
             workers: Tasks::new(),
             outbox: Notify::new(),

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sealpost_policy::{Edit, Policy};
-use sealpost_queue::SpoolError;
+use sealpost_queue::{Filter, Listed, SpoolError};
 use sealpost_report::Event;
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
+use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use crate::stats::RelayStats;
 
@@ -49,6 +50,9 @@ pub(crate) trait Control: Send + Sync {
     fn now(&self) -> UnixMillis;
     fn stats(&self) -> RelayStats;
     fn queue(&self) -> Waiting<'_, Result<sealpost_queue::Stats, SpoolError>>;
+    fn list_queue(&self, filter: Filter, limit: usize) -> Waiting<'_, Result<Vec<Listed>, SpoolError>>;
+    fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Waiting<'_, Result<QueueOutcome, SpoolError>>;
+    fn outlook(&self, listed: &Listed) -> Vec<Outlook>;
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
     fn policy(&self) -> Arc<Policy>;
     fn generation(&self) -> u64;
@@ -104,6 +108,31 @@ impl RelayControl {
             stats: engine.stats(),
             queue,
         })
+    }
+
+    /// Up to `limit` entries of the queue that match, oldest first.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub async fn list_queue(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
+        self.engine().list_queue(filter, limit).await
+    }
+
+    /// What would hold for each recipient of an entry if it were tried now.
+    #[must_use]
+    pub fn outlook(&self, listed: &Listed) -> Vec<Outlook> {
+        self.engine().outlook(listed)
+    }
+
+    /// Does this to entries of the queue; those that are being tried are left alone. It is brought to its end even if nobody
+    /// waits for it any more.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read or written.
+    pub async fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Result<QueueOutcome, SpoolError> {
+        let control = self.clone();
+        let changing = tokio::spawn(async move { control.engine().change_queue(selection, action).await });
+        changing.await.unwrap_or(Err(SpoolError::Closed))
     }
 
     /// The policy that is in force.

@@ -3,7 +3,7 @@
 mod attempt;
 mod body;
 mod failures;
-mod held;
+pub(crate) mod held;
 mod notice;
 mod outbox;
 mod outcome;

@@ -49,6 +49,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) client_anchors: Arc<TrustAnchors>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
+    /// Held by whoever brings what is due into the lanes, or wants nobody to.
+    pub(crate) bringing: tokio::sync::Mutex<()>,
     /// One for each open connection of the deliver hop.
     pub(crate) permits: Semaphore,
     pub(crate) workers: Tasks,

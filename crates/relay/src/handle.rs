@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sealpost_policy::Policy;
-use sealpost_queue::{Selector, Spool as _, SpoolError};
+use sealpost_queue::{Filter, Listed, Selector, Spool as _, SpoolError};
 use sealpost_report::Event;
 use sealpost_transport::{Server, TlsBackend as _};
 use sealpost_types::{Domain, UnixMillis};
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::control::{Control, RelayControl, Waiting};
 use crate::engine::{Components, Engine};
+use crate::operate::{self, Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue};
 use crate::policy_file::PolicyFile;
 use crate::stats::RelayStats;
 
@@ -125,6 +126,32 @@ impl<C: Components> Control for Controls<C> {
         Box::pin(self.0.spool.stats())
     }
 
+    fn list_queue(&self, filter: Filter, limit: usize) -> Waiting<'_, Result<Vec<Listed>, SpoolError>> {
+        Box::pin(self.0.spool.list(filter, limit))
+    }
+
+    fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Waiting<'_, Result<QueueOutcome, SpoolError>> {
+        Box::pin(async move {
+            let engine = &self.0;
+            // Nothing is brought into the lanes meanwhile, and what waits there goes back: it is changed like all else.
+            let pause = engine.bringing.lock().await;
+            if action != QueueAction::Retry {
+                self.give_back().await;
+            }
+            if matches!(action, QueueAction::Retry | QueueAction::Release) {
+                engine.lanes.forget_silences();
+            }
+            let outcome = change_queue(&engine.spool, &selection, action, engine.now()).await;
+            drop(pause);
+            engine.outbox.notify_one();
+            outcome
+        })
+    }
+
+    fn outlook(&self, listed: &Listed) -> Vec<Outlook> {
+        operate::outlook(&self.0.policy.load(), &self.0.config, listed, Some(self.0.spool.releases()), self.0.now())
+    }
+
     fn policy(&self) -> Arc<Policy> {
         self.0.policy.load_full()
     }
@@ -166,7 +193,7 @@ impl<C: Components> Control for Controls<C> {
     fn close(&self) -> Waiting<'_, ()> {
         Box::pin(async {
             let engine = &self.0;
-            self.give_back();
+            self.give_back_all();
             engine.workers.all_done().await;
             engine.pool.clear();
             crate::deliver::drain_outbox(engine).await;
@@ -182,16 +209,27 @@ impl<C: Components> Control for Controls<C> {
     }
 
     fn break_off(&self) {
-        self.give_back();
+        self.give_back_all();
         self.0.workers.break_off();
     }
 }
 
 impl<C: Components> Controls<C> {
     /// Gives back to the queue what no worker has begun.
-    fn give_back(&self) {
+    fn give_back_all(&self) {
         for lease in self.0.lanes.drain() {
             lease.release();
+        }
+    }
+
+    /// The same, and waits until nobody holds it any more.
+    async fn give_back(&self) {
+        let ids: Vec<_> = self.0.lanes.drain().into_iter().map(|lease| (lease.id(), lease.release()).0).collect();
+        let end = Instant::now() + GIVEN_BACK;
+        for id in ids {
+            while Instant::now() < end && self.0.spool.show(id).await.is_ok_and(|shown| shown.is_some_and(|shown| shown.leased)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     }
 }
@@ -208,6 +246,9 @@ impl fmt::Debug for RelayHandle {
         f.debug_struct("RelayHandle").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
+
+/// For what goes back to the queue to be there again: it rides along with other work.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
 
 /// Beyond the grace: for deliveries that were broken off to note it, and for the queue to close.
 const LAST_STEPS: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ pub(crate) fn history(options: &cli::History) -> Result<ExitCode, Failure> {
     let mut filter = Filter::default();
     filter.queue_id.clone_from(&options.id);
     filter.domain = options.domain.as_deref().map(domain).transpose()?;
-    filter.since = options.since.as_deref().map(|text| since(text, now())).transpose()?;
+    filter.since = options.since.as_deref().map(|text| since("--since", text, now())).transpose()?;
     filter.limit = options.limit;
     filter.newest_first = true;
     let directory = history_directory(&config);
@@ -53,12 +53,12 @@ fn domain(text: &str) -> Result<Domain, Failure> {
     Domain::parse(text).map_err(|error| format!("--domain {text:?}: {error}"))
 }
 
-/// `--since`: a span back from `now`, or a time.
-pub(super) fn since(text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
+/// The time that an option names: a span back from `now`, or a time.
+pub(super) fn since(option: &str, text: &str, now: UnixMillis) -> Result<UnixMillis, Failure> {
     if let Ok(span) = parse_span(text) {
         return Ok(UnixMillis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0)));
     }
     text.parse::<jiff::Timestamp>()
         .map(|time| UnixMillis(time.as_millisecond()))
-        .map_err(|_| format!("--since {text:?}: neither a span such as 36h nor a time such as 2026-11-22T04:00:00Z"))
+        .map_err(|_| format!("{option} {text:?}: neither a span such as 36h nor a time such as 2026-11-22T04:00:00Z"))
 }

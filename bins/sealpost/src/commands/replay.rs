@@ -31,7 +31,7 @@ fn attempt(options: &cli::Replay) -> Result<ExitCode, Failure> {
     config.policy = Some(options.policy.clone());
     let new = read_policy(&config).map_err(in_words)?;
     let now = now();
-    let since = since(&options.since, now)?;
+    let since = since("--since", &options.since, now)?;
     let mut teller = Teller { tally: Tally::default(), json: options.json, broken: false };
     let mut history = open_history(&config)?;
     let replay = Replay::new(&config, &new);

@@ -32,6 +32,7 @@ mod manage;
 mod notices;
 mod programs;
 mod proxy;
+mod queue;
 mod replay;
 mod rows;
 mod servers;

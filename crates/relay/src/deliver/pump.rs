@@ -35,6 +35,7 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
 /// Leases what is due now, as much as the lanes take; says how long nothing more is due.
 async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealpost_queue::SpoolError> {
     loop {
+        let _bringing = engine.bringing.lock().await;
         let room = LEASES.saturating_sub(engine.lanes.waiting());
         if room == 0 {
             return Ok(CROWDED);

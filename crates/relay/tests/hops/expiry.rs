@@ -81,7 +81,7 @@ async fn what_expires_for_want_of_tls_is_held_where_the_policy_says_so() {
     assert_eq!((relay.count(EventKind::CheckTls), relay.handle.stats().held), (tried, 1), "nobody tries it");
 
     let now = listed.entry.unwrap().reception.at;
-    assert_eq!(spool.change(vec![(listed.id, Change::Release { now })]).await, Ok(vec![Changed::Done]));
+    assert_eq!(spool.change(vec![(listed.id, Change::Release { now, outbox: Vec::new() })]).await, Ok(vec![Changed::Done]));
     assert_eq!(bank.messages(2).await[1].fields("Subject"), ["too late"]);
     relay.first(EventKind::Delivered, TO).await;
     relay.shutdown().await;
