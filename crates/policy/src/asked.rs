@@ -259,11 +259,16 @@ impl Fields {
 
     /// Those in it; costs as much as there are.
     pub(crate) fn iter(self) -> impl Iterator<Item = Field> {
+        self.places().filter_map(|place| Field::ALL.get(place).copied())
+    }
+
+    /// The places in [`Field::ALL`] of those in it.
+    pub(crate) fn places(self) -> impl Iterator<Item = usize> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
-            let lowest = rest.trailing_zeros();
+            let lowest = (rest != 0).then(|| rest.trailing_zeros())?;
             rest &= rest.wrapping_sub(1);
-            Field::ALL.get(usize::try_from(lowest).ok()?).copied()
+            usize::try_from(lowest).ok()
         })
     }
 }

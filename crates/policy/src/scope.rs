@@ -388,7 +388,7 @@ impl<'p, 'f> Scope<'p, 'f> {
     }
 
     /// What the scope comes to; nothing if nobody in it says anything.
-    pub(crate) fn resolve<T: Tracer>(self, tracer: &mut T) -> Option<Resolved> {
+    pub(crate) fn resolve<T: Tracer>(&self, tracer: &mut T) -> Option<Resolved> {
         if self.strands().all(Strand::is_silent) {
             return None;
         }

@@ -30,7 +30,7 @@ impl Policy {
         if hosted {
             scope.ask_owners(tracer);
             scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
-            outcome.take(scope, tracer);
+            outcome.take(&scope, tracer);
             scope = Scope::new(self, Side::Deliver, mail);
             tracer.scope(Party::Recipient);
         }
@@ -41,7 +41,7 @@ impl Policy {
         if !hosted {
             scope.ask_defaults(SourceKind::DefaultsExternal, tracer);
         }
-        outcome.take(scope, tracer);
+        outcome.take(&scope, tracer);
         self.apply_rules(facts, Direction::of(hosted), shadow, &mut outcome, tracer);
         if let Some(level) = facts.header_level {
             tracer.scope(Party::Nobody);

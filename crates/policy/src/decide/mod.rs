@@ -6,7 +6,7 @@ mod refusal;
 
 use std::sync::Arc;
 
-use sealpost_types::{ClearFallback, Demand, Fate, ForwardPath, Level, TlsRequirement, TlsVersion};
+use sealpost_types::{ClearFallback, Demand, Fate, ForwardPath, Hop, KexFloor, Level, TlsRequirement, TlsVersion};
 
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::policy::Policy;
@@ -119,7 +119,7 @@ impl Policy {
     /// At MAIL only the sender's sources are asked; at RCPT the recipient's too, and the join of both holds.
     #[must_use]
     pub fn decide_receive(&self, facts: &ReceiveFacts<'_>) -> ReceiveDecision {
-        self.receive_decision(facts, self.receive(facts, false, &mut NoTrace)).0
+        self.receive_decision(facts, self.receive(facts, false, &mut NoTrace))
     }
 
     /// The same decision, and every source that was asked for it.
@@ -127,16 +127,17 @@ impl Policy {
     pub fn explain_receive(&self, facts: &ReceiveFacts<'_>) -> (ReceiveDecision, Trace) {
         let mut recorder = Recorder::new(self, facts.tls.is_some());
         let outcome = self.receive(facts, false, &mut recorder);
-        let (decision, joined) = self.receive_decision(facts, outcome);
+        recorder.settle(&outcome.joined, Hop::Receive);
+        let decision = self.receive_decision(facts, outcome);
         let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
-        let trace = recorder.finish(Question::receive(facts), &joined, &decision.demand, decision.level, None, shadow);
+        let trace = recorder.finish(Question::receive(facts), &decision.demand, decision.level, None, shadow);
         (decision, trace)
     }
 
     /// What is asked of the delivery to this recipient.
     #[must_use]
     pub fn decide_deliver(&self, facts: &DeliverFacts<'_>) -> DeliverDecision {
-        self.deliver_decision(facts, self.deliver(facts, false, &mut NoTrace)).0
+        self.deliver_decision(facts, self.deliver(facts, false, &mut NoTrace))
     }
 
     /// The same decision, and every source that was asked for it.
@@ -144,56 +145,60 @@ impl Policy {
     pub fn explain_deliver(&self, facts: &DeliverFacts<'_>) -> (DeliverDecision, Trace) {
         let mut recorder = Recorder::new(self, facts.received_secure);
         let outcome = self.deliver(facts, false, &mut recorder);
-        let (decision, joined) = self.deliver_decision(facts, outcome);
+        recorder.settle(&outcome.joined, Hop::Deliver);
+        let decision = self.deliver_decision(facts, outcome);
         let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
-        let trace =
-            recorder.finish(Question::deliver(facts), &joined, &decision.demand, decision.level, Some(decision.fate.clone()), shadow);
+        let trace = recorder.finish(Question::deliver(facts), &decision.demand, decision.level, Some(decision.fate.clone()), shadow);
         (decision, trace)
     }
 
-    fn receive_decision(&self, facts: &ReceiveFacts<'_>, outcome: Outcome) -> (ReceiveDecision, Joined) {
+    fn receive_decision(&self, facts: &ReceiveFacts<'_>, outcome: Outcome) -> ReceiveDecision {
         let Outcome { joined, left_out_testing } = outcome;
-        let (demand, level) = (joined.demand(self), joined.level());
-        let verdict = self.verdict(facts, &demand, &joined);
+        let level = joined.level();
+        let verdict = self.verdict(facts, &joined);
+        let demand = joined.into_demand(self);
         let shadow = left_out_testing.then(|| self.receive(facts, true, &mut NoTrace).joined).and_then(|shadow| {
-            let (wanted, level) = (shadow.demand(self), shadow.level());
-            let verdict = self.verdict(facts, &wanted, &shadow);
+            let (level, verdict) = (shadow.level(), self.verdict(facts, &shadow));
+            let wanted = shadow.into_demand(self);
             (wanted != demand).then(|| Box::new(ReceiveShadow { demand: wanted, level, verdict }))
         });
-        (ReceiveDecision { demand, level, verdict, shadow }, joined)
+        ReceiveDecision { demand, level, verdict, shadow }
     }
 
-    fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> (DeliverDecision, Joined) {
+    fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> DeliverDecision {
         let Outcome { joined, left_out_testing } = outcome;
-        let (demand, level) = (joined.demand(self), joined.level());
+        let level = joined.level();
         let ignores_published = joined.resolved().is_some_and(Resolved::leaves_out_published);
-        let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
-            let wanted = shadow.demand(self);
-            let ignores = shadow.resolved().is_some_and(Resolved::leaves_out_published);
-            let differs = wanted != demand || ignores != ignores_published;
-            differs.then(|| Box::new(DeliverShadow { demand: wanted, level: shadow.level(), ignores_published: ignores }))
-        });
         let fate = joined.resolved().map_or_else(Fate::default, Resolved::fate);
         let clear_fallback = joined.resolved().map_or_else(ClearFallback::default, Resolved::clear_fallback);
-        (DeliverDecision { demand, level, fate, clear_fallback, ignores_published, shadow }, joined)
+        let demand = joined.into_demand(self);
+        let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
+            let level = shadow.level();
+            let ignores = shadow.resolved().is_some_and(Resolved::leaves_out_published);
+            let wanted = shadow.into_demand(self);
+            let differs = wanted != demand || ignores != ignores_published;
+            differs.then(|| Box::new(DeliverShadow { demand: wanted, level, ignores_published: ignores }))
+        });
+        DeliverDecision { demand, level, fate, clear_fallback, ignores_published, shadow }
     }
 }
 
 impl Joined {
     fn join(&mut self, resolved: Option<Resolved>) {
-        self.0 = match (self.0.take(), resolved) {
-            (Some(before), Some(next)) => Some(before.join(next)),
-            (before, next) => before.or(next),
-        };
+        if self.0.is_none() {
+            self.0 = resolved;
+        } else if let Some(next) = resolved {
+            self.0 = self.0.take().map(|before| before.join(next));
+        }
     }
 
     pub(crate) fn resolved(&self) -> Option<&Resolved> {
         self.0.as_ref()
     }
 
-    fn demand(&self, policy: &Policy) -> Arc<Demand> {
-        let nothing = || policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2, sealpost_types::KexFloor::Any, None);
-        self.0.as_ref().map_or_else(nothing, |resolved| Arc::clone(&resolved.demand))
+    fn into_demand(self, policy: &Policy) -> Arc<Demand> {
+        let nothing = || policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2, KexFloor::Any, None);
+        self.0.map_or_else(nothing, |resolved| resolved.demand)
     }
 
     fn level(&self) -> Level {

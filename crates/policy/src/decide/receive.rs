@@ -34,7 +34,7 @@ impl Policy {
             let mut scope = Scope::new(self, Side::Receive, mail);
             tracer.scope(Party::Nobody);
             scope.ask_builtin(SourceKind::Builtin, tracer);
-            outcome.take(scope, tracer);
+            outcome.take(&scope, tracer);
         }
         outcome
     }
@@ -65,7 +65,7 @@ impl Policy {
             scope.ask_domain(number, tracer);
             scope.ask_owners(tracer);
             scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
-            outcome.take(scope, tracer);
+            outcome.take(&scope, tracer);
             // A domain that may not count switches off nothing that holds for everybody else.
             let until = self.main.hosted.entries.get(number).and_then(|entry| entry.extra.as_ref()?.until);
             is_own |= until.is_none_or(|until| mail.now <= until);
@@ -91,13 +91,13 @@ impl Policy {
             let mut scope = Scope::new(self, Side::Receive, mail);
             tracer.scope(Party::Client);
             scope.ask_clients(&known, tracer);
-            outcome.take(scope, tracer);
+            outcome.take(&scope, tracer);
         }
         if let Some(host) = client.host_name {
             let mut scope = Scope::new(self, Side::Receive, mail);
             tracer.scope(Party::Client);
             scope.ask_partners(Some(host), false, tracer);
-            outcome.take(scope, tracer);
+            outcome.take(&scope, tracer);
         }
     }
 
@@ -108,7 +108,7 @@ impl Policy {
         scope.ask_partners(domain, !hosted, tracer);
         // Who is no own server of a hosted domain is a stranger, whatever sender it writes.
         scope.ask_defaults(SourceKind::DefaultsExternal, tracer);
-        outcome.take(scope, tracer);
+        outcome.take(&scope, tracer);
     }
 
     /// The recipient's sources: its hosted domain and the defaults for those. An external recipient has no say here.
@@ -119,13 +119,13 @@ impl Policy {
             scope.ask_owners(tracer);
             scope.ask_defaults(SourceKind::DefaultsHosted, tracer);
         }
-        outcome.take(scope, tracer);
+        outcome.take(&scope, tracer);
     }
 }
 
 impl Outcome {
     /// Joins what a scope comes to.
-    pub(super) fn take<T: Tracer>(&mut self, scope: Scope<'_, '_>, tracer: &mut T) {
+    pub(super) fn take<T: Tracer>(&mut self, scope: &Scope<'_, '_>, tracer: &mut T) {
         self.left_out_testing |= scope.left_out_testing();
         self.joined.join(scope.resolve(tracer));
     }

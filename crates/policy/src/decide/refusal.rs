@@ -54,8 +54,8 @@ pub enum CertificateLack {
 }
 
 impl Policy {
-    pub(super) fn verdict(&self, facts: &ReceiveFacts<'_>, demand: &Demand, joined: &Joined) -> ReceiveVerdict {
-        match lacking(facts, demand) {
+    pub(super) fn verdict(&self, facts: &ReceiveFacts<'_>, joined: &Joined) -> ReceiveVerdict {
+        match joined.resolved().and_then(|resolved| lacking(facts, &resolved.demand)) {
             None => ReceiveVerdict::Accept,
             Some(reason) => ReceiveVerdict::Refuse(Box::new(self.refusal(facts, reason, joined))),
         }

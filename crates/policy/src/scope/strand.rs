@@ -33,9 +33,9 @@ impl Default for Strand<'_> {
 impl<'p> Strand<'p> {
     /// Takes from a source what nobody before it said.
     pub(super) fn fill(&mut self, Asking { origin, setting, .. }: Asking<'p>) {
-        for field in setting.said.without(self.said).iter() {
-            if let Some(place) = self.by.get_mut(field.index()) {
-                *place = Some((setting, origin));
+        for place in setting.said.without(self.said).places() {
+            if let Some(by) = self.by.get_mut(place) {
+                *by = Some((setting, origin));
             }
         }
         self.said = self.said.union(setting.said);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_types::{Demand, Fate, KexFloor, Level, TlsRequirement, TlsVersion};
+use sealpost_types::{Demand, Fate, Hop, KexFloor, Level, TlsRequirement, TlsVersion};
 
 use super::{Axes, Axis, Note, Party, Question, Source, Step, Trace};
 use crate::asked::{Asked, SharedAsked};
@@ -135,15 +135,8 @@ impl<'p> Recorder<'p> {
         self.drafts.push(Draft { scope: self.scope, rank, origin, speaks, holds: Axes::default(), step });
     }
 
-    pub(crate) fn finish(
-        mut self,
-        question: Question,
-        joined: &Joined,
-        demand: &Arc<Demand>,
-        level: Level,
-        fate: Option<Fate>,
-        shadow: Option<(Level, Arc<Demand>)>,
-    ) -> Trace {
+    /// Marks whose words hold in all, once every source was asked.
+    pub(crate) fn settle(&mut self, joined: &Joined, hop: Hop) {
         let own_level = |asked: &Asked| match asked.level {
             Some(Level::Dane) => asked.otherwise.or(asked.level),
             level => level,
@@ -157,7 +150,7 @@ impl<'p> Recorder<'p> {
             self.decide(Axis::MinVersion, resolved.floor_from);
             self.decide(Axis::MinGroup, resolved.group_from);
             resolved.ciphers_from.into_iter().flatten().for_each(|origin| self.decide(Axis::Ciphers, Some(origin)));
-            if fate.is_some() {
+            if hop == Hop::Deliver {
                 self.decide(Axis::Lifetime, resolved.lifetime.map(|(_, origin)| origin));
                 self.decide(Axis::Retry, resolved.retry.as_ref().map(|(_, origin)| *origin));
                 self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
@@ -169,6 +162,16 @@ impl<'p> Recorder<'p> {
         for draft in self.drafts.iter_mut().filter(|draft| draft.holds.contains(Axis::Certificate)) {
             draft.step.decided.insert(Axis::Certificate);
         }
+    }
+
+    pub(crate) fn finish(
+        self,
+        question: Question,
+        demand: &Arc<Demand>,
+        level: Level,
+        fate: Option<Fate>,
+        shadow: Option<(Level, Arc<Demand>)>,
+    ) -> Trace {
         let steps = self.drafts.into_iter().map(|draft| draft.step).collect();
         Trace { question, level, demand: Arc::clone(demand), fate, steps, shadow }
     }
