@@ -127,6 +127,16 @@ impl Domain {
         })
     }
 
+    /// This name, or the parent of it that `text` spells; none if `text` is neither.
+    #[must_use]
+    pub fn ancestor(&self, text: &str) -> Option<Self> {
+        if *self.0 == *text {
+            return Some(self.clone());
+        }
+        let rest = self.0.strip_suffix(text).filter(|rest| rest.ends_with('.') && !text.is_empty())?;
+        (rest.len() > 1).then(|| Self(Arc::from(text)))
+    }
+
     /// Whether this name lies below `parent`, at any depth. A name does not lie below itself.
     #[must_use]
     pub fn is_below(&self, parent: &Self) -> bool {
@@ -258,6 +268,17 @@ mod tests {
         assert!(Domain::parse("a.b.example.org").unwrap().is_below(&parent));
         assert!(!parent.is_below(&parent));
         assert!(!Domain::parse("badexample.org").unwrap().is_below(&parent));
+    }
+
+    #[test]
+    fn ancestors_are_the_name_and_its_parents() {
+        let domain = Domain::parse("a.bc.d").unwrap();
+        for text in ["a.bc.d", "bc.d", "d"] {
+            assert_eq!(domain.ancestor(text), Some(Domain::parse(text).unwrap()));
+        }
+        for text in ["", ".", "c.d", ".d", "a", "a.bc", "x.a.bc.d", "D"] {
+            assert_eq!(domain.ancestor(text), None, "{text:?}");
+        }
     }
 
     #[test]
