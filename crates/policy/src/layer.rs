@@ -1,13 +1,11 @@
 //! Entries of one origin: those of the document itself, or those of its included lists.
 
-use std::fmt;
 use std::sync::Arc;
 
 use sealpost_types::{Domain, NextHop, UnixMillis};
 
-use crate::pattern::Pattern;
 use crate::setting::Setting;
-use crate::table::{NameSet, Table};
+use crate::table::{Listed, NameSet, Table, Text};
 
 /// A hop as a document knows it: what a domain's own servers hand in is one of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,18 +16,25 @@ pub(crate) enum Side {
 }
 
 /// One entry, small: what it says is shared, and what few entries have lies elsewhere.
+///
+/// A decision seldom looks at it, for the table lists what it says beside its number; a trace does. It is one line of a
+/// processor's cache.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Entry {
-    pub(crate) label: Label,
+    /// Its name, or its first pattern if it has none.
+    pub(crate) label: Text,
+    pub(crate) is_named: bool,
     pub(crate) line: u32,
     /// Which file, by its place in `Policy`'s list.
     pub(crate) file: u32,
-    pub(crate) hops: Hops,
+    /// The number of its `Hops`.
+    pub(crate) hops: u32,
     pub(crate) extra: Option<Arc<Extra>>,
 }
 
 /// What an entry says of each hop: numbers of settings of its layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Hops {
     pub(crate) receive: u32,
     pub(crate) submit: u32,
@@ -58,17 +63,12 @@ pub(crate) struct Ends {
     pub(crate) owners: Vec<u32>,
 }
 
-/// What an entry is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Label {
-    Written(Arc<str>),
-    Pattern(Pattern),
-}
-
 /// Entries of one kind that stand in texts of one origin.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layer {
     pub(crate) settings: Arc<Vec<Arc<Setting>>>,
+    /// What entries say, each once: a million entries share a few.
+    pub(crate) hops: Arc<Vec<Hops>>,
     pub(crate) entries: Entries,
     pub(crate) table: Table,
 }
@@ -128,6 +128,28 @@ impl Layer {
     pub(crate) fn setting(&self, number: u32) -> Option<&Setting> {
         usize::try_from(number).ok().and_then(|number| self.settings.get(number)).map(|setting| &**setting)
     }
+
+    /// The `Hops` of this number.
+    pub(crate) fn hops(&self, number: u32) -> Option<&Hops> {
+        self.hops.get(usize::try_from(number).ok()?)
+    }
+
+    /// What the `Hops` of this number say of a hop.
+    pub(crate) fn said(&self, hops: u32, side: Side) -> Option<&Setting> {
+        self.setting(self.hops(hops)?.of(side))
+    }
+
+    /// The entry as tables list it.
+    pub(crate) fn listed(&self, number: u32) -> Option<Listed> {
+        self.entries.get(number).map(|entry| entry.listed(number))
+    }
+}
+
+impl Entry {
+    /// How tables list it; `number` is its own.
+    pub(crate) fn listed(&self, number: u32) -> Listed {
+        Listed::new(number, self.hops, self.extra.is_none())
+    }
 }
 
 impl Ends {
@@ -158,14 +180,15 @@ impl Side {
     }
 }
 
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Written(name) => f.write_str(name),
-            Self::Pattern(pattern) => pattern.fmt(f),
-        }
-    }
-}
-
 /// Entries in a part of the list.
 const CHUNK: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_a_line_of_the_cache() {
+        assert_eq!((size_of::<Option<Entry>>(), align_of::<Entry>()), (64, 64));
+    }
+}

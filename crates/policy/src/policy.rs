@@ -177,12 +177,13 @@ impl Policy {
         let main = &self.main;
         // A million entries share a few settings: these are looked at first.
         let any = main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting));
-        let has = move |layer: &Layer, hops: &Hops| sides.iter().any(|side| layer.setting(hops.of(*side)).is_some_and(is_it));
+        let has = move |hops: &Hops| sides.iter().any(|side| main.setting(hops.of(*side)).is_some_and(is_it));
+        let says = move |layer: &Layer, entry: &Entry| sides.iter().any(|side| layer.said(entry.hops, *side).is_some_and(is_it));
         let defaults = [&main.hosted_defaults, &main.external_defaults].into_iter().map(|defaults| (defaults.line, defaults.hops));
         let owners = main.owners.iter().map(|owner| (owner.line, owner.hops));
-        let lines = defaults.chain(owners).filter(move |(_, hops)| has(&main.hosted, hops)).map(|(line, _)| (0, line));
+        let lines = defaults.chain(owners).filter(move |(_, hops)| has(hops)).map(|(line, _)| (0, line));
         let entries = [&main.hosted, &main.partners, &self.included].into_iter().flat_map(move |layer| {
-            let found = layer.entries.iter().filter(move |(_, entry)| has(layer, &entry.hops));
+            let found = layer.entries.iter().filter(move |(_, entry)| says(layer, entry));
             found.map(|(_, entry)| (entry.file, entry.line))
         });
         let places = any.then(|| lines.chain(entries)).into_iter().flatten();
@@ -231,7 +232,7 @@ impl Main {
     /// Calls `visit` with the hosted domains that cover the name, most specific first, until it says `false`.
     pub(crate) fn walk_hosted<'p>(&'p self, domain: &Domain, mut visit: impl FnMut(&'p Entry) -> bool) {
         table::walk([Some(&self.hosted.table), None], Some(domain.as_str()), true, |_, [entries, _]| {
-            entries.iter().filter_map(|index| self.hosted.entries.get(*index)).all(&mut visit)
+            entries.iter().filter_map(|listed| self.hosted.entries.get(listed.entry)).all(&mut visit)
         });
     }
 
@@ -250,7 +251,7 @@ impl Main {
             let mut covers = false;
             if let Some(sender) = sender {
                 table::walk([Some(&self.hosted.table), None], Some(sender.as_str()), true, |_, [entries, _]| {
-                    covers = entries.contains(&number);
+                    covers = entries.iter().any(|listed| listed.entry == number);
                     !covers
                 });
             }

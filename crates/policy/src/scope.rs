@@ -4,17 +4,15 @@ mod applies;
 mod resolved;
 mod strand;
 
-use std::borrow::Cow;
-
 use sealpost_types::{Domain, ForwardPath, ReversePath, UnixMillis};
 
 use crate::asked::Fields;
 use crate::facts::ClientFacts;
-use crate::layer::{Label, Layer, Side};
+use crate::layer::{Layer, Side};
 use crate::pattern::Pattern;
 use crate::policy::{Defaults, Policy};
 use crate::setting::Setting;
-use crate::table::{self, Found, Matched};
+use crate::table::{self, Found, Listed, Matched};
 use crate::trace::{Note, SourceKind, Tracer};
 
 pub(crate) use resolved::Resolved;
@@ -102,11 +100,11 @@ impl<'p, 'f> Scope<'p, 'f> {
             return false;
         }
         let mut covered = false;
-        table::walk([Some(&layer.table), None], name.map(Domain::as_str), true, |matched, found| {
+        let missed = table::walk([Some(&layer.table), None], name.map(Domain::as_str), true, |matched, found| {
             covered |= self.ask_found(SourceKind::Domain, [layer, layer], name, matched, found, tracer);
             T::ON || !self.is_complete()
         });
-        if T::ON {
+        if T::ON && missed {
             self.note_near_misses(SourceKind::Domain, [layer, layer], name, tracer);
         }
         covered
@@ -116,11 +114,11 @@ impl<'p, 'f> Scope<'p, 'f> {
     pub(crate) fn ask_partners<T: Tracer>(&mut self, name: Option<&Domain>, with_all: bool, tracer: &mut T) {
         let layers = [&self.policy.main.partners, &self.policy.included];
         let tables = layers.map(|layer| Some(&layer.table));
-        table::walk(tables, name.map(Domain::as_str), with_all, |matched, found| {
+        let missed = table::walk(tables, name.map(Domain::as_str), with_all, |matched, found| {
             self.ask_found(SourceKind::Partner, layers, name, matched, found, tracer);
             T::ON || !self.is_complete()
         });
-        if T::ON {
+        if T::ON && missed {
             self.note_near_misses(SourceKind::Partner, layers, name, tracer);
         }
     }
@@ -128,13 +126,9 @@ impl<'p, 'f> Scope<'p, 'f> {
     /// Asks this hosted domain, then those that lie around all its names.
     pub(crate) fn ask_domain<T: Tracer>(&mut self, number: u32, tracer: &mut T) {
         let layer = &self.policy.main.hosted;
-        let Some(Label::Pattern(pattern)) = layer.entries.get(number).map(|entry| &entry.label) else { return };
-        let text = match pattern {
-            Pattern::Exact(name) => Cow::Borrowed(name.as_str()),
-            Pattern::Wild(text) => Cow::Borrowed(&**text),
-            pattern => Cow::Owned(pattern.to_string()),
-        };
-        table::walk([Some(&layer.table), None], Some(&text), true, |_, found| {
+        // A hosted domain is called by its pattern, whose text is covered by all that covers its names.
+        let Some(pattern) = layer.entries.get(number).map(|entry| entry.label.as_str()) else { return };
+        table::walk([Some(&layer.table), None], Some(pattern), true, |_, found| {
             self.ask_rank(SourceKind::Domain, [layer, layer], None, None, found, tracer);
             T::ON || !self.is_complete()
         });
@@ -143,7 +137,8 @@ impl<'p, 'f> Scope<'p, 'f> {
     /// Asks these partners alone, as entries of one rank.
     pub(crate) fn ask_clients<T: Tracer>(&mut self, partners: &[u32], tracer: &mut T) {
         let layer = &self.policy.main.partners;
-        self.ask_rank(SourceKind::Partner, [layer, layer], None, None, [partners, &[]], tracer);
+        let listed: Vec<Listed> = partners.iter().filter_map(|number| layer.listed(*number)).collect();
+        self.ask_rank(SourceKind::Partner, [layer, layer], None, None, [&listed, &[]], tracer);
     }
 
     /// Asks the owner of the most specific hosted domain, then the owner above it, and so on.
@@ -183,10 +178,13 @@ impl<'p, 'f> Scope<'p, 'f> {
         // The settings of the document are those of each of its layers.
         let layer = &self.policy.main.hosted;
         let Some(setting) = layer.setting(setting) else { return };
+        if setting.is_silent() {
+            return;
+        }
         let applies = self.applies(&Standing { testing, until, ends: None }, layer, setting);
-        let asking = self.hear(origin, None, setting, applies, tracer);
+        let asking = self.hear(origin, || None, setting, applies, tracer);
         self.rank += 1;
-        self.fill(asking.into_iter());
+        self.fill(asking);
     }
 
     /// Asks the entries under one pattern; tells whether one of them covers the name, speaking or not.
@@ -195,8 +193,8 @@ impl<'p, 'f> Scope<'p, 'f> {
         kind: SourceKind,
         layers: [&'p Layer; 2],
         name: Option<&Domain>,
-        matched: Matched<'p>,
-        found: Found<'p>,
+        matched: Matched<'_>,
+        found: Found<'_>,
         tracer: &mut T,
     ) -> bool {
         self.ask_rank(kind, layers, name, Some(matched), found, tracer)
@@ -207,7 +205,7 @@ impl<'p, 'f> Scope<'p, 'f> {
         kind: SourceKind,
         layers: [&'p Layer; 2],
         name: Option<&Domain>,
-        matched: Option<Matched<'p>>,
+        matched: Option<Matched<'_>>,
         found: Found<'_>,
         tracer: &mut T,
     ) -> bool {
@@ -218,21 +216,26 @@ impl<'p, 'f> Scope<'p, 'f> {
             let layer = if in_list { layers[1] } else { layers[0] };
             let Some((asking, covers)) = self.ask_entry(kind, layer, in_list, name, matched, *only, tracer) else { return false };
             self.rank += 1;
-            self.fill(asking.into_iter());
+            self.fill(asking);
             return covers;
         }
         let mut all = Vec::with_capacity(own.len() + included.len());
         let mut covered = false;
         for (layer, in_list, entries) in [(layers[0], false, own), (layers[1], true, included)] {
-            for index in entries {
-                if let Some((asking, covers)) = self.ask_entry(kind, layer, in_list, name, matched, *index, tracer) {
+            for listed in entries {
+                if let Some((asking, covers)) = self.ask_entry(kind, layer, in_list, name, matched, *listed, tracer) {
                     all.extend(asking);
                     covered |= covers;
                 }
             }
         }
         self.rank += 1;
-        self.fill(all.into_iter());
+        // Those that say nothing of this hop leave all as it is.
+        all.retain(|asking: &Asking<'_>| !asking.says().is_empty());
+        match all.as_slice() {
+            [] | [_] => self.fill(all.pop()),
+            several => self.split(several),
+        }
         covered
     }
 
@@ -244,39 +247,33 @@ impl<'p, 'f> Scope<'p, 'f> {
         layer: &'p Layer,
         included: bool,
         name: Option<&Domain>,
-        matched: Option<Matched<'p>>,
-        index: u32,
+        matched: Option<Matched<'_>>,
+        listed: Listed,
         tracer: &mut T,
     ) -> Option<(Option<Asking<'p>>, bool)> {
-        let entry = layer.entries.get(index)?;
-        let setting = layer.setting(entry.hops.of(self.side))?;
-        let origin = Origin { kind, included, entry: index };
-        if let Some(exclude) = entry.extra.as_ref().and_then(|extra| extra.exclude.as_ref())
-            && matched.is_some()
-            && exclude.contains(name)
+        let setting = layer.said(listed.hops(), self.side)?;
+        let origin = Origin { kind, included, entry: listed.entry };
+        let pattern = || matched?.pattern(name);
+        let mut standing = Standing { testing: false, until: None, ends: None };
+        if !listed.is_plain()
+            && let Some(extra) = layer.entries.get(listed.entry)?.extra.as_deref()
         {
-            tracer.passed_over(self.rank, origin, matched, &setting.asked, Note::Excluded);
-            return Some((None, false));
+            if matched.is_some() && extra.exclude.as_ref().is_some_and(|exclude| exclude.contains(name)) {
+                tracer.passed_over(self.rank, origin, pattern, &setting.asked, Note::Excluded);
+                return Some((None, false));
+            }
+            self.owner = self.owner.or(extra.owner);
+            standing = Standing { testing: extra.testing, until: extra.until, ends: extra.ends.as_ref() };
         }
-        if let Some(extra) = &entry.extra
-            && self.owner.is_none()
-        {
-            self.owner = extra.owner;
-        }
-        let standing = entry.extra.as_ref().map_or(Standing { testing: false, until: None, ends: None }, |extra| Standing {
-            testing: extra.testing,
-            until: extra.until,
-            ends: extra.ends.as_ref(),
-        });
         let applies = self.applies(&standing, layer, setting);
-        Some((self.hear(origin, matched, setting, applies, tracer), true))
+        Some((self.hear(origin, pattern, setting, applies, tracer), true))
     }
 
     /// What a source comes to that speaks, or does not.
     fn hear<T: Tracer>(
         &mut self,
         origin: Origin,
-        matched: Option<Matched<'p>>,
+        pattern: impl FnOnce() -> Option<Pattern>,
         setting: &'p Setting,
         applies: Applies<'p>,
         tracer: &mut T,
@@ -286,17 +283,16 @@ impl<'p, 'f> Scope<'p, 'f> {
             Applies::Doubtful(setting, note) => (setting, Certainty::Doubtful, Some(note)),
             Applies::Instead(setting, note) => (setting, Certainty::Sure, Some(note)),
             Applies::Later(fields) => {
-                tracer.passed_over(self.rank, origin, matched, &setting.asked, Note::AtRecipient);
+                tracer.passed_over(self.rank, origin, pattern, &setting.asked, Note::AtRecipient);
                 return Some(Asking { origin, setting, certainty: Certainty::Later(fields) });
             }
             Applies::No(note) => {
-                // One that is silent itself may have an `else`.
-                self.left_out_testing |= note == Note::Testing && !(setting.asked.is_empty() && setting.conditions.is_none());
-                tracer.passed_over(self.rank, origin, matched, &setting.asked, note);
+                self.left_out_testing |= note == Note::Testing && !setting.is_silent();
+                tracer.passed_over(self.rank, origin, pattern, &setting.asked, note);
                 return None;
             }
         };
-        tracer.asked(self.rank, origin, matched, &setting.asked, note);
+        tracer.asked(self.rank, origin, pattern, &setting.asked, note);
         Some(Asking { origin, setting, certainty })
     }
 
@@ -305,41 +301,39 @@ impl<'p, 'f> Scope<'p, 'f> {
         let Some(name) = name else { return };
         let layers = if kind == SourceKind::Partner { &layers[..] } else { &layers[..1] };
         for (layer, included) in layers.iter().zip([false, true]) {
-            let mut note = |entries: &[u32], matched: Matched<'p>| {
-                for index in entries {
-                    let setting = layer.entries.get(*index).and_then(|entry| layer.setting(entry.hops.of(self.side)));
-                    let Some(setting) = setting.filter(|setting| !setting.asked.is_empty()) else { continue };
-                    let origin = Origin { kind, included, entry: *index };
-                    tracer.passed_over(self.rank, origin, Some(matched), &setting.asked, Note::WrongDepth);
+            let mut note = |entries: &[Listed], others: &[Listed], matched: Matched<'_>| {
+                // What covers the name at its own depth was asked, and may stand under both.
+                for listed in entries.iter().filter(|listed| !others.contains(listed)) {
+                    let setting = layer.said(listed.hops(), self.side).filter(|setting| !setting.asked.is_empty());
+                    let Some(setting) = setting else { continue };
+                    let origin = Origin { kind, included, entry: listed.entry };
+                    tracer.passed_over(self.rank, origin, || matched.pattern(Some(name)), &setting.asked, Note::WrongDepth);
                 }
             };
-            // What covers the name at its own depth was asked, and may stand under both.
             for (key, exact, below) in layer.table.family(name) {
-                if key == name {
-                    note(&without(below, exact), Matched::Below(key));
+                if key == name.as_str() {
+                    note(below, exact, Matched::Below(key));
                 } else {
-                    note(&without(exact, below), Matched::Exact(key));
+                    note(exact, below, Matched::Exact(key));
                 }
             }
         }
     }
 
-    /// Takes what the sources of one rank say. Those that say nothing of this hop leave all as it is.
-    fn fill(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
-        let mut speaking = sources.filter(|asking| !asking.says().is_empty());
-        let Some(first) = speaking.next() else { return };
-        match speaking.next() {
-            None if first.certainty == Certainty::Sure => {
-                self.strand.fill(first);
-                self.more.iter_mut().for_each(|strand| strand.fill(first));
-            }
-            second => self.split([Some(first), second].into_iter().flatten().chain(speaking)),
+    /// Takes what the only source of a rank says, if anything.
+    fn fill(&mut self, source: Option<Asking<'p>>) {
+        let Some(source) = source.filter(|asking| !asking.says().is_empty()) else { return };
+        if source.certainty == Certainty::Sure {
+            self.strand.fill(source);
+            self.more.iter_mut().for_each(|strand| strand.fill(source));
+        } else {
+            self.split(&[source]);
         }
     }
 
     /// Several sources of one rank, or some that are not sure to speak: each goes on from each strand above, and where none
     /// is sure each strand goes on without them too. Those that may come to speak later count only where nobody else does.
-    fn split(&mut self, sources: impl Iterator<Item = Asking<'p>>) {
+    fn split(&mut self, sources: &[Asking<'p>]) {
         let mut strands: Vec<Strand<'p>> = Vec::new();
         let mut add = |strand: Strand<'p>| {
             if !strands.iter().any(|other| other.says_the_same(&strand)) {
@@ -356,7 +350,7 @@ impl<'p, 'f> Scope<'p, 'f> {
             all_doubtful &= source.certainty == Certainty::Doubtful;
             for above in std::iter::once(&self.strand).chain(&self.more) {
                 let mut strand = *above;
-                strand.fill(source);
+                strand.fill(*source);
                 add(strand);
             }
         }
@@ -392,22 +386,13 @@ impl<'p, 'f> Scope<'p, 'f> {
         if self.strands().all(Strand::is_silent) {
             return None;
         }
-        let mut resolved: Option<Resolved> = None;
-        for strand in self.strands() {
-            let next = strand.resolve(self.policy, self.side, self.mail.received_secure, tracer);
-            resolved = Some(match resolved {
-                Some(before) => before.join(next),
-                None => next,
-            });
+        let mut resolved = self.strand.resolve(self.policy, self.side, self.mail.received_secure, tracer);
+        for strand in &self.more {
+            resolved = resolved.join(strand.resolve(self.policy, self.side, self.mail.received_secure, tracer));
         }
-        let resolved = resolved?;
         resolved.tell(tracer);
         Some(resolved)
     }
-}
-
-fn without(entries: &[u32], others: &[u32]) -> Vec<u32> {
-    entries.iter().copied().filter(|entry| !others.contains(entry)).collect()
 }
 
 /// The number of the setting that holds when nothing is written, and for exempt clients.

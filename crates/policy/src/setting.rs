@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, NameRule, Pin, ReferenceName, TlsRequirement, TlsVersion};
 
 use crate::asked::{Asked, Fields, SharedAsked};
+use crate::layer::Hops;
 use crate::network::ClientSet;
 use crate::pattern::AddressSet;
 
@@ -44,7 +45,9 @@ pub(crate) struct Proofs<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) list: Vec<Arc<Setting>>,
+    pub(crate) hops: Vec<Hops>,
     places: HashMap<SharedAsked, u32>,
+    places_of_hops: HashMap<Hops, u32>,
 }
 
 impl Setting {
@@ -62,6 +65,11 @@ impl Setting {
             [TlsVersion::Tls1_2, TlsVersion::Tls1_3].map(|floor| Arc::new(Demand::new(tls, clauses.clone(), floor)))
         });
         Self { said: asked.said(), asked, demands, conditions }
+    }
+
+    /// Whether it says nothing, to nobody. One that is silent itself may have an `else`.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.said.is_empty() && self.conditions.is_none()
     }
 
     /// Whether it asks for what only DNSSEC can show.
@@ -122,10 +130,19 @@ impl Proofs<'_> {
 
 impl Settings {
     /// Settings that go on from these; those with conditions are not shared.
-    pub(crate) fn of(list: &[Arc<Setting>]) -> Self {
+    pub(crate) fn of(list: &[Arc<Setting>], hops: &[Hops]) -> Self {
         let shared = (0..).zip(list).filter(|(_, setting)| setting.conditions.is_none());
         let places = shared.map(|(place, setting)| (Arc::clone(&setting.asked), place)).collect();
-        Self { list: list.to_vec(), places }
+        let places_of_hops = (0..).zip(hops).map(|(place, hops)| (*hops, place)).collect();
+        Self { list: list.to_vec(), hops: hops.to_vec(), places, places_of_hops }
+    }
+
+    /// The number of these `Hops`.
+    pub(crate) fn place_hops(&mut self, hops: Hops) -> u32 {
+        *self.places_of_hops.entry(hops).or_insert_with(|| {
+            self.hops.push(hops);
+            u32::try_from(self.hops.len() - 1).unwrap_or(u32::MAX)
+        })
     }
 
     /// The number of a setting that says this, without conditions.

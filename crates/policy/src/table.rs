@@ -1,15 +1,23 @@
 //! Entries by the names that they cover: a walk over a name's labels in hash tables.
 
-use std::collections::HashSet;
+mod set;
+mod shard;
+mod text;
+
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use sealpost_types::Domain;
 use wildmatch::WildMatch;
 
 use crate::pattern::Pattern;
+
+pub(crate) use set::NameSet;
+pub(crate) use shard::{Listed, MAX_ENTRIES};
+pub(crate) use text::Text;
+
+use shard::{Depth, Shard, Slot, push_once};
 
 /// Entries of one kind, found by name, most specific first.
 ///
@@ -26,59 +34,43 @@ pub(crate) struct Table {
     names: usize,
 }
 
-/// The names that an entry takes out of what it covers.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct NameSet {
-    exact: HashSet<Domain>,
-    below: HashSet<Domain>,
-    wild: Vec<WildMatch>,
-    all: bool,
-}
-
 /// Which pattern of a table matched.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Matched<'t> {
-    Exact(&'t Domain),
-    Below(&'t Domain),
-    Wild(&'t Arc<str>),
+pub(crate) enum Matched<'n> {
+    /// The name itself.
+    Exact(&'n str),
+    /// All below this one.
+    Below(&'n str),
+    Wild(&'n Arc<str>),
     All,
 }
 
 /// The entries under one pattern in two tables.
-pub(crate) type Found<'t> = [&'t [u32]; 2];
-
-/// A share of the names.
-#[derive(Clone, Debug, Default)]
-struct Shard {
-    names: HashTable<Slot>,
-    /// Lists of more than one entry.
-    shared: Vec<Vec<u32>>,
-}
-
-#[derive(Clone, Debug)]
-struct Slot {
-    name: Domain,
-    exact: List,
-    below: List,
-}
+pub(crate) type Found<'t> = [&'t [Listed]; 2];
 
 /// What is not found by name.
 #[derive(Clone, Debug, Default)]
 struct Rest {
     wild: Vec<Wild>,
-    all: Vec<u32>,
+    all: Vec<Listed>,
+}
+
+/// A name that is about to be looked up. Several are prepared at once, so that what they read of memory is read side by side
+/// and not one after the other.
+#[derive(Clone, Copy, Default)]
+struct Ahead<'n> {
+    suffix: &'n str,
+    hash: u64,
+    /// In which of two tables it may stand.
+    may_be: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
 struct Wild {
     text: Arc<str>,
     matcher: WildMatch,
-    entries: Vec<u32>,
+    entries: Vec<Listed>,
 }
-
-/// No entry, one, or the place of several in `Shard::shared`.
-#[derive(Clone, Copy, Debug)]
-struct List(u32);
 
 impl Default for Table {
     fn default() -> Self {
@@ -86,24 +78,23 @@ impl Default for Table {
     }
 }
 
-impl Default for List {
-    fn default() -> Self {
-        Self(EMPTY)
-    }
-}
-
 impl Table {
     /// An empty table with shards of a good size for so many names.
     pub(crate) fn with_capacity(names: usize) -> Self {
-        let shards = (names / SHARD_NAMES).next_power_of_two().min(MAX_SHARDS);
-        Self { shards: vec![Arc::default(); shards], rest: Arc::default(), names: 0 }
+        let number = (names / SHARD_NAMES).next_power_of_two().min(MAX_SHARDS);
+        let average = names / number;
+        // Chance makes some fuller than others.
+        let most = if number == 1 { average } else { average + average / 8 };
+        let mut shards: Vec<_> = (0..number).map(|_| Shard::for_names(most)).collect();
+        shards.iter_mut().for_each(|shard| shard.reserve(most));
+        Self { shards: shards.into_iter().map(Arc::new).collect(), rest: Arc::default(), names: 0 }
     }
 
     /// Adds an entry under a pattern.
-    pub(crate) fn insert(&mut self, pattern: &Pattern, entry: u32) {
+    pub(crate) fn insert(&mut self, pattern: &Pattern, entry: Listed) {
         match pattern {
-            Pattern::Exact(name) => self.insert_name(name, entry, |slot| &mut slot.exact),
-            Pattern::Below(parent) => self.insert_name(parent, entry, |slot| &mut slot.below),
+            Pattern::Exact(name) => self.insert_name(name, Depth::Exact, entry),
+            Pattern::Below(parent) => self.insert_name(parent, Depth::Below, entry),
             Pattern::All => push_once(&mut Arc::make_mut(&mut self.rest).all, entry),
             Pattern::Wild(text) => {
                 let rest = Arc::make_mut(&mut self.rest);
@@ -115,67 +106,71 @@ impl Table {
         }
     }
 
-    fn insert_name(&mut self, name: &Domain, entry: u32, list: impl Fn(&mut Slot) -> &mut List) {
+    fn insert_name(&mut self, name: &Domain, depth: Depth, entry: Listed) {
         let hash = hash(name.as_str());
-        let index = self.shard_index(hash);
-        let Some(shard) = self.shards.get_mut(index).map(Arc::make_mut) else { return };
-        let rehash = |slot: &Slot| self::hash(slot.name.as_str());
-        let mut is_new = false;
-        let new = || {
-            is_new = true;
-            Slot { name: name.clone(), exact: List::default(), below: List::default() }
-        };
-        let mut slot = shard.names.entry(hash, |slot| slot.name == *name, rehash).or_insert_with(new);
-        push(list(slot.get_mut()), &mut shard.shared, entry);
-        self.names += usize::from(is_new);
+        if let Some(shard) = self.shard_mut(hash)
+            && shard.insert(hash, name.as_str(), depth, entry)
+        {
+            self.names += 1;
+        }
     }
 
     /// Takes an entry away from under a pattern.
     pub(crate) fn remove(&mut self, pattern: &Pattern, entry: u32) {
         match pattern {
-            Pattern::Exact(name) => self.remove_name(name, entry, |slot| &mut slot.exact),
-            Pattern::Below(parent) => self.remove_name(parent, entry, |slot| &mut slot.below),
-            Pattern::All => Arc::make_mut(&mut self.rest).all.retain(|other| *other != entry),
+            Pattern::Exact(name) => self.remove_name(name, Depth::Exact, entry),
+            Pattern::Below(parent) => self.remove_name(parent, Depth::Below, entry),
+            Pattern::All => Arc::make_mut(&mut self.rest).all.retain(|other| other.entry != entry),
             Pattern::Wild(text) => {
                 let rest = Arc::make_mut(&mut self.rest);
-                rest.wild.iter_mut().filter(|wild| wild.text == *text).for_each(|wild| wild.entries.retain(|other| *other != entry));
+                let wilds = rest.wild.iter_mut().filter(|wild| wild.text == *text);
+                wilds.for_each(|wild| wild.entries.retain(|other| other.entry != entry));
                 rest.wild.retain(|wild| !wild.entries.is_empty());
             }
         }
     }
 
-    fn remove_name(&mut self, name: &Domain, entry: u32, list: impl Fn(&mut Slot) -> &mut List) {
+    fn remove_name(&mut self, name: &Domain, depth: Depth, entry: u32) {
         let hash = hash(name.as_str());
-        let index = self.shard_index(hash);
-        let Some(shard) = self.shards.get_mut(index).map(Arc::make_mut) else { return };
-        let Ok(mut slot) = shard.names.find_entry(hash, |slot| slot.name == *name) else { return };
-        take(list(slot.get_mut()), &mut shard.shared, entry);
-        if slot.get().exact.0 == EMPTY && slot.get().below.0 == EMPTY {
-            slot.remove();
+        if let Some(shard) = self.shard_mut(hash)
+            && shard.remove(hash, name.as_str(), depth, entry)
+        {
             self.names -= 1;
         }
     }
 
     /// The entries under exactly this pattern.
-    pub(crate) fn under(&self, pattern: &Pattern) -> &[u32] {
+    pub(crate) fn under(&self, pattern: &Pattern) -> &[Listed] {
         match pattern {
-            Pattern::Exact(name) => self.slot(name.as_str(), hash(name.as_str())).map_or(&[], |(shard, slot)| shard.entries(&slot.exact)),
-            Pattern::Below(parent) => {
-                self.slot(parent.as_str(), hash(parent.as_str())).map_or(&[], |(shard, slot)| shard.entries(&slot.below))
-            }
+            Pattern::Exact(name) => self.under_name(name, Depth::Exact),
+            Pattern::Below(parent) => self.under_name(parent, Depth::Below),
             Pattern::All => &self.rest.all,
             Pattern::Wild(text) => self.rest.wild.iter().find(|wild| wild.text == *text).map_or(&[], |wild| &wild.entries),
         }
     }
 
-    /// Calls `visit` with the entries of each pattern.
-    pub(crate) fn each(&self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
+    fn under_name(&self, name: &Domain, depth: Depth) -> &[Listed] {
+        self.slot(hash(name.as_str()), name.as_str()).map_or(&[], |(shard, slot)| shard.entries(slot, depth))
+    }
+
+    fn slot(&self, hash: u64, name: &str) -> Option<(&Shard, &Slot)> {
+        let shard = self.shard(hash)?;
+        Some((shard, shard.find(hash, name)?))
+    }
+
+    /// Whether a name with this hash may be there; it is no use to look for it otherwise.
+    fn may_have(&self, hash: u64) -> bool {
+        self.shard(hash).is_some_and(|shard| shard.may_have(hash))
+    }
+
+    /// Calls `visit` with each pattern and its entries.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Pattern, &[Listed])) {
         self.shards.iter().for_each(|shard| shard.each(&mut visit));
         self.rest.each(visit);
     }
 
     /// The same for the patterns whose entries the two tables do not share: of a table and its copy with one entry more, a few.
-    pub(crate) fn each_beside(&self, other: &Self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
+    pub(crate) fn each_beside(&self, other: &Self, mut visit: impl FnMut(&Pattern, &[Listed])) {
         let is_shared = |index: usize, shard: &Arc<Shard>| {
             self.shards.len() == other.shards.len() && other.shards.get(index).is_some_and(|other| Arc::ptr_eq(shard, other))
         };
@@ -188,11 +183,11 @@ impl Table {
 
     /// The name and each of its parents, as far as they stand in the table, with the entries under the name itself and those
     /// under what lies below it.
-    pub(crate) fn family(&self, name: &Domain) -> impl Iterator<Item = (&Domain, &[u32], &[u32])> {
+    pub(crate) fn family<'t>(&'t self, name: &'t Domain) -> impl Iterator<Item = (&'t str, &'t [Listed], &'t [Listed])> {
         let suffixes = (!self.is_empty()).then(|| name.suffixes()).into_iter().flatten();
         suffixes.filter_map(|suffix| {
-            let (shard, slot) = self.slot(suffix, hash(suffix))?;
-            Some((&slot.name, shard.entries(&slot.exact), shard.entries(&slot.below)))
+            let (shard, slot) = self.slot(hash(suffix), suffix)?;
+            Some((suffix, shard.entries(slot, Depth::Exact), shard.entries(slot, Depth::Below)))
         })
     }
 
@@ -201,47 +196,64 @@ impl Table {
         self.names == 0 && self.rest.wild.is_empty() && self.rest.all.is_empty()
     }
 
-    fn slot(&self, name: &str, hash: u64) -> Option<(&Shard, &Slot)> {
-        let shard = self.shards.get(self.shard_index(hash))?;
-        Some((shard, shard.names.find(hash, |slot| slot.name.as_str() == name)?))
+    fn shard(&self, hash: u64) -> Option<&Shard> {
+        self.shards.get(self.shard_index(hash)).map(|shard| &**shard)
     }
 
-    /// The high bits choose the shard; the shard's own table uses others.
+    fn shard_mut(&mut self, hash: u64) -> Option<&mut Shard> {
+        let index = self.shard_index(hash);
+        self.shards.get_mut(index).map(Arc::make_mut)
+    }
+
+    /// The high bits choose the shard; inside a shard others count.
     fn shard_index(&self, hash: u64) -> usize {
-        usize::try_from(hash >> 40).unwrap_or_default() & self.shards.len().wrapping_sub(1)
+        usize::try_from(hash >> SHARD_BITS_FROM).unwrap_or_default() & self.shards.len().wrapping_sub(1)
     }
 }
 
 /// Calls `visit` with the entries of each pattern that covers the name in either table, most specific first, until it says
-/// `false`.
+/// `false`. Tells whether it came by entries that would cover the name at another depth.
 ///
 /// A name that is none (an address literal, `<>`) is covered by `*` alone; `with_all` tells whether `*` counts.
 pub(crate) fn walk<'t>(
     tables: [Option<&'t Table>; 2],
-    name: Option<&str>,
+    name: Option<&'t str>,
     with_all: bool,
     mut visit: impl FnMut(Matched<'t>, Found<'t>) -> bool,
-) {
-    let [first, second] = tables.map(|table| table.filter(|table| !table.is_empty()));
-    if first.is_none() && second.is_none() {
-        return;
+) -> bool {
+    let tables = tables.map(|table| table.filter(|table| !table.is_empty()));
+    if tables.iter().all(Option::is_none) {
+        return false;
     }
-    let mut go_on = true;
+    let (mut go_on, mut missed) = (true, false);
     if let Some(name) = name {
-        let mut suffix = Some(name);
-        let mut whole = true;
-        while let (Some(current), true) = (suffix, go_on) {
-            let hash = hash(current);
-            let slots = [first, second].map(|table| table.and_then(|table| table.slot(current, hash)));
-            let list = |slot: &'t Slot| if whole { &slot.exact } else { &slot.below };
-            let found = slots.map(|slot| slot.map_or(&[][..], |(shard, slot)| shard.entries(list(slot))));
-            if let Some((_, slot)) = slots.into_iter().flatten().next().filter(|_| !is_nothing(&found)) {
-                go_on = visit(if whole { Matched::Exact(&slot.name) } else { Matched::Below(&slot.name) }, found);
+        let mut rest = Some(name);
+        let mut depth = Depth::Exact;
+        while rest.is_some() && go_on {
+            let mut ahead = [Ahead::default(); LABELS_AHEAD];
+            for place in &mut ahead {
+                let Some(suffix) = rest else { break };
+                let hash = hash(suffix);
+                *place = Ahead { suffix, hash, may_be: tables.map(|table| table.is_some_and(|table| table.may_have(hash))) };
+                rest = memchr::memchr(b'.', suffix.as_bytes()).and_then(|dot| suffix.get(dot + 1..));
             }
-            whole = false;
-            suffix = memchr::memchr(b'.', current.as_bytes()).and_then(|dot| current.get(dot + 1..));
+            for Ahead { suffix, hash, may_be } in ahead {
+                let mut found: Found<'t> = [&[], &[]];
+                for ((table, may_be), found) in tables.iter().zip(may_be).zip(&mut found) {
+                    if let Some((shard, slot)) = table.filter(|_| may_be).and_then(|table| table.slot(hash, suffix)) {
+                        *found = shard.entries(slot, depth);
+                        missed |= shard.has_others(slot, depth);
+                    }
+                }
+                let matched = if depth == Depth::Exact { Matched::Exact(suffix) } else { Matched::Below(suffix) };
+                depth = Depth::Below;
+                if !is_nothing(&found) && !visit(matched, found) {
+                    go_on = false;
+                    break;
+                }
+            }
         }
-        let wilds = [first, second].map(|table| table.map_or(&[][..], |table| &table.rest.wild));
+        let wilds = tables.map(|table| table.map_or(&[][..], |table| &table.rest.wild));
         let [own, other] = wilds;
         for wild in own.iter().filter(|wild| wild.matcher.matches(name)) {
             let equal = other.iter().find(|equal| equal.text == wild.text).map_or(&[][..], |equal| &equal.entries);
@@ -252,81 +264,15 @@ pub(crate) fn walk<'t>(
             go_on = go_on && visit(Matched::Wild(&wild.text), [&[], &wild.entries]);
         }
     }
-    let found = [first, second].map(|table| table.map_or(&[][..], |table| &table.rest.all));
+    let found = tables.map(|table| table.map_or(&[][..], |table| &table.rest.all));
     if go_on && with_all && !is_nothing(&found) {
         visit(Matched::All, found);
     }
+    missed
 }
 
 fn is_nothing(found: &Found<'_>) -> bool {
     found.iter().all(|entries| entries.is_empty())
-}
-
-impl Rest {
-    fn each(&self, mut visit: impl FnMut(Matched<'_>, &[u32])) {
-        self.wild.iter().for_each(|wild| visit(Matched::Wild(&wild.text), &wild.entries));
-        if !self.all.is_empty() {
-            visit(Matched::All, &self.all);
-        }
-    }
-}
-
-impl Shard {
-    fn each(&self, visit: &mut impl FnMut(Matched<'_>, &[u32])) {
-        for slot in self.names.iter() {
-            for (matched, list) in [(Matched::Exact(&slot.name), &slot.exact), (Matched::Below(&slot.name), &slot.below)] {
-                let entries = self.entries(list);
-                if !entries.is_empty() {
-                    visit(matched, entries);
-                }
-            }
-        }
-    }
-
-    fn entries<'t>(&'t self, list: &'t List) -> &'t [u32] {
-        if list.0 == EMPTY {
-            &[]
-        } else if list.0 & SHARED == 0 {
-            std::slice::from_ref(&list.0)
-        } else {
-            usize::try_from(list.0 & !SHARED).ok().and_then(|place| self.shared.get(place)).map_or(&[], Vec::as_slice)
-        }
-    }
-}
-
-fn push(list: &mut List, shared: &mut Vec<Vec<u32>>, entry: u32) {
-    if list.0 == EMPTY {
-        list.0 = entry;
-    } else if list.0 & SHARED == 0 {
-        // The same pattern twice in one entry is one pattern.
-        if list.0 != entry {
-            let place = u32::try_from(shared.len()).unwrap_or(MAX_ENTRIES);
-            shared.push(vec![list.0, entry]);
-            list.0 = SHARED | place;
-        }
-    } else if let Some(entries) = usize::try_from(list.0 & !SHARED).ok().and_then(|place| shared.get_mut(place)) {
-        push_once(entries, entry);
-    }
-}
-
-fn push_once(entries: &mut Vec<u32>, entry: u32) {
-    if entries.last() != Some(&entry) {
-        entries.push(entry);
-    }
-}
-
-fn take(list: &mut List, shared: &mut [Vec<u32>], entry: u32) {
-    if list.0 == entry {
-        list.0 = EMPTY;
-    } else if list.0 != EMPTY
-        && list.0 & SHARED != 0
-        && let Some(entries) = usize::try_from(list.0 & !SHARED).ok().and_then(|place| shared.get_mut(place))
-    {
-        entries.retain(|other| *other != entry);
-        if entries.is_empty() {
-            list.0 = EMPTY;
-        }
-    }
 }
 
 /// One hash for all tables, so that a walk over two of them takes it once. Its seed is fixed: the names in a table are the
@@ -335,52 +281,33 @@ fn hash(name: &str) -> u64 {
     FixedState::with_seed(0).hash_one(name)
 }
 
-impl NameSet {
-    /// The set of these patterns, or nothing for none.
-    pub(crate) fn new(patterns: &[Pattern]) -> Option<Self> {
-        if patterns.is_empty() {
-            return None;
+impl Rest {
+    fn each(&self, mut visit: impl FnMut(&Pattern, &[Listed])) {
+        self.wild.iter().for_each(|wild| visit(&Pattern::Wild(Arc::clone(&wild.text)), &wild.entries));
+        if !self.all.is_empty() {
+            visit(&Pattern::All, &self.all);
         }
-        let mut set = Self::default();
-        for pattern in patterns {
-            match pattern {
-                Pattern::Exact(name) => drop(set.exact.insert(name.clone())),
-                Pattern::Below(parent) => drop(set.below.insert(parent.clone())),
-                Pattern::Wild(text) => set.wild.push(WildMatch::new(text)),
-                Pattern::All => set.all = true,
-            }
-        }
-        Some(set)
-    }
-
-    /// Whether the name is in it. A name that is none is in it by `*` alone.
-    pub(crate) fn contains(&self, name: Option<&Domain>) -> bool {
-        self.all
-            || name.is_some_and(|name| {
-                self.exact.contains(name)
-                    || name.suffixes().skip(1).any(|parent| self.below.contains(parent))
-                    || self.wild.iter().any(|wild| wild.matches(name.as_str()))
-            })
     }
 }
 
 impl Matched<'_> {
-    pub(crate) fn pattern(self) -> Pattern {
-        match self {
-            Self::Exact(name) => Pattern::Exact(name.clone()),
-            Self::Below(parent) => Pattern::Below(parent.clone()),
+    /// The pattern; `name` is what was looked up.
+    pub(crate) fn pattern(self, name: Option<&Domain>) -> Option<Pattern> {
+        Some(match self {
+            Self::Exact(text) => Pattern::Exact(name?.ancestor(text)?),
+            Self::Below(text) => Pattern::Below(name?.ancestor(text)?),
             Self::Wild(text) => Pattern::Wild(Arc::clone(text)),
             Self::All => Pattern::All,
-        }
+        })
     }
 }
 
-/// The most entries of one table: the highest bit marks shared lists.
-pub(crate) const MAX_ENTRIES: u32 = SHARED - 1;
-
-const SHARED: u32 = 1 << 31;
-const EMPTY: u32 = u32::MAX;
-
 /// Names in a shard: few enough to be copied in some microseconds.
 const SHARD_NAMES: usize = 256;
-const MAX_SHARDS: usize = 1 << 14;
+const MAX_SHARDS: usize = 1 << (u64::BITS - SHARD_BITS_FROM);
+
+/// Labels of a name that are looked up side by side: most names have fewer.
+const LABELS_AHEAD: usize = 6;
+
+/// Bits of a hash from here on choose the shard.
+const SHARD_BITS_FROM: u32 = 50;

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use sealpost_types::Level;
 
 use crate::document::{HopEntries, Problem, Text, has_meaning};
-use crate::layer::Side;
+use crate::layer::{Hops, Side};
 use crate::pattern::Pattern;
 use crate::policy::Main;
+use crate::setting::Setting;
 use crate::table;
 
 /// A key that stands without a level beside it.
@@ -40,10 +41,8 @@ impl Main {
     /// back to there.
     fn level_below(&self, Unchecked { hosted, entry, side, .. }: &Unchecked) -> (Level, Option<Level>) {
         let (layer, defaults) = if *hosted { (&self.hosted, &self.hosted_defaults) } else { (&self.partners, &self.external_defaults) };
-        let of = |setting: u32| {
-            let asked = &self.setting(setting)?.asked;
-            Some((asked.level?, asked.otherwise))
-        };
+        let of = |setting: &Setting| Some((setting.asked.level?, setting.asked.otherwise));
+        let of_hops = |hops: &Hops| of(self.setting(hops.of(*side))?);
         let mut level = None;
         let mut owner = None;
         if let Some((pattern, own)) = entry {
@@ -52,9 +51,8 @@ impl Main {
             let text = (*pattern != Pattern::All).then(|| pattern.to_string());
             table::walk([Some(&layer.table), None], text.as_deref(), true, |_, [indices, _]| {
                 // Its equals join it; they do not fill it up.
-                if !indices.contains(own) {
-                    let entries = indices.iter().filter_map(|index| layer.entries.get(*index));
-                    level = entries.filter_map(|entry| of(entry.hops.of(*side))).max();
+                if !indices.iter().any(|listed| listed.entry == *own) {
+                    level = indices.iter().filter_map(|listed| of(layer.said(listed.hops(), *side)?)).max();
                 }
                 level.is_none()
             });
@@ -62,10 +60,10 @@ impl Main {
         // No way up is longer than there are owners, unless one stands above itself: that has its own message.
         for _ in 0..self.owners.len() {
             let Some(next) = owner.and_then(|number| self.owner(number)).filter(|_| level.is_none()) else { break };
-            level = of(next.hops.of(*side));
+            level = of_hops(&next.hops);
             owner = next.parent;
         }
-        level.or_else(|| of(defaults.hops.of(*side))).unwrap_or((Level::Opportunistic, None))
+        level.or_else(|| of_hops(&defaults.hops)).unwrap_or((Level::Opportunistic, None))
     }
 
     /// The line of the `[[domain]]` that makes all names of this pattern hosted ones.
@@ -77,7 +75,7 @@ impl Main {
         };
         if *pattern != Pattern::All {
             table::walk([Some(&self.hosted.table), None], Some(&text), true, |_, [entries, _]| {
-                line = entries.first().and_then(|index| self.hosted.entries.get(*index)).map(|entry| entry.line);
+                line = entries.first().and_then(|listed| self.hosted.entries.get(listed.entry)).map(|entry| entry.line);
                 false
             });
         }

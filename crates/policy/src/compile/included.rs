@@ -11,11 +11,11 @@ use super::row::RowReader;
 use crate::asked::Asked;
 use crate::document::{IncludeEntry, PATTERN_ENTRIES, PolicyError, PolicyErrors, Problem, Standing, Text};
 use crate::exchange::{CsvErrors, read_rows};
-use crate::layer::{Entry, Extra, Hops, Label, Layer};
+use crate::layer::{Entry, Extra, Layer};
 use crate::pattern::Pattern;
 use crate::policy::{Main, Policy};
 use crate::setting::Settings;
-use crate::table::{MAX_ENTRIES, Table};
+use crate::table::{MAX_ENTRIES, Table, Text as Kept};
 use crate::trace::Place;
 
 /// Reads the lists that a document includes.
@@ -121,9 +121,9 @@ impl Policy {
     /// Whether the rows of this policy mean the same beside another document, and are allowed there.
     pub(super) fn rows_fit(&self, lists: &[IncludedList], main: &Main) -> bool {
         let owners = |main: &Main| main.owners.iter().map(|owner| Arc::clone(&owner.name)).collect::<Vec<_>>();
-        let is_allowed = |entry: &Entry| match &entry.label {
-            Label::Pattern(pattern) if !self.main.hosted.table.under(pattern).is_empty() => true,
-            Label::Pattern(pattern @ Pattern::Exact(_)) => self.included.table.under(pattern).is_empty(),
+        let is_allowed = |entry: &Entry| match entry.label.as_str().parse::<Pattern>() {
+            Ok(pattern) if !self.main.hosted.table.under(&pattern).is_empty() => true,
+            Ok(pattern @ Pattern::Exact(_)) => self.included.table.under(&pattern).is_empty(),
             // It may cover the patterns of rows, which are not looked through here.
             _ => false,
         };
@@ -156,12 +156,11 @@ impl Policy {
     /// The places of the rows of exactly this pattern in included lists, in the order in which they came.
     #[must_use]
     pub fn rows_of(&self, pattern: &Pattern) -> Vec<Place> {
-        let of_pattern = |entry: &&Entry| match (pattern, &entry.label) {
-            // `a.example` stands under what is below it too.
-            (Pattern::Below(_), Label::Pattern(label)) => label == pattern,
-            _ => true,
-        };
-        let entries = self.included.table.under(pattern).iter().filter_map(|number| self.included.entries.get(*number));
+        let text = pattern.to_string();
+        // `a.example` stands under what is below it too.
+        let is_parents = |entry: &Entry| matches!(pattern, Pattern::Below(_)) && !entry.is_named && entry.label.as_str() != text;
+        let of_pattern = |entry: &&Entry| !is_parents(entry);
+        let entries = self.included.table.under(pattern).iter().filter_map(|listed| self.included.entries.get(listed.entry));
         entries.filter(of_pattern).map(|entry| Place { file: Arc::clone(self.file(entry.file)), line: entry.line }).collect()
     }
 
@@ -171,8 +170,8 @@ impl Policy {
     #[must_use]
     pub fn without_row(&self, file: &str, line: u32, pattern: &Pattern) -> Option<Self> {
         let is_it = |entry: &Entry| entry.line == line && **self.file(entry.file) == *file;
-        let under = self.included.table.under(pattern).iter().copied();
-        let number = under.into_iter().find(|number| self.included.entries.get(*number).is_some_and(is_it))?;
+        let mut under = self.included.table.under(pattern).iter().map(|listed| listed.entry);
+        let number = under.find(|number| self.included.entries.get(*number).is_some_and(is_it))?;
         let mut included = self.included.clone();
         included.table.remove(pattern, number);
         if let Pattern::Exact(name) = pattern {
@@ -185,7 +184,7 @@ impl Policy {
 
 impl<'p> Rows<'p> {
     fn new(policy: &'p Policy, layer: Layer) -> Self {
-        Self { policy, settings: Settings::of(&layer.settings), layer, errors: Vec::new() }
+        Self { policy, settings: Settings::of(&layer.settings, &layer.hops), layer, errors: Vec::new() }
     }
 
     /// Reads the rows of one list; `lines_before` are lines of it that are not in `text`.
@@ -198,11 +197,8 @@ impl<'p> Rows<'p> {
             let entry = match reader.read(row, &mut self.settings) {
                 Ok(read) => {
                     let line = row.line.saturating_add(lines_before);
-                    self.add(
-                        read.pattern,
-                        read.subdomains,
-                        Entry { label: read.label, line, file: number, hops: read.hops, extra: read.extra },
-                    )
+                    let ReadRow { pattern, subdomains, label, is_named, hops, extra } = read;
+                    self.add(pattern, subdomains, Entry { label, is_named, line, file: number, hops, extra })
                 }
                 Err((column, problem)) => Err((column, problem)),
             };
@@ -232,7 +228,7 @@ impl<'p> Rows<'p> {
         if index >= MAX_ENTRIES {
             return Err((crate::exchange::Column::Domain, Problem::TooManyEntries));
         }
-        insert_partner(&mut self.layer.table, &pattern, subdomains, index);
+        insert_partner(&mut self.layer.table, &pattern, subdomains, entry.listed(index));
         if self.layer.table.under(&pattern).len() > PATTERN_ENTRIES {
             return Err((crate::exchange::Column::Domain, Problem::PatternTooOften { pattern: pattern.to_string() }));
         }
@@ -241,8 +237,8 @@ impl<'p> Rows<'p> {
     }
 
     fn finish(self) -> (Layer, Vec<PolicyError>) {
-        let settings = Arc::new(self.settings.list);
-        (Layer { settings, ..self.layer }, self.errors)
+        let (settings, hops) = (Arc::new(self.settings.list), Arc::new(self.settings.hops));
+        (Layer { settings, hops, ..self.layer }, self.errors)
     }
 }
 
@@ -250,8 +246,9 @@ impl<'p> Rows<'p> {
 pub(super) struct ReadRow {
     pub(super) pattern: Pattern,
     pub(super) subdomains: bool,
-    pub(super) label: Label,
-    pub(super) hops: Hops,
+    pub(super) label: Kept,
+    pub(super) is_named: bool,
+    pub(super) hops: u32,
     pub(super) extra: Option<Arc<Extra>>,
 }
 

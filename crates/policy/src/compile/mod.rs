@@ -18,13 +18,13 @@ use crate::document::{
     Document, DomainEntry, HopEntries, HopEntry, OwnerEntry, PATTERN_ENTRIES, PartnerEntry, PolicyErrors, Problem, RuleEntry,
     ScopeDefaults, Standing, Text, Written,
 };
-use crate::layer::{Entry, Extra, Hops, Label, Layer};
+use crate::layer::{Entry, Extra, Hops, Layer};
 use crate::network::{ClientIndex, ClientSet};
 use crate::pattern::{AddressPattern, AddressSet, LocalPattern, Pattern, TAG_DELIMITERS};
 use crate::policy::{Defaults, Main, NamedList, Owner, Policy};
 use crate::rule::{HeaderMatch, ListMatch, Rule, When};
 use crate::setting::{Conditions, Settings};
-use crate::table::{MAX_ENTRIES, NameSet, Table};
+use crate::table::{Listed, MAX_ENTRIES, NameSet, Table, Text as Kept};
 
 pub use included::{Include, IncludeError};
 
@@ -138,8 +138,10 @@ impl<'c, 't> Compiler<'c, 't> {
         }
         main.rules = document.rules.into_iter().map(|rule| self.rule(rule, &lists, &mut main.named_lists)).collect();
         main.settings = Arc::new(std::mem::take(&mut self.settings.list));
-        main.hosted.settings = Arc::clone(&main.settings);
-        main.partners.settings = Arc::clone(&main.settings);
+        let hops = Arc::new(std::mem::take(&mut self.settings.hops));
+        for layer in [&mut main.hosted, &mut main.partners] {
+            (layer.settings, layer.hops) = (Arc::clone(&main.settings), Arc::clone(&hops));
+        }
         for unchecked in std::mem::take(&mut self.unchecked) {
             main.check_meaning(&unchecked, self.text);
         }
@@ -160,7 +162,7 @@ impl<'c, 't> Compiler<'c, 't> {
 
     fn domain(&mut self, entry: DomainEntry, main: &mut Main) {
         let Written { offset, value: pattern } = entry.name;
-        if let Some(first) = main.hosted.table.under(&pattern).first().and_then(|index| main.hosted.entries.get(*index)) {
+        if let Some(first) = main.hosted.table.under(&pattern).first().and_then(|listed| main.hosted.entries.get(listed.entry)) {
             let first_line = first.line;
             self.text.problem(offset, Problem::HostedTwice { name: pattern.to_string(), first_line });
             return;
@@ -175,9 +177,11 @@ impl<'c, 't> Compiler<'c, 't> {
         let Standing { testing, until } = entry.standing;
         let extra = Extra { owner, route: entry.route, testing, until, ..Extra::default() };
         let hops = self.hops(entry.hops);
-        main.hosted.table.insert(&pattern, index);
-        let label = Label::Pattern(pattern);
-        main.hosted.entries.push(Entry { label, line: entry.line, file: 0, hops, extra: Some(Arc::new(extra)) });
+        let (label, is_named) = label(None, &pattern);
+        let hops = self.settings.place_hops(hops);
+        let entry = Entry { label, is_named, line: entry.line, file: 0, hops, extra: Some(Arc::new(extra)) };
+        main.hosted.table.insert(&pattern, entry.listed(index));
+        main.hosted.entries.push(entry);
     }
 
     fn partner(&mut self, entry: PartnerEntry, main: &mut Main) {
@@ -187,24 +191,25 @@ impl<'c, 't> Compiler<'c, 't> {
             return self.text.problem(*offset, Problem::TooManyEntries);
         }
         self.unchecked.extend(Unchecked::all(&entry.hops, false, Some((first.clone(), index))));
-        let label = entry.name.map_or_else(|| Label::Pattern(first.clone()), Label::Written);
+        let (label, is_named) = label(entry.name.as_deref(), first);
+        let hops = self.hops(entry.hops);
+        let hops = self.settings.place_hops(hops);
+        let Standing { testing, until } = entry.standing;
+        let is_plain = entry.exclude.is_empty() && entry.ends.is_none() && !testing && until.is_none();
         for Written { offset, value: pattern } in &entry.domains {
             if let Some(domain_line) = main.hosting_line(pattern) {
                 self.text.problem(*offset, Problem::HostedAndPartner { name: pattern.to_string(), domain_line });
             }
-            insert_partner(&mut main.partners.table, pattern, entry.subdomains, index);
+            insert_partner(&mut main.partners.table, pattern, entry.subdomains, Listed::new(index, hops, is_plain));
             if main.partners.table.under(pattern).len() > PATTERN_ENTRIES {
                 self.text.problem(*offset, Problem::PatternTooOften { pattern: pattern.to_string() });
             }
         }
         entry.clients.iter().for_each(|client| main.clients.insert(client, index));
-        let Standing { testing, until } = entry.standing;
         let ends = entry.ends.map(|ends| self.names.ends(ends, self.text));
         let exclude = NameSet::new(&entry.exclude);
-        let plain = exclude.is_none() && ends.is_none() && !testing && until.is_none();
-        let extra = (!plain).then(|| Arc::new(Extra { exclude, ends, testing, until, ..Extra::default() }));
-        let hops = self.hops(entry.hops);
-        main.partners.entries.push(Entry { label, line: entry.line, file: 0, hops, extra });
+        let extra = (!is_plain).then(|| Arc::new(Extra { exclude, ends, testing, until, ..Extra::default() }));
+        main.partners.entries.push(Entry { label, is_named, line: entry.line, file: 0, hops, extra });
     }
 
     fn rule(&mut self, entry: RuleEntry, lists: &[Arc<AddressSet>], named: &mut [NamedList]) -> Rule {
@@ -244,11 +249,21 @@ impl<'c, 't> Compiler<'c, 't> {
 }
 
 /// Adds a partner under a pattern, and under all that lies below a name where that is meant too.
-fn insert_partner(table: &mut Table, pattern: &Pattern, subdomains: bool, index: u32) {
-    table.insert(pattern, index);
+fn insert_partner(table: &mut Table, pattern: &Pattern, subdomains: bool, entry: Listed) {
+    table.insert(pattern, entry);
     if let (Pattern::Exact(name), true) = (pattern, subdomains) {
-        table.insert(&Pattern::Below(name.clone()), index);
+        table.insert(&Pattern::Below(name.clone()), entry);
     }
+}
+
+/// What an entry is called, and whether that is its name: without one it is called by its first pattern.
+fn label(name: Option<&str>, first: &Pattern) -> (Kept, bool) {
+    let label = match (name, first) {
+        (Some(name), _) => Kept::new(name),
+        (None, Pattern::Exact(domain)) => Kept::new(domain.as_str()),
+        (None, pattern) => Kept::new(&pattern.to_string()),
+    };
+    (label, name.is_some())
 }
 
 /// What holds when nothing is written.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::included::{IncludedList, ReadRow, check_companions, check_receive};
+use super::label;
 use super::names::Names;
 use crate::asked::Asked;
 use crate::document::words;
 use crate::document::{End, Problem, Written, as_set, items_of, name_of, pattern, pin, read_end, reference_name};
 use crate::exchange::{Column, Row};
-use crate::layer::{Extra, Hops, Label, Side};
+use crate::layer::{Extra, Hops, Side};
 use crate::setting::Settings;
 use crate::table::NameSet;
 
@@ -24,7 +25,7 @@ pub(super) struct RowReader<'l> {
 #[derive(Clone)]
 struct Said {
     subdomains: bool,
-    hops: Hops,
+    hops: u32,
     extra: Option<Arc<Extra>>,
 }
 
@@ -37,10 +38,9 @@ impl<'l> RowReader<'l> {
 
     pub(super) fn read(&mut self, row: &Row<'_, '_>, settings: &mut Settings) -> Result<ReadRow, Wrong> {
         let pattern = pattern(row.domain()).map_err(|problem| (Column::Domain, problem))?;
-        let label = match row.cell(Column::Name) {
-            Some(name) => Label::Written(name_of("name", name).map_err(|problem| (Column::Name, problem))?),
-            None => Label::Pattern(pattern.clone()),
-        };
+        let name = row.cell(Column::Name).map(|name| name_of("name", name)).transpose();
+        let name = name.map_err(|problem| (Column::Name, problem))?;
+        let (label, is_named) = label(name.as_deref(), &pattern);
         let is_as_before = SHARED.iter().zip(&self.cells).all(|(column, before)| row.cell(*column) == before.as_deref());
         let said = match self.said.take().filter(|_| is_as_before) {
             Some(said) => said,
@@ -51,7 +51,7 @@ impl<'l> RowReader<'l> {
         }
         self.said = Some(said.clone());
         let Said { subdomains, hops, extra } = said;
-        Ok(ReadRow { pattern, subdomains, label, hops, extra })
+        Ok(ReadRow { pattern, subdomains, label, is_named, hops, extra })
     }
 
     fn said(&self, row: &Row<'_, '_>, settings: &mut Settings) -> Result<Said, Wrong> {
@@ -71,6 +71,7 @@ impl<'l> RowReader<'l> {
         let deliver = self.deliver(row)?;
         let submit = settings.place(Asked::default());
         let hops = Hops { receive: settings.place(receive), submit, deliver: settings.place(deliver) };
+        let hops = settings.place_hops(hops);
         Ok(Said { subdomains, hops, extra: self.extra(row)? })
     }
 

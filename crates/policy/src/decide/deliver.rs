@@ -100,6 +100,6 @@ impl Policy {
         let demand = self.plain.demand(tls, TlsVersion::Tls1_2, KexFloor::Any, None);
         let resolved = Resolved::of_level(word, demand, origin);
         tracer.holds(crate::trace::Axis::Tls, origin);
-        joined.join(Some(resolved));
+        joined.join(resolved);
     }
 }

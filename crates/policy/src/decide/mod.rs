@@ -184,12 +184,11 @@ impl Policy {
 }
 
 impl Joined {
-    fn join(&mut self, resolved: Option<Resolved>) {
-        if self.0.is_none() {
-            self.0 = resolved;
-        } else if let Some(next) = resolved {
-            self.0 = self.0.take().map(|before| before.join(next));
-        }
+    fn join(&mut self, next: Resolved) {
+        self.0 = Some(match self.0.take() {
+            Some(before) => before.join(next),
+            None => next,
+        });
     }
 
     pub(crate) fn resolved(&self) -> Option<&Resolved> {

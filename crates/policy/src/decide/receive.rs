@@ -127,6 +127,8 @@ impl Outcome {
     /// Joins what a scope comes to.
     pub(super) fn take<T: Tracer>(&mut self, scope: &Scope<'_, '_>, tracer: &mut T) {
         self.left_out_testing |= scope.left_out_testing();
-        self.joined.join(scope.resolve(tracer));
+        if let Some(resolved) = scope.resolve(tracer) {
+            self.joined.join(resolved);
+        }
     }
 }

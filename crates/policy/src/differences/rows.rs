@@ -7,7 +7,7 @@ use super::{Differences, EntryId};
 use crate::layer::{Entry, Layer, Side};
 use crate::pattern::Pattern;
 use crate::policy::Policy;
-use crate::table::Matched;
+use crate::table::Listed;
 
 pub(super) fn compare(before: &Policy, after: &Policy, found: &mut Differences) {
     let (old, new) = (Rows::of(before), Rows::of(after));
@@ -48,14 +48,10 @@ impl<'p> Rows<'p> {
     /// The rows of each file and pattern that are not the very ones of the other policy.
     fn each_beside(&self, other: &Self, mut visit: impl FnMut(&Arc<str>, &Pattern, &[&Entry])) {
         let layer = &self.0.included;
-        layer.table.each_beside(&other.0.included.table, |matched, numbers| {
-            let pattern = matched.pattern();
+        layer.table.each_beside(&other.0.included.table, |pattern, listed| {
             // What covers a name and all below it stands under both.
-            let above = match matched {
-                Matched::Below(name) => layer.table.under(&Pattern::Exact(name.clone())),
-                _ => &[],
-            };
-            let rows = numbers.iter().filter(|number| !above.contains(number)).filter_map(|number| layer.entries.get(*number));
+            let above = above(layer, pattern);
+            let rows = listed.iter().filter(|listed| !above.contains(listed)).filter_map(|listed| layer.entries.get(listed.entry));
             let mut of_file: Vec<(u32, Vec<&Entry>)> = Vec::new();
             for row in rows {
                 match of_file.iter_mut().find(|(file, _)| *file == row.file) {
@@ -63,25 +59,30 @@ impl<'p> Rows<'p> {
                     None => of_file.push((row.file, vec![row])),
                 }
             }
-            of_file.iter().for_each(|(file, rows)| visit(self.0.file(*file), &pattern, rows));
+            of_file.iter().for_each(|(file, rows)| visit(self.0.file(*file), pattern, rows));
         });
     }
 
     /// The rows of a file under a pattern.
     fn under(&self, file: &str, pattern: &Pattern) -> Vec<&'p Entry> {
         let layer = &self.0.included;
-        let above = match pattern {
-            Pattern::Below(name) => layer.table.under(&Pattern::Exact(name.clone())),
-            _ => &[],
-        };
-        let numbers = layer.table.under(pattern).iter().filter(|number| !above.contains(number));
-        numbers.filter_map(|number| layer.entries.get(*number)).filter(|row| **self.0.file(row.file) == *file).collect()
+        let above = above(layer, pattern);
+        let listed = layer.table.under(pattern).iter().filter(|listed| !above.contains(listed));
+        listed.filter_map(|listed| layer.entries.get(listed.entry)).filter(|row| **self.0.file(row.file) == *file).collect()
     }
 
     fn counts(&self) -> HashMap<&'p Arc<str>, usize> {
         let mut counts = HashMap::new();
         self.0.included.entries.iter().for_each(|(_, row)| *counts.entry(self.0.file(row.file)).or_default() += 1);
         counts
+    }
+}
+
+/// What covers the name of `*.name` itself.
+fn above<'p>(layer: &'p Layer, pattern: &Pattern) -> &'p [Listed] {
+    match pattern {
+        Pattern::Below(name) => layer.table.under(&Pattern::Exact(name.clone())),
+        _ => &[],
     }
 }
 
@@ -96,9 +97,12 @@ impl Same<'_> {
     fn says(&mut self, old: &Entry, new: &Entry) -> bool {
         let sides = [Side::Receive, Side::Deliver];
         old.label == new.label
+            && old.is_named == new.is_named
             && old.extra == new.extra
             && sides.into_iter().all(|side| {
-                let numbers = (old.hops.of(side), new.hops.of(side));
+                let number = |layer: &Layer, entry: &Entry| layer.hops(entry.hops).map(|hops| hops.of(side));
+                let (Some(before), Some(after)) = (number(self.old, old), number(self.new, new)) else { return false };
+                let numbers = (before, after);
                 let (before, after) = (self.old.setting(numbers.0), self.new.setting(numbers.1));
                 let is_same = || before.map(|setting| &setting.asked) == after.map(|setting| &setting.asked);
                 *self.settings.entry(numbers).or_insert_with(is_same)

@@ -11,7 +11,7 @@ use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::scope::Origin;
 use crate::setting::tls_of;
-use crate::table::{self, Matched};
+use crate::table::{self, Listed, Matched};
 use crate::trace::{Place, Source, SourceKind};
 
 pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
@@ -32,12 +32,14 @@ pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
             }
             // A million rows share a few settings, which stand in their list's own entry.
             if !included {
-                found.extend(floors(layer, &entry.hops).map(|oddity| lint(policy, of(number), oddity)));
+                found.extend(
+                    layer.hops(entry.hops).into_iter().flat_map(|hops| floors(layer, hops)).map(|oddity| lint(policy, of(number), oddity)),
+                );
             }
         }
-        layer.table.each(|matched, entries| {
+        layer.table.each(|pattern, entries| {
             if found.len() < LINTS {
-                look_at_pattern(policy, kind, layer, included, matched, entries, found);
+                look_at_pattern(policy, kind, layer, included, pattern, entries, found);
             }
         });
     }
@@ -71,37 +73,37 @@ fn look_at_pattern(
     kind: SourceKind,
     layer: &Layer,
     included: bool,
-    matched: Matched<'_>,
-    entries: &[u32],
+    pattern: &Pattern,
+    entries: &[Listed],
     found: &mut Vec<Lint>,
 ) {
-    let pattern = matched.pattern();
     let of = |entry| Origin { kind, included, entry };
     let mut before: Option<u32> = None;
-    for number in entries {
-        let Some(entry) = layer.entries.get(*number) else { continue };
-        if covers_itself(entry, &pattern) {
+    for number in entries.iter().map(|listed| listed.entry) {
+        let Some(entry) = layer.entries.get(number) else { continue };
+        if covers_itself(entry, pattern) {
             let because = Unreachable::ExcludesItself { pattern: pattern.to_string() };
-            found.push(lint(policy, of(*number), Oddity::Unreachable { because }));
+            found.push(lint(policy, of(number), Oddity::Unreachable { because }));
         }
         // What covers a name and all below it stands under both: it is told of once.
-        let told = matches!(matched, Matched::Below(name) if layer.table.under(&Pattern::Exact(name.clone())).contains(number));
+        let stands = |pattern: Pattern| layer.table.under(&pattern).iter().any(|listed| listed.entry == number);
+        let told = matches!(pattern, Pattern::Below(name) if stands(Pattern::Exact(name.clone())));
         if let (Some(other), false) = (before, told) {
-            compare(policy, (layer, of(*number)), (layer, of(other)), &pattern, found);
+            compare(policy, (layer, of(number)), (layer, of(other)), pattern, found);
         }
-        before = Some(*number);
-        if let (Matched::Exact(name), SourceKind::Partner) = (matched, kind) {
-            if let Some(other) = included.then(|| policy.main.partners.table.under(&pattern).first()).flatten() {
-                let main = Origin { kind, included: false, entry: *other };
-                compare(policy, (layer, of(*number)), (&policy.main.partners, main), &pattern, found);
+        before = Some(number);
+        if let (Pattern::Exact(name), SourceKind::Partner) = (pattern, kind) {
+            if let Some(other) = included.then(|| policy.main.partners.table.under(pattern).first()).flatten() {
+                let main = Origin { kind, included: false, entry: other.entry };
+                compare(policy, (layer, of(number)), (&policy.main.partners, main), pattern, found);
             }
             found.extend(
-                shadow(policy, layer, of(*number), name)
-                    .map(|by| lint(policy, of(*number), Oddity::Shadowed { pattern: pattern.to_string(), by })),
+                shadow(policy, layer, of(number), name)
+                    .map(|by| lint(policy, of(number), Oddity::Shadowed { pattern: pattern.to_string(), by })),
             );
         }
-        if let (Matched::Exact(name), SourceKind::Domain) = (matched, kind) {
-            look_around(policy, of(*number), name, found);
+        if let (Pattern::Exact(name), SourceKind::Domain) = (pattern, kind) {
+            look_around(policy, of(number), name, found);
         }
     }
 }
@@ -146,7 +148,7 @@ fn shadow(policy: &Policy, layer: &Layer, origin: Origin, name: &Domain) -> Opti
     table::walk([Some(&main.table), Some(&included.table)], Some(&child), false, |matched, found| {
         let is_wild = matches!(matched, Matched::Wild(_));
         let [listed, rows] = found;
-        let all = listed.iter().map(|number| (main, false, *number)).chain(rows.iter().map(|number| (included, true, *number)));
+        let all = listed.iter().map(|one| (main, false, one.entry)).chain(rows.iter().map(|one| (included, true, one.entry)));
         let others: Vec<_> = all.filter(|(_, included, number)| (*included, *number) != (origin.included, origin.entry)).collect();
         if let ([(layer_of, included, number)], false) = (others.as_slice(), is_wild)
             && layer_of.entries.get(*number).is_some_and(|entry| says_the_same((layer, own), (layer_of, entry)))
@@ -164,9 +166,9 @@ fn look_around(policy: &Policy, origin: Origin, name: &Domain, found: &mut Vec<L
     let Some(own) = main.hosted.entries.get(origin.entry).map(|entry| asked(&main.hosted, entry, Side::Deliver)) else { return };
     table::walk([Some(&main.partners.table), Some(&policy.included.table)], Some(name.as_str()), false, |_, partners| {
         for (layer, included, numbers) in [(&main.partners, false, partners[0]), (&policy.included, true, partners[1])] {
-            for number in numbers {
-                let Some(entry) = layer.entries.get(*number) else { continue };
-                let other = Origin { kind: SourceKind::Partner, included, entry: *number };
+            for number in numbers.iter().map(|listed| listed.entry) {
+                let Some(entry) = layer.entries.get(number) else { continue };
+                let other = Origin { kind: SourceKind::Partner, included, entry: number };
                 if let (Some(what), Some(other)) = (conflict(own, asked(layer, entry, Side::Deliver)), place(policy, other)) {
                     found.push(lint(policy, origin, Oddity::Contradiction { pattern: name.to_string(), other, what }));
                 }
@@ -191,7 +193,7 @@ fn conflict(own: &Asked, theirs: &Asked) -> Option<Conflict> {
 fn says_the_same(own: (&Layer, &Entry), other: (&Layer, &Entry)) -> bool {
     let plain = |entry: &Entry| entry.extra.is_none();
     let of = |(layer, entry): (&Layer, &Entry), side: Side| {
-        let setting = layer.setting(entry.hops.of(side))?;
+        let setting = layer.said(entry.hops, side)?;
         setting.conditions.is_none().then(|| setting.asked.clone())
     };
     let same = |side| {
@@ -228,7 +230,7 @@ fn floor_beside_clear(asked: &Asked) -> Option<&'static str> {
 
 fn asked<'p>(layer: &'p Layer, entry: &Entry, side: Side) -> &'p Asked {
     static NOTHING: std::sync::LazyLock<Asked> = std::sync::LazyLock::new(Asked::default);
-    layer.setting(entry.hops.of(side)).map_or(&NOTHING, |setting| &setting.asked)
+    layer.said(entry.hops, side).map_or(&NOTHING, |setting| &setting.asked)
 }
 
 fn place(policy: &Policy, origin: Origin) -> Option<Place> {

@@ -16,6 +16,12 @@ pub(super) struct Standing<'p> {
     pub(super) ends: Option<&'p Ends>,
 }
 
+impl Standing<'_> {
+    fn is_plain(&self) -> bool {
+        !self.testing && self.until.is_none() && self.ends.is_none()
+    }
+}
+
 /// Whether an entry that covers the name speaks for this mail.
 pub(super) enum Applies<'p> {
     Yes(&'p Setting),
@@ -31,6 +37,11 @@ pub(super) enum Applies<'p> {
 impl<'p> Scope<'p, '_> {
     /// Whether an entry speaks, and with which words.
     pub(super) fn applies(&self, standing: &Standing<'p>, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
+        // Nearly every entry speaks for all mail.
+        if standing.is_plain() && setting.conditions.is_none() { Applies::Yes(setting) } else { self.weigh(standing, layer, setting) }
+    }
+
+    fn weigh(&self, standing: &Standing<'p>, layer: &'p Layer, setting: &'p Setting) -> Applies<'p> {
         if standing.testing && !self.mail.shadow {
             return Applies::No(Note::Testing);
         }

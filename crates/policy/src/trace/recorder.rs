@@ -8,10 +8,10 @@ use super::{Axes, Axis, Note, Party, Question, Source, Step, Trace};
 use crate::asked::{Asked, SharedAsked};
 use crate::decide::Joined;
 use crate::facts::HeaderLevel;
+use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::scope::{Origin, has_clauses};
 use crate::setting::tls_of;
-use crate::table::Matched;
 
 /// Listens to a decision. One code path serves both: what [`NoTrace`] ignores is compiled away.
 pub(crate) trait Tracer {
@@ -21,11 +21,11 @@ pub(crate) trait Tracer {
     /// The sources of another scope follow.
     fn scope(&mut self, party: Party);
 
-    /// A source says this.
-    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Option<Note>);
+    /// A source says this; `pattern` gives the one by which it covers the name, none for defaults.
+    fn asked(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Option<Note>);
 
     /// A source would say this, and does not speak.
-    fn passed_over(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Note);
+    fn passed_over(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Note);
 
     /// A rule or a header field asks this.
     fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>);
@@ -46,6 +46,8 @@ pub(crate) struct Recorder<'p> {
     secure: bool,
     scope: usize,
     party: Party,
+    steps: Vec<Step>,
+    /// Beside each step what is needed until it is settled.
     drafts: Vec<Draft>,
 }
 
@@ -57,7 +59,6 @@ struct Draft {
     speaks: bool,
     /// Where its word holds within its scope.
     holds: Axes,
-    step: Step,
 }
 
 impl Tracer for NoTrace {
@@ -65,9 +66,9 @@ impl Tracer for NoTrace {
 
     fn scope(&mut self, _: Party) {}
 
-    fn asked(&mut self, _: u32, _: Origin, _: Option<Matched<'_>>, _: &SharedAsked, _: Option<Note>) {}
+    fn asked(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Option<Pattern>, _: &SharedAsked, _: Option<Note>) {}
 
-    fn passed_over(&mut self, _: u32, _: Origin, _: Option<Matched<'_>>, _: &SharedAsked, _: Note) {}
+    fn passed_over(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Option<Pattern>, _: &SharedAsked, _: Note) {}
 
     fn rule_asked(&mut self, _: Origin, _: HeaderLevel, _: Option<Note>) {}
 
@@ -84,18 +85,18 @@ impl Tracer for Recorder<'_> {
         self.party = party;
     }
 
-    fn asked(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Option<Note>) {
+    fn asked(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Option<Note>) {
         if asked.is_empty() && !origin.kind.is_entry() {
             return;
         }
-        self.draft(rank, origin, matched, Arc::clone(asked), note, true);
+        self.draft(rank, origin, pattern(), Arc::clone(asked), note, true);
     }
 
-    fn passed_over(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: &SharedAsked, note: Note) {
+    fn passed_over(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Note) {
         if asked.is_empty() && !origin.kind.is_entry() {
             return;
         }
-        self.draft(rank, origin, matched, Arc::clone(asked), Some(note), false);
+        self.draft(rank, origin, pattern(), Arc::clone(asked), Some(note), false);
     }
 
     fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>) {
@@ -119,20 +120,20 @@ impl Tracer for Recorder<'_> {
 
 impl<'p> Recorder<'p> {
     pub(crate) fn new(policy: &'p Policy, secure: bool) -> Self {
-        Self { policy, secure, scope: 0, party: Party::Nobody, drafts: Vec::with_capacity(4) }
+        Self { policy, secure, scope: 0, party: Party::Nobody, steps: Vec::with_capacity(STEPS), drafts: Vec::with_capacity(STEPS) }
     }
 
-    fn draft(&mut self, rank: u32, origin: Origin, matched: Option<Matched<'_>>, asked: SharedAsked, note: Option<Note>, speaks: bool) {
-        let step = Step {
+    fn draft(&mut self, rank: u32, origin: Origin, pattern: Option<Pattern>, asked: SharedAsked, note: Option<Note>, speaks: bool) {
+        self.steps.push(Step {
             source: Source::of(self.policy, origin),
             party: self.party,
-            pattern: matched.map(Matched::pattern),
+            pattern,
             asked,
             note,
             raised: Axes::default(),
             decided: Axes::default(),
-        };
-        self.drafts.push(Draft { scope: self.scope, rank, origin, speaks, holds: Axes::default(), step });
+        });
+        self.drafts.push(Draft { scope: self.scope, rank, origin, speaks, holds: Axes::default() });
     }
 
     /// Marks whose words hold in all, once every source was asked.
@@ -159,8 +160,8 @@ impl<'p> Recorder<'p> {
                 self.decide(Axis::IgnorePublished, resolved.ignores_from.filter(|_| resolved.ignores_published));
             }
         }
-        for draft in self.drafts.iter_mut().filter(|draft| draft.holds.contains(Axis::Certificate)) {
-            draft.step.decided.insert(Axis::Certificate);
+        for (step, _) in self.steps.iter_mut().zip(&self.drafts).filter(|(_, draft)| draft.holds.contains(Axis::Certificate)) {
+            step.decided.insert(Axis::Certificate);
         }
     }
 
@@ -172,13 +173,13 @@ impl<'p> Recorder<'p> {
         fate: Option<Fate>,
         shadow: Option<(Level, Arc<Demand>)>,
     ) -> Trace {
-        let steps = self.drafts.into_iter().map(|draft| draft.step).collect();
-        Trace { question, level, demand: Arc::clone(demand), fate, steps, shadow }
+        Trace { question, level, demand: Arc::clone(demand), fate, steps: self.steps, shadow }
     }
 
     fn decide(&mut self, axis: Axis, origin: Option<Origin>) {
-        if let Some(draft) = self.drafts.iter_mut().find(|draft| draft.speaks && Some(draft.origin) == origin) {
-            draft.step.decided.insert(axis);
+        let mut both = self.steps.iter_mut().zip(&self.drafts);
+        if let Some((step, _)) = both.find(|(_, draft)| draft.speaks && Some(draft.origin) == origin) {
+            step.decided.insert(axis);
         }
     }
 
@@ -188,11 +189,14 @@ impl<'p> Recorder<'p> {
         for scope in 1..=self.scope {
             let mut highest = before;
             for index in 0..self.drafts.len() {
-                let Some(draft) = self.drafts.get(index).filter(|draft| draft.speaks && draft.scope == scope) else { continue };
-                let Some(own) = strictness(&draft.step.asked, self.secure).filter(|_| draft.holds.contains(axis)) else { continue };
+                let Some((draft, step)) = self.drafts.get(index).zip(self.steps.get(index)) else { continue };
+                if !draft.speaks || draft.scope != scope || !draft.holds.contains(axis) {
+                    continue;
+                }
+                let Some(own) = strictness(&step.asked, self.secure) else { continue };
                 let without = self.said_without(index, scope, &strictness);
                 if own > without.unwrap_or_else(|| own.least()) && before.is_none_or(|before| own > before) {
-                    self.drafts.iter_mut().skip(index).take(1).for_each(|draft| draft.step.raised.insert(axis));
+                    self.steps.iter_mut().skip(index).take(1).for_each(|step| step.raised.insert(axis));
                 }
                 highest = highest.max(Some(own));
             }
@@ -203,11 +207,11 @@ impl<'p> Recorder<'p> {
     /// The strictest word of the most specific sources of a scope that speak, one left out.
     fn said_without(&self, left_out: usize, scope: usize, strictness: impl Fn(&Asked, bool) -> Option<Strictness>) -> Option<Strictness> {
         let mut best: Option<(u32, Strictness)> = None;
-        for (index, draft) in self.drafts.iter().enumerate() {
+        for (index, (draft, step)) in self.drafts.iter().zip(&self.steps).enumerate() {
             if index == left_out || !draft.speaks || draft.scope != scope {
                 continue;
             }
-            let Some(value) = strictness(&draft.step.asked, self.secure) else { continue };
+            let Some(value) = strictness(&step.asked, self.secure) else { continue };
             best = match best {
                 Some((rank, highest)) if rank == draft.rank => Some((rank, highest.max(value))),
                 Some((rank, highest)) if rank < draft.rank => Some((rank, highest)),
@@ -245,3 +249,6 @@ impl Strictness {
         }
     }
 }
+
+/// Steps of most decisions: more of them need room anew.
+const STEPS: usize = 4;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::layer::Label;
 use crate::policy::{Policy, layer_of};
 use crate::scope::Origin;
 
@@ -13,7 +12,8 @@ use crate::scope::Origin;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     kind: SourceKind,
-    label: Option<Label>,
+    /// The name of an entry, or its first pattern.
+    label: Option<Arc<str>>,
     place: Option<Place>,
 }
 
@@ -59,7 +59,7 @@ impl Source {
     pub(crate) fn of(policy: &Policy, origin: Origin) -> Self {
         let main = &policy.main;
         let entry = layer_of(policy, origin.kind, origin.included).and_then(|layer| layer.entries.get(origin.entry));
-        let named = |name: &Arc<str>, line| (line, Some(Label::Written(Arc::clone(name))));
+        let named = |name: &Arc<str>, line| (line, Some(Arc::clone(name)));
         let (line, label) = match origin.kind {
             SourceKind::Defaults => (main.base.line, None),
             SourceKind::DefaultsHosted => (main.hosted_defaults.line, None),
@@ -67,7 +67,7 @@ impl Source {
             SourceKind::Owner => main.owner(origin.entry).map_or((0, None), |owner| named(&owner.name, owner.line)),
             SourceKind::List => main.named_list(origin.entry).map_or((0, None), |list| named(&list.name, list.line)),
             SourceKind::Rule => main.rule(origin.entry).map_or((0, None), |rule| named(&rule.name, rule.line)),
-            _ => entry.map_or((0, None), |entry| (entry.line, Some(entry.label.clone()))),
+            _ => entry.map_or((0, None), |entry| (entry.line, Some(Arc::from(entry.label.as_str())))),
         };
         let file = entry.map_or(&main.file, |entry| policy.file(entry.file));
         let place = (line > 0).then(|| Place { file: Arc::clone(file), line });
@@ -83,7 +83,7 @@ impl Source {
     /// The name of the entry, or its first pattern if it has none; nothing for defaults.
     #[must_use]
     pub fn name(&self) -> Option<String> {
-        self.label.as_ref().map(ToString::to_string)
+        self.label.as_deref().map(str::to_owned)
     }
 
     /// Where it is written.
