@@ -104,7 +104,7 @@ fn each_mistake_has_its_place() {
             "partners.csv:3:5: subdomains is \"yes\"; write true, false",
             "partners.csv:5:6: match is \"all\"; write domain, mx",
             "partners.csv:6:7: min_version is \"1.1\"; write 1.2, 1.3",
-            "partners.csv:7:8: on_expiry is \"die\"; write bounce, delete",
+            "partners.csv:7:8: on_expiry is \"die\"; write bounce, delete, hold",
             "partners.csv:8:9: on_failure is \"give up\"; write retry, bounce",
             "partners.csv:9:10: mode is \"off\"; write enforce, testing",
         ],
