@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use change::{ChangeArguments, Reload};
 pub(crate) use policy::{
-    Add, AddPartner, Address, Domains, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries, Listing, Lists, Owners,
-    Remove, RemovePartner, RulePlace, Rules, Search, Set, Test,
+    Add, AddPartner, Address, Domains, EntryFormat, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries,
+    ListPartners, Listing, Lists, Owners, Remove, RemovePartner, RulePlace, Rules, Search, Set, SetPartner, ShowPartner, Test,
 };
 
 pub(crate) use queue::{Matching, Queue, QueueChange, QueueDelete, QueueList, QueueShow, QueueStats, Selected, State};

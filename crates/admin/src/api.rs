@@ -161,7 +161,7 @@ async fn edit(State(control): State<RelayControl>, Extension(peer): Extension<Pe
     Ok(Json(control.by(peer.to_string()).edit(request.edits, options).await?.into()))
 }
 
-/// Change one row of an included list, and obey it from now on.
+/// Change rows of an included list, and obey it from now on.
 ///
 /// It takes the time of copying the list: the rest of the policy is not read again. A row whose domain stands in a list already
 /// is taken, and `also` says where the other is; one whose domain is hosted is refused.
@@ -175,9 +175,9 @@ async fn edit(State(control): State<RelayControl>, Extension(peer): Extension<Pe
 async fn rows(State(control): State<RelayControl>, Extension(peer): Extension<Peer>, body: Bytes) -> Result<Json<Change>, Failure> {
     let request: RowRequest = read(&body)?;
     let options = request.options();
-    let (list, change) = request
-        .into_change()
-        .ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, "the request does not name one change").meant("write either add or remove"))?;
+    let (list, change) = request.into_change().ok_or_else(|| {
+        Failure::new(StatusCode::BAD_REQUEST, "the request does not name one change").meant("write one of add, set and remove")
+    })?;
     Ok(Json(control.by(peer.to_string()).edit_row(list, change, options).await?.into()))
 }
 

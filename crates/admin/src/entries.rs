@@ -1,16 +1,16 @@
 //! The entries of a policy by kind, and those that a search finds.
 
-use std::path::{Path, PathBuf};
+mod listed;
+
 use std::str::FromStr;
 
-use sealpost_policy::{
-    Column, CsvErrors, DomainForm, EditError, Entry, IncludeForm, ListForm, OwnerForm, PartnerForm, Pattern, PolicyText, RuleForm,
-    read_rows,
-};
+use sealpost_policy::{DomainForm, EditError, Entry, ListForm, OwnerForm, PartnerForm, Pattern, PolicyText, RuleForm};
 use sealpost_types::Domain;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
+
+pub use listed::{ListError, find_rows, rows_of_list, search_partners};
 
 /// A kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -86,62 +86,6 @@ impl Query {
             Ok(pattern) => pattern.matches(name),
         }
     }
-}
-
-/// Why an included list cannot be searched.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ListError {
-    /// It cannot be read.
-    #[error("cannot read the included list {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It is wrong.
-    #[error(transparent)]
-    Wrong(#[from] CsvErrors),
-}
-
-/// Partners that were found, those of the policy first, then the rows of the lists that it includes: these may be very long, so
-/// that they are read row by row. `file` is the policy's. Blocks.
-///
-/// # Errors
-/// [`ListError`]: an included list cannot be read, or is wrong.
-pub fn search_partners(file: &Path, text: &PolicyText, query: Option<&Query>, offset: usize, limit: usize) -> Result<Entries, ListError> {
-    let mut found = Kind::Partner.search(text, query, offset, limit);
-    for include in text.includes() {
-        let path = file.parent().unwrap_or_else(|| Path::new(".")).join(&include.form.file);
-        let list = std::fs::read_to_string(&path).map_err(|source| ListError::Unreadable { path, source })?;
-        search_list(&include.form, &list, query, Page { query: None, offset, limit }, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn search_list(include: &IncludeForm, text: &str, query: Option<&Query>, page: Page<'_>, found: &mut Entries) -> Result<(), CsvErrors> {
-    read_rows(&include.file, text, |row| {
-        let (domain, name) = (row.domain(), row.cell(Column::Name));
-        let below = row.cell(Column::Subdomains) != Some("false");
-        let is_found = |query: &Query| name.is_some_and(|name| query.is_in(name)) || query.is_in(domain) || query.is_covered(domain, below);
-        if query.is_none_or(is_found) {
-            found.total += 1;
-            if found.total > page.offset && found.entries.len() < page.limit {
-                // What a row leaves open, its list says.
-                let hops = [("receive", &include.receive), ("deliver", &include.deliver)];
-                let inherited = hops.into_iter().filter_map(|(key, hop)| Some((key.to_owned(), serde_json::to_value(hop.as_ref()?).ok()?)));
-                let mut entry: serde_json::Map<_, Value> = inherited.collect();
-                let cells = Column::ALL.into_iter().filter(|column| *column != Column::Domain);
-                entry.extend(cells.filter_map(|column| Some((column.as_str().to_owned(), row.cell(column)?.into()))));
-                entry.insert("domains".to_owned(), json!([domain]));
-                entry.insert("file".to_owned(), include.file.as_str().into());
-                entry.insert("line".to_owned(), row.line.into());
-                found.entries.push(Value::Object(entry));
-            }
-        }
-        Ok(())
-    })
 }
 
 impl Kind {
@@ -225,6 +169,8 @@ fn value<T: Serialize>(entry: &Entry<T>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const POLICY: &str = "
@@ -297,6 +243,10 @@ mod tests {
         assert_eq!((found("tax.gov.example", 0).total, lines(&found("tax.gov.example", 0))), (2, vec![9, 3]));
         assert_eq!(lines(&found("", 3)), [14, 2, 3]);
         assert_eq!((lines(&found("", 6)), found("", 6).total), (vec![4], 7));
+        let found = |at: &str| find_rows(&file, &text, at).unwrap().iter().map(|row| row["line"].as_u64().unwrap()).collect::<Vec<_>>();
+        assert_eq!((found("Big A"), found("B.EXAMPLE."), found("big"), found("tax.gov.example")), (vec![2], vec![4], vec![], vec![]));
+        assert_eq!(rows_of_list(&file, &text, "p.csv").unwrap().unwrap().total, 3);
+        assert!(rows_of_list(&file, &text, "q.csv").unwrap().is_none());
         std::fs::write(&list, "domain,colour\n").unwrap();
         assert!(matches!(search_partners(&file, &text, None, 0, 9), Err(ListError::Wrong(_))));
         std::fs::remove_file(&list).unwrap();

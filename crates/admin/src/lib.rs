@@ -44,9 +44,9 @@ mod socket;
 
 pub use api::{REQUEST_OCTETS, openapi};
 pub use client::{Client, ClientError};
-pub use entries::{Entries, Kind, ListError, Query, search_partners};
+pub use entries::{Entries, Kind, ListError, Query, find_rows, rows_of_list, search_partners};
 pub use error::AdminError;
-pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowRequest, Status};
+pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowCells, RowRequest, Status};
 pub use problem::Problem;
 pub use queue::{
     BadQueueId, QueueEntry, QueueFilter, QueueOutlook, QueuePage, QueueRecipient, QueueRequest, QueueResult, QueueShown, QueueState,

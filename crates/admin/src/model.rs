@@ -107,7 +107,7 @@ pub struct EditRequest {
     pub apply_to_queue: bool,
 }
 
-/// How one row of an included list is changed: `add` or `remove`.
+/// How rows of an included list are changed: `add`, `set` or `remove`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -117,7 +117,10 @@ pub struct RowRequest {
     /// A row that comes, behind all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add: Option<Row>,
-    /// A domain pattern whose rows go: they become comments, so that all others keep their lines.
+    /// Rows that say something else from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<RowCells>,
+    /// A domain pattern, or a name, whose rows go: they become comments, so that all others keep their lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<String>,
     /// Say what would change, and change nothing.
@@ -140,6 +143,17 @@ pub enum Row {
     Text(String),
     /// By the columns of the list: `{"domain": "bank.example", "deliver": "verify"}`.
     Cells(BTreeMap<String, String>),
+}
+
+/// What rows say from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RowCells {
+    /// The domain pattern, or the name, of the rows.
+    pub at: String,
+    /// What changes, by the columns of the list: `{"deliver": "verify", "until": ""}`; an empty cell leaves it to the list.
+    pub cells: BTreeMap<String, String>,
 }
 
 /// What a change of the policy came to, or would come to.
@@ -236,13 +250,15 @@ impl RowRequest {
     #[must_use]
     pub fn new(list: String, change: RowChange, options: ChangeOptions) -> Self {
         let ChangeOptions { dry_run, force, apply_to_queue, .. } = options;
-        let (add, remove) = match change {
-            RowChange::Add(NewRow::Text(text)) => (Some(Row::Text(text)), None),
-            RowChange::Add(NewRow::Cells(cells)) => (Some(Row::Cells(cells)), None),
-            RowChange::Remove(domain) => (None, Some(domain)),
-            _ => (None, None),
-        };
-        Self { list, add, remove, dry_run, force, apply_to_queue }
+        let mut request = Self { list, dry_run, force, apply_to_queue, ..Self::default() };
+        match change {
+            RowChange::Add(NewRow::Text(text)) => request.add = Some(Row::Text(text)),
+            RowChange::Add(NewRow::Cells(cells)) => request.add = Some(Row::Cells(cells)),
+            RowChange::Remove(at) => request.remove = Some(at),
+            RowChange::Set { at, cells } => request.set = Some(RowCells { at, cells }),
+            _ => {}
+        }
+        request
     }
 
     pub(crate) fn options(&self) -> ChangeOptions {
@@ -251,10 +267,11 @@ impl RowRequest {
 
     /// The list and its change; nothing unless one change is named.
     pub(crate) fn into_change(self) -> Option<(String, RowChange)> {
-        let change = match (self.add, self.remove) {
-            (Some(Row::Text(text)), None) => RowChange::Add(NewRow::Text(text)),
-            (Some(Row::Cells(cells)), None) => RowChange::Add(NewRow::Cells(cells)),
-            (None, Some(domain)) => RowChange::Remove(domain),
+        let change = match (self.add, self.set, self.remove) {
+            (Some(Row::Text(text)), None, None) => RowChange::Add(NewRow::Text(text)),
+            (Some(Row::Cells(cells)), None, None) => RowChange::Add(NewRow::Cells(cells)),
+            (None, Some(RowCells { at, cells }), None) => RowChange::Set { at, cells },
+            (None, None, Some(at)) => RowChange::Remove(at),
             _ => return None,
         };
         Some((self.list, change))

@@ -224,15 +224,19 @@ async fn rows_of_a_list_are_added_and_removed() {
     assert_eq!(text(), format!("{rows}near.example,verify\n"));
     assert_eq!(managed.client.status().await.unwrap().policy_generation, 2);
     assert_eq!(ask(r#""add": "far.example,verify", "dry_run": true"#).await.unwrap().also, ["many.csv:2"]);
+    let change = ask(r#""set": {"at": "near.example", "cells": {"deliver": "require"}}"#).await.unwrap();
+    assert_eq!((change.summary.as_str(), entries()), ("1 changed: near.example in many.csv", 42));
+    assert_eq!(text(), format!("{rows}near.example,require\n"));
     ask(r#""remove": "far.example""#).await.unwrap();
-    assert_eq!((text().as_str(), entries()), ("domain,deliver\n#far.example,require\nnear.example,verify\n", 41));
+    assert_eq!((text().as_str(), entries()), ("domain,deliver\n#far.example,require\nnear.example,require\n", 41));
 
     for (change, status, words) in [
         (r#""add": "x.example,requier""#, 422, "many.csv:4:11: deliver is \"requier\""),
         (r#""add": {"domain": "x.example", "colour": "red"}"#, 422, "no column \"colour\""),
         (r#""remove": "x.example""#, 422, "no row has the domain \"x.example\""),
-        (r#""add": "x.example", "remove": "near.example""#, 400, "either add or remove"),
-        (r#""dry_run": true"#, 400, "either add or remove"),
+        (r#""add": "x.example", "remove": "near.example""#, 400, "one of add, set and remove"),
+        (r#""set": {"at": "near.example", "cells": {}}"#, 422, "nothing is named"),
+        (r#""dry_run": true"#, 400, "one of add, set and remove"),
     ] {
         let (code, problem) = refused(ask(change).await.unwrap_err());
         assert!(code == status && problem.to_string().contains(words), "{change}: {code} {problem}");

@@ -71,11 +71,12 @@ pub use differences::{Differences, EntryId, NAMED, Named};
 pub use document::{PolicyError, PolicyErrors, Problem};
 pub use edit::{
     Changed, Edit, EditError, Entry, EntryForm, EntryKind, LIST_KEYS, Patch, PatchValue, PolicyText, RulePlace, TextError, TextProblem,
-    diff,
+    diff, same_item,
 };
 pub use exchange::{
     CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, Exported, Fingerprints, Imported, Loss,
-    NewRow, Row, RowEdit, RowsEdited, Warning, export_csv, export_postfix, export_postfix_policy, import_csv, import_postfix, read_rows,
+    NewRow, Row, RowEdit, RowsEdited, Warning, export_csv, export_domains_csv, export_lists_csv, export_postfix, export_postfix_policy,
+    import_csv, import_domains_csv, import_lists_csv, import_postfix, read_rows,
 };
 pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
 pub use form::{

@@ -125,11 +125,10 @@ impl PolicyFile {
         if let Some(list) = self.read.lists.iter().find(|list| !list.is_as_read(&self.path)) {
             return Err(PolicyFileError::ChangedOnDisk { path: lists::beside(&self.path, &list.file) });
         }
-        let failed = |number| move |problem| PolicyFileError::Edit { number, problem };
-        let mut text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from).map_err(failed(1))?;
-        for (number, edit) in (1..).zip(edits) {
-            text.apply(edit).map_err(failed(number))?;
-        }
+        let failed = |(number, problem)| PolicyFileError::Edit { number, problem };
+        let text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from);
+        let mut text = text.map_err(|problem| failed((1, problem)))?;
+        text.apply_all(edits).map_err(failed)?;
         self.draft(text.to_string(), options, ToWrite::Document)
     }
 

@@ -9,17 +9,17 @@ use super::{ChangeArguments, Config};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Domains {
     /// List the entries.
-    List(Listing),
+    List(ListPartners),
     /// Find entries by a part of their name or domains, a pattern, or a domain that they cover.
     Search(Search),
     /// Show all that one entry says.
-    Show(Address),
+    Show(ShowPartner),
     /// Add an entry, if a STARTTLS ping of each domain passes.
     #[command(after_help = DOMAINS_ADD)]
     Add(AddPartner),
     /// Change settings of an entry.
     #[command(after_help = SET)]
-    Set(Set),
+    Set(SetPartner),
     /// Remove an entry, or domains from it.
     #[command(after_help = DOMAINS_REMOVE)]
     Remove(RemovePartner),
@@ -50,9 +50,9 @@ pub(crate) enum Hosted {
     Remove(Remove),
     /// Ping the mail servers of a hosted domain, as the relay would use them.
     Test(Test),
-    /// Add the hosted domains of another policy.
+    /// Add the hosted domains of another policy, or of a CSV.
     Import(ImportEntries),
-    /// Write the hosted domains as a policy of their own.
+    /// Write the hosted domains as a policy of their own, or as a CSV.
     Export(ExportEntries),
 }
 
@@ -95,9 +95,9 @@ pub(crate) enum Lists {
     AddEntry(ListEntries),
     /// Remove lines from a list.
     RemoveEntry(ListEntries),
-    /// Add the lists of another policy.
+    /// Add the lists of another policy, or of a CSV.
     Import(ImportEntries),
-    /// Write the lists as a policy of their own.
+    /// Write the lists as a policy of their own, or as a CSV.
     Export(ExportEntries),
 }
 
@@ -131,6 +131,38 @@ pub(crate) struct Listing {
     /// One JSON array instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListPartners {
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+    #[command(flatten)]
+    pub(crate) rows: InList,
+}
+
+/// Entries of the policy itself, or of a list that it includes.
+#[derive(Debug, Args)]
+pub(crate) struct InList {
+    /// Only the rows of this included list.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) list: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowPartner {
+    #[command(flatten)]
+    pub(crate) address: Address,
+    #[command(flatten)]
+    pub(crate) rows: InList,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetPartner {
+    #[command(flatten)]
+    pub(crate) set: Set,
+    #[command(flatten)]
+    pub(crate) rows: InList,
 }
 
 #[derive(Debug, Args)]
@@ -191,9 +223,8 @@ pub(crate) struct RemovePartner {
     /// Take the domains out of this entry, which stays.
     #[arg(long, value_name = "NAME")]
     pub(crate) from: Option<String>,
-    /// Remove the row of the domain from this included list.
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
-    pub(crate) list: Option<String>,
+    #[command(flatten)]
+    pub(crate) rows: InList,
     #[command(flatten)]
     pub(crate) change: ChangeArguments,
 }
@@ -214,6 +245,13 @@ pub(crate) struct Test {
 pub(crate) enum Format {
     Csv,
     Postfix,
+    Toml,
+}
+
+/// The formats of what only this product has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EntryFormat {
+    Csv,
     Toml,
 }
 
@@ -249,8 +287,11 @@ pub(crate) struct Import {
 pub(crate) struct ImportEntries {
     #[command(flatten)]
     pub(crate) config: Config,
-    /// A policy in TOML, of which only these entries are taken; `-` is standard input.
+    /// A policy in TOML, of which only these entries are taken, or a CSV; `-` is standard input.
     pub(crate) file: PathBuf,
+    /// What it is: toml, or for hosted domains and lists csv.
+    #[arg(long, value_enum, hide_possible_values = true, default_value = "toml")]
+    pub(crate) format: EntryFormat,
     /// Entries that are there already and say something else are replaced.
     #[arg(long)]
     pub(crate) replace: bool,
@@ -262,6 +303,9 @@ pub(crate) struct ImportEntries {
 pub(crate) struct ExportEntries {
     #[command(flatten)]
     pub(crate) config: Config,
+    /// What to write: toml, or for hosted domains and lists csv.
+    #[arg(long, value_enum, hide_possible_values = true, default_value = "toml")]
+    pub(crate) format: EntryFormat,
 }
 
 #[derive(Debug, Args)]
@@ -387,7 +431,9 @@ pub(super) const DOMAINS_REMOVE: &str = "\
 Examples:
   sealpost domains remove Bank
   sealpost domains remove bank.test --from Bank --dry-run
-  sealpost domains remove bank.example --list partners.csv";
+  sealpost domains remove far.example        a row of an included list, if it stands in no entry
+
+--list says which list, where several have that domain.";
 
 pub(super) const IMPORT: &str = "\
 Examples:
@@ -412,13 +458,15 @@ Examples:
   sealpost domains set Bank deliver.names='mx.host.example, *.mail.example' until=
   sealpost hosted set acme.example deliver.level=verify deliver.match=mx --dry-run
 
-Keys are those of policy.toml; a dot leads into a table; what is not named stays as it is.";
+Keys are those of policy.toml; a dot leads into a table; what is not named stays as it is.
+Of a row of an included list they are its columns.";
 
 pub(super) const HOSTED: &str = "\
 Examples:
   sealpost hosted add acme.example route=mail.acme.example:25 owner=acme
   sealpost hosted test acme.example
-  sealpost hosted set acme.example deliver=verify --apply-to-queue";
+  sealpost hosted set acme.example deliver=verify --apply-to-queue
+  sealpost hosted export --format csv > domains.csv";
 
 pub(super) const OWNERS: &str = "\
 Examples:

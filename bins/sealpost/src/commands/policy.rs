@@ -4,6 +4,7 @@ mod add;
 mod desk;
 mod exchange;
 mod keys;
+mod located;
 mod ping;
 mod place;
 mod shown;
@@ -12,7 +13,6 @@ use std::process::ExitCode;
 
 use sealpost_admin::{Kind, Query, search_partners};
 use sealpost_policy::{DomainForm, Edit, Items, ListForm, OwnerForm, RuleForm, RulePlace};
-use sealpost_relay::policy_file::RowChange;
 
 use self::desk::Desk;
 use super::{Failure, in_words};
@@ -20,12 +20,12 @@ use crate::cli::{self, Domains, Hosted, Lists, Owners, Rules};
 
 pub(crate) fn domains(command: &Domains) -> Result<ExitCode, Failure> {
     match command {
-        Domains::List(options) => list(Kind::Partner, options),
+        Domains::List(options) => located::list(options),
         Domains::Search(options) => search(Kind::Partner, options),
-        Domains::Show(options) => show(Kind::Partner, options),
+        Domains::Show(options) => located::show(options),
         Domains::Add(options) => add::partner(options),
-        Domains::Set(options) => set(options, |at, patch| Edit::SetPartner { at, patch }),
-        Domains::Remove(options) => remove_partner(options),
+        Domains::Set(options) => located::set(options),
+        Domains::Remove(options) => located::remove(options),
         Domains::Test(options) => ping::test(Kind::Partner, options),
         Domains::Import(options) => exchange::import(options),
         Domains::Export(options) => exchange::export(options),
@@ -131,16 +131,4 @@ fn set(options: &cli::Set, edit: impl FnOnce(String, sealpost_policy::Patch) -> 
 
 fn remove(options: &cli::Remove, edit: impl Fn(String) -> Edit) -> Result<ExitCode, Failure> {
     Desk::open(&options.config)?.change(options.names.iter().cloned().map(edit).collect(), options.change)
-}
-
-fn remove_partner(options: &cli::RemovePartner) -> Result<ExitCode, Failure> {
-    if let Some(list) = &options.list {
-        let [domain] = options.items.as_slice() else { return Err("--list removes one domain at a time".to_owned()) };
-        return Desk::open(&options.config)?.change_row(list, RowChange::Remove(domain.clone()), options.change);
-    }
-    let edits = match &options.from {
-        Some(partner) => vec![Edit::RemoveDomains { partner: partner.clone(), domains: options.items.iter().collect() }],
-        None => options.items.iter().cloned().map(|at| Edit::RemovePartner { at }).collect(),
-    };
-    Desk::open(&options.config)?.change(edits, options.change)
 }

@@ -351,6 +351,98 @@ then.stop = true
     assert!(house.says(&["rules", "import", &file("other.toml")], 1).contains("other.toml:2:1"));
 }
 
+/// Hosted domains and lists as CSV, there and back; what no columns hold is refused, and kinds that are no rows say so.
+// req: E10
+#[test]
+fn hosted_domains_and_lists_are_carried_as_csv() {
+    const OTHER: &str = "\
+domain,owner,route,servers,receive,submit,deliver,names,until
+acme.example,acme,mail.acme.example:25,192.0.2.0/28 cert:out.acme.example,require,require,verify,mx.acme.example mx2.acme.example,
+berlin.example,,,,,,,,2030-01-01
+";
+    const LISTS: &str = "list,entry\ntls,bank.example\ntls,*.gov.example\nnobody,\n";
+    let (house, _sinks) = house();
+    let file = |name: &str| house.file(name).display().to_string();
+    let out = |kind: &str| String::from_utf8(house.run(&[kind, "export", "--format", "csv"]).stdout).unwrap();
+    fs::write(house.file("domains.csv"), OTHER).unwrap();
+    fs::write(house.file("lists.csv"), LISTS).unwrap();
+    let _relay = house.start_again();
+    house.says(&["owners", "add", "acme"], 0);
+    let said = house.says(&["hosted", "import", &file("domains.csv"), "--format", "csv"], 0);
+    assert!(said.contains("2 new, 0 replaced, 0 that are there already"), "{said}");
+    house.says(&["lists", "import", &file("lists.csv"), "--format", "csv"], 0);
+    assert_eq!((out("hosted").as_str(), out("lists").as_str()), (OTHER, LISTS));
+    let carried = policy(&house);
+    assert!(carried.contains("servers = [\"192.0.2.0/28\", \"cert:out.acme.example\"]"), "{carried}");
+    assert!(house.says(&["hosted", "import", &file("domains.csv"), "--format", "csv"], 0).contains("2 that are there already"));
+    assert!(house.says(&["lists", "import", &file("lists.csv"), "--format", "csv"], 0).contains("2 that are there already"));
+    assert_eq!(policy(&house), carried);
+
+    house.says(&["hosted", "set", "berlin.example", "receive.level=require", "receive.min_version=1.3"], 0);
+    let said = house.says(&["hosted", "export", "--format", "csv"], 1);
+    assert!(said.contains("berlin.example") && said.contains("not written: there is no column for receive with options"), "{said}");
+    fs::write(house.file("domains.csv"), "domain,colour\na.example,red\n").unwrap();
+    let said = house.says(&["hosted", "import", &file("domains.csv"), "--format", "csv"], 1);
+    assert!(said.contains("domains.csv:1:8: unknown column \"colour\"; one of domain, owner, route"), "{said}");
+    fs::write(house.file("lists.csv"), "bank.example\n").unwrap();
+    let said = house.says(&["lists", "import", &file("lists.csv"), "--format", "csv"], 1);
+    assert!(said.contains("lists.csv:1:1: the first line names no columns; write a header line of list, entry"), "{said}");
+    for kind in ["owners", "rules"] {
+        let said = house.says(&[kind, "export", "--format", "csv"], 1);
+        assert!(said.contains("owners and rules are no rows") && said.contains("--format toml is meant"), "{said}");
+        assert!(house.says(&[kind, "import", &file("lists.csv"), "--format", "csv"], 1).contains("--format toml is meant"));
+    }
+}
+
+/// What an import replaces stays where it is, with the comments above it and in it; what it does not speak of stays octet for octet.
+// req: E10
+#[test]
+fn an_import_that_replaces_keeps_comments_and_order() {
+    let (house, _sinks) = house();
+    let text = "\
+# written by hand
+
+# our bank since 2019
+[[partner]] # first
+name = \"Bank\"
+domains = \"bank.example  bank.test\"   # both
+deliver = { level = \"verify\", names = [\"mx.bank.example\"] }
+until = 2030-01-01
+
+# the shop
+[[partner]]
+name = \"Shop\"
+domains = \"shop.example\"
+receive = \"require\" # agreed
+
+# owned by acme
+[[domain]]
+name = \"acme.example\"
+# to the old host
+route = \"mail.acme.example:25\"
+
+[[domain]]
+name = \"berlin.example\"
+";
+    fs::write(house.file("policy.toml"), text).unwrap();
+    let file = |name: &str| house.file(name).display().to_string();
+    let partners = "[[partner]]\nname = \"Bank\"\ndomains = \"bank.example bank.test\"\ndeliver = { level = \"verify\", names = [\"mx.host.example\"] }\n\
+        [[partner]]\nname = \"Shop\"\ndomains = \"shop.example shop.test\"\nreceive = \"require\"\ndeliver = \"require\"\n\
+        [[partner]]\nname = \"New\"\ndomains = \"new.example\"\n";
+    fs::write(house.file("in.toml"), partners).unwrap();
+    let said = house.says(&["domains", "import", &file("in.toml"), "--format", "toml", "--replace"], 0);
+    assert!(said.contains("1 new, 2 replaced, 0 that are there already"), "{said}");
+    fs::write(house.file("in.csv"), "domain,route\nacme.example,new.acme.example:25\n").unwrap();
+    house.says(&["hosted", "import", &file("in.csv"), "--format", "csv", "--replace"], 0);
+    let expected = text
+        .replace("names = [\"mx.bank.example\"]", "names = [\"mx.host.example\"]")
+        .replace("until = 2030-01-01\n", "")
+        .replace("domains = \"shop.example\"", "domains = \"shop.example shop.test\"")
+        .replace("# agreed\n", "# agreed\ndeliver = \"require\"\n\n[[partner]]\nname = \"New\"\ndomains = [\"new.example\"]\n")
+        .replace("mail.acme", "new.acme");
+    assert_eq!(policy(&house), expected);
+}
+
 /// A row of an included list is found like any entry, and a whole list does not go unnoticed.
 // req: A2 E8
 #[test]

@@ -101,8 +101,14 @@ fn a_broken_row_is_refused_with_its_place() {
             (&["add", "bank.example", "pins=x"], "there is no column \"pins\"; the columns are domain,deliver,name"),
             (&["add", "bank.example", "deliver=none", "deliver=verify"], "\"deliver\" is given twice"),
             (&["add", "bank.example", "bank.test"], "one domain at a time"),
-            (&["remove", "bank.example"], "no row has the domain \"bank.example\""),
-            (&["remove", "shop.example", "bank.test"], "one domain at a time"),
+            (&["remove", "bank.example"], "partners.csv has no row with the domain \"bank.example\", or that name"),
+            (&["remove", "shop.example", "*.gov.example"], "rows are removed one domain or name at a time"),
+            (&["set", "bank.example", "deliver=verify"], "partners.csv has no row with the domain \"bank.example\", or that name"),
+            (&["set", "shop.example", "deliver=requrie"], "partners.csv:3:14: deliver is \"requrie\""),
+            (&["set", "shop.example", "pins=x"], "there is no column \"pins\"; the columns are domain,deliver,name"),
+            (&["set", "shop.example", "domain=bank.example"], "the domain of a row does not change"),
+            (&["set", "shop.example", "deliver=verify", "deliver.level=none"], "\"deliver\" is given twice"),
+            (&["show", "bank.example"], "partners.csv has no row with the domain \"bank.example\", or that name"),
         ] {
             let said = house.says(&[&["domains"], arguments, &["--list", "partners.csv"]].concat(), 1);
             assert!(said.contains(words), "{arguments:?}: {said}");
@@ -112,6 +118,74 @@ fn a_broken_row_is_refused_with_its_place() {
         assert_eq!(partners(&house), PARTNERS);
         assert!(relay.is_none_or(|relay| !relay.log().contains("generation=1")));
     }
+}
+
+/// Who names an entry need not know where it stands; settings of a row change in its place, also those of several rows of one name.
+// req: A2 A3 A4 E8
+#[test]
+fn rows_are_shown_set_and_removed_like_entries() {
+    let (house, _sinks) = house();
+    let list = "domain,deliver,name,until\nshop.example,require,Shop,\n\"bank.example\",verify,\"Bank, the\",\nbank.test,,\"Bank, the\",\n\
+        *.gov.example,verify,,2030-01-01\nlast.example,,,\n";
+    fs::write(house.file("partners.csv"), list).unwrap();
+    for relay in [None, Some(house.start_again())] {
+        fs::write(house.file("partners.csv"), list).unwrap();
+        if relay.is_some() {
+            house.says(&["reload"], 0);
+        }
+        let shown = house.says(&["domains", "show", "bank.example"], 0);
+        assert!(shown.contains("partners.csv:3\n") && shown.contains("deliver  verify") && shown.contains("receive  require"), "{shown}");
+        assert_eq!(house.says(&["domains", "show", "Bank, the"], 0).matches("partner in ").count(), 2);
+        let json: serde_json::Value = serde_json::from_str(&house.says(&["domains", "show", "shop.example", "--json"], 0)).unwrap();
+        assert_eq!((json["file"].as_str(), json["line"].as_u64()), (Some("partners.csv"), Some(2)));
+
+        let set = ["domains", "set", "*.gov.example", "deliver.level=require", "until="];
+        let said = house.says(&[&set[..], &["--dry-run"]].concat(), 0);
+        assert!(said.contains("@@ -5 +5 @@\n-*.gov.example,verify,,2030-01-01\n+*.gov.example,require,,\n"), "{said}");
+        assert_eq!(partners(&house), list);
+        house.says(&set, 0);
+        assert_eq!(partners(&house), list.replace("*.gov.example,verify,,2030-01-01", "*.gov.example,require,,"));
+        assert!(house.says(&["domains", "set", "*.gov.example", "deliver=require"], 0).contains("no difference"));
+        assert!(house.says(&["domains", "search", "tax.gov.example"], 0).contains("require"));
+        house.says(&["domains", "set", "Bank, the", "deliver=require", "name=Bank"], 0);
+        assert!(partners(&house).contains("\nbank.example,require,Bank,\nbank.test,require,Bank,\n"), "{}", partners(&house));
+        if let Some(relay) = &relay {
+            let mut client = Client::connect(relay.address).unwrap();
+            client.expect("EHLO client.example", 250).unwrap();
+            assert_eq!(client.answer_to_mail("a@bank.test"), 530);
+            house.says(&["domains", "set", "Bank", "deliver="], 0);
+            house.says(&["domains", "remove", "Bank", "--force"], 0);
+            assert_eq!(client.answer_to_mail("a@bank.test"), 250);
+            assert!(partners(&house).contains("\n#bank.example,,Bank,\n#bank.test,,Bank,\n"), "{}", partners(&house));
+            assert!(relay.log().contains("generation=5"), "a change that makes no difference is none");
+        }
+        let listed = house.says(&["domains", "list", "--list", "partners.csv"], 0);
+        assert!(listed.contains("shop.example") && listed.contains("last.example"), "{listed}");
+        assert!(!house.says(&["domains", "list"], 0).contains("shop.example"));
+    }
+}
+
+/// Where several have it, somebody has to say which is meant; an entry of the policy goes first, and the rows are told of.
+// req: A2 A3 A4
+#[test]
+fn what_stands_in_several_places_is_told() {
+    let (house, _sinks) = house();
+    fs::write(house.file("far.csv"), "domain,deliver\nshop.example,verify\nfar.example,verify\n").unwrap();
+    let entry = "\n[[partner]]\ndomains = \"far.example\"\ndeliver = \"require\"\n";
+    fs::write(house.file("policy.toml"), format!("{POLICY}\n[[include]]\nfile = \"far.csv\"\n{entry}")).unwrap();
+    for command in [&["show", "shop.example"][..], &["set", "shop.example", "deliver=none"], &["remove", "shop.example"]] {
+        let said = house.says(&[&["domains"], command].concat(), 1);
+        assert!(said.contains("\"shop.example\" stands at partners.csv:3, far.csv:2; --list FILE says which is meant"), "{said}");
+    }
+    assert!(house.says(&["domains", "show", "shop.example", "--list", "far.csv"], 0).contains("far.csv:2"));
+    let warning = "warning: far.csv:3 has that domain or name as well";
+    let shown = house.says(&["domains", "show", "far.example"], 0);
+    assert!(shown.contains("policy.toml:12") && shown.contains(warning), "{shown}");
+    assert!(house.says(&["domains", "set", "far.example", "deliver=verify"], 0).contains(warning));
+    assert!(house.says(&["domains", "remove", "far.example"], 0).contains(warning));
+    house.says(&["domains", "remove", "far.example"], 0);
+    assert!(house.says(&["domains", "remove", "far.example"], 1).contains("there is no partner \"far.example\""));
+    assert_eq!(fs::read_to_string(house.file("far.csv")).unwrap(), "domain,deliver\nshop.example,verify\n#far.example,verify\n");
 }
 
 /// The same commands change the list where no relay runs; and an entry of the policy itself is added beside lists.

@@ -1,6 +1,6 @@
 //! From an edit to the new text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use toml_edit::{InlineTable, Item, Table, Value};
 
@@ -11,7 +11,6 @@ use super::table::{Body, Draft};
 use super::value::{Written, key_text, render};
 use super::{Edit, EditError, EntryForm, EntryKind, Patch, PolicyText, RulePlace, same_item};
 use crate::form::{DomainForm, Items, ListForm, OwnerForm, PartnerForm, RuleForm};
-use crate::pattern::Pattern;
 
 /// Where the change is found afterwards.
 pub(super) enum Place {
@@ -68,7 +67,8 @@ pub(super) fn applied(text: &PolicyText, edit: &Edit) -> Result<(String, Place),
     }
 }
 
-struct Editor<'t> {
+/// Makes edits of one text.
+pub(super) struct Editor<'t> {
     text: &'t PolicyText,
     outline: Outline<'t>,
     newline: &'static str,
@@ -77,7 +77,7 @@ struct Editor<'t> {
 type Edited = Result<(String, Place), EditError>;
 
 impl<'t> Editor<'t> {
-    fn of(text: &'t PolicyText) -> Self {
+    pub(super) fn of(text: &'t PolicyText) -> Self {
         let newline = if text.as_str().contains("\r\n") { "\r\n" } else { "\n" };
         Self { text, outline: Outline::of(text.as_str(), text.document.as_table()), newline }
     }
@@ -86,46 +86,56 @@ impl<'t> Editor<'t> {
         self.text.document.as_table()
     }
 
-    fn draft(&self) -> Draft<'_> {
+    pub(super) fn draft(&self) -> Draft<'_> {
         Draft { text: self.text.as_str(), outline: &self.outline, newline: self.newline, cuts: Cuts::default() }
     }
 
     fn add<T: EntryForm>(&self, form: &T) -> Edited {
-        let block = self.new_block(form)?;
-        let count = T::entries(self.text).len();
-        let at = self.outline.of_key(T::KIND.as_str()).map(|block| block.end).max().unwrap_or(self.text.as_str().len());
-        Ok((self.with_block(at, &block), Place::At(T::KIND, count)))
+        let text = self.add_all(&[form]).map_err(|(_, error)| error)?;
+        Ok((text, Place::At(T::KIND, T::entries(self.text).len())))
     }
 
     fn add_partners(&self, forms: &[PartnerForm]) -> Edited {
+        if forms.is_empty() {
+            return Err(EditError::NothingNamed);
+        }
+        let text = self.add_all(&forms.iter().collect::<Vec<_>>()).map_err(|(_, error)| error)?;
+        Ok((text, Place::At(PartnerForm::KIND, self.text.partners().len())))
+    }
+
+    /// The text with new entries of a kind behind the last; an error says which of them it is about.
+    pub(super) fn add_all<T: EntryForm>(&self, forms: &[&T]) -> Result<String, (usize, EditError)> {
         let (mut blocks, mut seen) = (String::new(), HashSet::new());
-        for form in forms {
-            let block = self.new_block(form)?;
-            // Without a name it is addressed by a pattern, however that is written.
-            let written = form.address();
-            let pattern = written.parse().ok().filter(|_| form.name.is_none());
-            let address = pattern.map_or_else(|| written.to_owned(), |pattern: Pattern| pattern.to_string());
-            if !seen.insert(address) {
-                return Err(EditError::Twice { kind: PartnerForm::KIND, address: written.to_owned() });
+        let present: HashMap<_, _> = T::entries(self.text).iter().map(|entry| (entry.form.identity(), entry.line)).collect();
+        for (index, form) in forms.iter().enumerate() {
+            let identity = form.identity();
+            if let Some(line) = present.get(&identity) {
+                let (address, line) = (form.address().to_owned(), *line);
+                return Err((index, EditError::Exists { kind: T::KIND, address, line }));
+            }
+            if !seen.insert(identity) {
+                return Err((index, EditError::Twice { kind: T::KIND, address: form.address().to_owned() }));
             }
             if !blocks.is_empty() {
                 blocks.push_str(self.newline);
             }
-            blocks.push_str(&block);
+            blocks.push_str(&self.new_block(*form).map_err(|error| (index, error))?);
         }
-        if blocks.is_empty() {
-            return Err(EditError::NothingNamed);
-        }
-        let at = self.outline.of_key(PartnerForm::KIND.as_str()).map(|block| block.end).max().unwrap_or(self.text.as_str().len());
-        Ok((self.with_block(at, &blocks), Place::At(PartnerForm::KIND, self.text.partners().len())))
+        let at = self.outline.of_key(T::KIND.as_str()).map(|block| block.end).max().unwrap_or(self.text.as_str().len());
+        Ok(self.with_block(at, &blocks))
     }
 
     fn set<T: EntryForm>(&self, address: &str, patch: &Patch) -> Edited {
         let (index, table, path) = self.entry::<T>(address)?;
         let mut draft = self.draft();
-        let body = Body::of_block(&draft, table, &path);
-        draft.merge(table, &path, &body, patch);
+        self.merge(&mut draft, table, &path, patch);
         Ok((draft.finish(), Place::At(T::KIND, index)))
+    }
+
+    /// Changes the keys of an entry in a draft.
+    pub(super) fn merge(&self, draft: &mut Draft<'_>, table: &Table, path: &TablePath, patch: &Patch) {
+        let body = Body::of_block(draft, table, path);
+        draft.merge(table, path, &body, patch);
     }
 
     fn remove<T: EntryForm>(&self, address: &str) -> Edited {
@@ -191,6 +201,9 @@ impl<'t> Editor<'t> {
     }
 
     fn add_rule(&self, form: &RuleForm, to: &RulePlace) -> Edited {
+        if let Ok((_, entry)) = self.text.index::<RuleForm>(form.address()) {
+            return Err(EditError::Exists { kind: EntryKind::Rule, address: form.address().to_owned(), line: entry.line });
+        }
         let block = self.new_block(form)?;
         let position = self.position(to, None)?;
         Ok((self.with_block(self.rule_offset(position, None), &block), Place::At(EntryKind::Rule, position)))
@@ -274,7 +287,7 @@ impl<'t> Editor<'t> {
     }
 
     /// The table of an entry, and its path.
-    fn entry<T: EntryForm>(&self, address: &str) -> Result<(usize, &'t Table, TablePath), EditError> {
+    pub(super) fn entry<T: EntryForm>(&self, address: &str) -> Result<(usize, &'t Table, TablePath), EditError> {
         let (index, entry) = self.text.index::<T>(address)?;
         let tables = self.root().get(T::KIND.as_str()).and_then(Item::as_array_of_tables);
         match tables.and_then(|tables| tables.get(index)) {
@@ -285,12 +298,6 @@ impl<'t> Editor<'t> {
 
     /// The lines of a new entry.
     fn new_block<T: EntryForm>(&self, form: &T) -> Result<String, EditError> {
-        let address = form.address();
-        if let Some(entry) =
-            T::entries(self.text).iter().find(|entry| entry.form.answers_to(address) || form.answers_to(entry.form.address()))
-        {
-            return Err(EditError::Exists { kind: T::KIND, address: address.to_owned(), line: entry.line });
-        }
         if let Some(entry) =
             T::entries(self.text).first().filter(|_| !self.root().get(T::KIND.as_str()).is_some_and(Item::is_array_of_tables))
         {

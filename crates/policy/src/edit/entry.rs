@@ -59,13 +59,25 @@ impl fmt::Display for EntryKind {
 }
 
 /// Whether two patterns or addresses mean the same, however they are written.
-pub(crate) fn same_item(a: &str, b: &str) -> bool {
+///
+/// # Example
+/// ```
+/// use sealpost_policy::same_item;
+/// assert!(same_item("Bank.example", "bank.example.") && same_item("bücher.example", "xn--bcher-kva.example"));
+/// assert!(!same_item("bank.example", "*.bank.example"));
+/// ```
+#[must_use]
+pub fn same_item(a: &str, b: &str) -> bool {
     if a.eq_ignore_ascii_case(b) {
         return true;
     }
     // Only these have a second way to be written.
     let plain = |text: &str| text.is_ascii() && !text.ends_with(['.', '*']);
     !(plain(a) && plain(b)) && matches!((a.parse::<Pattern>(), b.parse::<Pattern>()), (Ok(a), Ok(b)) if a == b)
+}
+
+fn as_pattern(text: &str) -> String {
+    text.parse::<Pattern>().map_or_else(|_| text.to_owned(), |pattern| pattern.to_string())
 }
 
 pub(super) mod sealed {
@@ -86,6 +98,11 @@ pub(super) mod sealed {
         /// Whether it is meant by this.
         fn answers_to(&self, address: &str) -> bool {
             self.address() == address
+        }
+
+        /// The same for all ways to write what it is addressed by.
+        fn identity(&self) -> String {
+            self.address().to_owned()
         }
 
         /// The patterns that it names.
@@ -127,6 +144,10 @@ impl sealed::Listed for DomainForm {
     fn answers_to(&self, address: &str) -> bool {
         same_item(&self.name, address)
     }
+
+    fn identity(&self) -> String {
+        as_pattern(&self.name)
+    }
 }
 
 impl sealed::Listed for PartnerForm {
@@ -145,6 +166,11 @@ impl sealed::Listed for PartnerForm {
             Some(name) => name == address,
             None => same_item(self.address(), address),
         }
+    }
+
+    /// Without a name it is addressed by a pattern, however that is written.
+    fn identity(&self) -> String {
+        self.name.clone().unwrap_or_else(|| as_pattern(self.address()))
     }
 
     fn patterns(&self) -> &[String] {

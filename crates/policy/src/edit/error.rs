@@ -154,8 +154,11 @@ pub enum EditError {
         /// The columns that there are.
         header: String,
     },
-    /// No row has this domain.
-    #[error("no row has the domain {domain:?}")]
+    /// Another domain for a row.
+    #[error("the domain of a row does not change; remove the row, and add one for the other domain")]
+    RowDomain,
+    /// No row has this domain or name.
+    #[error("no row has the domain {domain:?}, or that name")]
     NoRow {
         /// What was looked for.
         domain: String,

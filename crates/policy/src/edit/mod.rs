@@ -4,6 +4,7 @@
 //! that can be obeyed, `Policy::parse` says; here it must only be TOML of the right shape.
 
 mod apply;
+mod at_once;
 mod change;
 mod diff;
 mod entry;
@@ -25,12 +26,11 @@ use crate::form::{DefaultsForm, DomainForm, IncludeForm, ListForm, OwnerForm, Pa
 
 pub use change::{Changed, Edit, RulePlace};
 pub use diff::diff;
-pub use entry::{Entry, EntryForm, EntryKind};
+pub use entry::{Entry, EntryForm, EntryKind, same_item};
 pub use error::{EditError, TextError, TextProblem};
 pub use patch::{Patch, PatchValue};
 pub use value::LIST_KEYS;
 
-pub(crate) use entry::same_item;
 pub(crate) use place::LineStarts;
 
 /// A policy document as text, with its entries.
@@ -152,6 +152,25 @@ impl PolicyText {
         let line = place.line(&after);
         *self = after;
         Ok(Changed { line, changed })
+    }
+
+    /// Makes changes one after the other, all or none. Those of one kind that follow one another cost little more than one.
+    ///
+    /// # Errors
+    /// The number of the edit that cannot be made, from 1, and why; the text is then as it was.
+    pub fn apply_all(&mut self, edits: &[Edit]) -> Result<(), (usize, EditError)> {
+        let (mut after, mut rest) = (None, edits);
+        while !rest.is_empty() {
+            let done = edits.len() - rest.len();
+            let before = after.as_ref().unwrap_or(self);
+            let (text, made) = at_once::applied_at_once(before, rest).map_err(|(index, error)| (done + index + 1, error))?;
+            after = Some(Self::parse(&self.name, &text).map_err(|error| (done + made, error.into()))?);
+            rest = rest.get(made.max(1)..).unwrap_or_default();
+        }
+        if let Some(after) = after {
+            *self = after;
+        }
+        Ok(())
     }
 
     fn index<T: EntryForm>(&self, address: &str) -> Result<(usize, &Entry<T>), EditError> {

@@ -5,6 +5,9 @@ use std::fmt;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml_edit::{InlineTable, Value};
+
+use super::EntryForm;
 
 /// A merge patch (RFC 7396): keys that are given replace, null removes, keys that are not given stay; a table changes the keys of a
 /// table.
@@ -53,6 +56,43 @@ impl Patch {
         self
     }
 
+    /// What makes of one entry another of its kind. What both say in the same way is left alone, with its comments.
+    ///
+    /// # Example
+    /// ```
+    /// # use sealpost_policy::{PartnerForm, Patch};
+    /// let form = |json: &str| serde_json::from_str::<PartnerForm>(json);
+    /// let (before, after) = (form(r#"{"domains": "a.example", "deliver": "require", "until": "2030-01-01"}"#)?, form(r#"{"domains": "a.example", "deliver": {"level": "verify"}}"#)?);
+    /// assert_eq!(serde_json::to_string(&Patch::between(&before, &after))?, r#"{"until":null,"deliver":{"level":"verify"}}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn between<T: EntryForm>(before: &T, after: &T) -> Self {
+        let table = |form: &T| {
+            let value = form.serialize(toml_edit::ser::ValueSerializer::new()).ok();
+            value.and_then(|value| value.as_inline_table().cloned()).unwrap_or_default()
+        };
+        Self::of_tables(&table(before), &table(after))
+    }
+
+    fn of_tables(before: &InlineTable, after: &InlineTable) -> Self {
+        let gone = before.iter().filter(|(key, _)| !after.contains_key(key)).map(|(key, _)| (key.to_owned(), PatchValue::Remove));
+        let mut patch = Self(gone.collect());
+        for (key, new) in after.iter() {
+            let value = match (before.get(key), new) {
+                (Some(old), new) if old.to_string() == new.to_string() => continue,
+                (Some(Value::InlineTable(old)), Value::InlineTable(new)) => PatchValue::Table(Self::of_tables(old, new)),
+                // A table keeps a level that is written alone, unless it is told not to.
+                (Some(Value::String(_)), Value::InlineTable(new)) if !new.contains_key(LEVEL) => {
+                    PatchValue::Table(Self::of_tables(&InlineTable::new(), new).with(LEVEL, PatchValue::Remove))
+                }
+                (_, new) => PatchValue::of(new),
+            };
+            patch.set(key.to_owned(), value);
+        }
+        patch
+    }
+
     /// Each key and what becomes of it, in the order given.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &PatchValue)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
@@ -69,14 +109,26 @@ impl Patch {
         self.0.push((key, value));
     }
 
-    pub(super) fn to_table(&self) -> toml_edit::InlineTable {
+    pub(super) fn to_table(&self) -> InlineTable {
         self.iter().filter_map(|(key, value)| Some((key, value.to_value()?))).collect()
     }
 }
 
 impl PatchValue {
+    /// A value of an entry: those are texts, numbers, lists of texts, and tables.
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text.value().clone()),
+            Value::Integer(number) => Self::Number(*number.value()),
+            Value::Boolean(yes) => Self::Bool(*yes.value()),
+            Value::Array(items) => Self::List(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            Value::InlineTable(table) => Self::Table(Patch::of_tables(&InlineTable::new(), table)),
+            other => Self::Text(other.to_string()),
+        }
+    }
+
     /// The value as it is written anew; none if the key goes, or nothing is left of a table.
-    pub(super) fn to_value(&self) -> Option<toml_edit::Value> {
+    pub(super) fn to_value(&self) -> Option<Value> {
         Some(match self {
             Self::Remove => return None,
             Self::Bool(yes) => (*yes).into(),
@@ -186,3 +238,5 @@ impl<'de> Visitor<'de> for ValueReader {
         Patch::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(PatchValue::Table)
     }
 }
+
+const LEVEL: &str = "level";

@@ -34,6 +34,27 @@ fn edits() -> impl Strategy<Value = Edit> {
     ]
 }
 
+fn forms() -> impl Strategy<Value = PartnerForm> {
+    let level = || prop::sample::select(vec!["require", "verify", "none"]);
+    let table = || {
+        (prop::option::of(level()), prop::collection::vec(item(), 1..3), any::<bool>()).prop_map(|(level, names, dated)| {
+            let table = serde_json::json!({ "level": level, "names": names, "lifetime": dated.then_some("2d") });
+            let table: serde_json::Map<_, _> =
+                table.as_object().unwrap().clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+            serde_json::from_value::<HopForm>(table.into()).unwrap()
+        })
+    };
+    let hop = || prop::option::of(prop_oneof![level().prop_map(HopForm::from), table()]);
+    (prop::collection::vec(item(), 1..4), hop(), hop(), prop::option::of(any::<bool>()), any::<bool>()).prop_map(
+        |(domains, receive, deliver, subdomains, dated)| {
+            let mut form = PartnerForm::new(domains.iter().collect());
+            (form.receive, form.deliver, form.subdomains) = (receive, deliver, subdomains);
+            form.until = dated.then(|| "2030-01-01".to_owned());
+            form
+        },
+    )
+}
+
 proptest! {
     /// What an edit says is what is read afterwards, and all other entries are as they were.
     #[test]
@@ -87,6 +108,40 @@ proptest! {
                 prop_assert!(text.as_str().contains(comment));
             }
         }
+    }
+
+    /// Many at once come to what they come to one after the other, and none of them is made where one cannot be.
+    #[test]
+    fn any_edits_at_once(edits in prop::collection::vec(edits(), 1..12)) {
+        let (mut one_by_one, mut at_once) = (read(COMMENTED), read(COMMENTED));
+        let wrong = edits.iter().position(|edit| one_by_one.apply(edit).is_err());
+        match (wrong, at_once.apply_all(&edits)) {
+            (None, Ok(())) => prop_assert_eq!(at_once.as_str(), one_by_one.as_str()),
+            (Some(index), Err((number, _))) => {
+                prop_assert_eq!(number, index + 1);
+                prop_assert_eq!(at_once.as_str(), COMMENTED);
+            }
+            (wrong, made) => prop_assert!(false, "{:?} {:?}", wrong, made),
+        }
+    }
+
+    /// The patch between two entries makes of the first the second, however it is written.
+    #[test]
+    fn any_entry_becomes_any_other(at in prop::sample::select(vec!["Bank", "law.example", "Clinic"]), form in forms()) {
+        let mut text = read(COMMENTED);
+        let before = text.find::<PartnerForm>(at).unwrap().form.clone();
+        let name = (at != "law.example").then(|| at.to_owned());
+        let domains = if name.is_none() { before.domains.clone() } else { form.domains.clone() };
+        let form = PartnerForm::clone(&form);
+        let form = { let mut form = form; (form.name, form.domains) = (name, domains); form };
+        text.apply(&Edit::SetPartner { at: at.to_owned(), patch: Patch::between(&before, &form) }).unwrap();
+        prop_assert_eq!(&text.find::<PartnerForm>(at).unwrap().form, &form, "{}", text.as_str());
+        for comment in ["# The bank, see ticket 12", "# no name", "# The clinic", "### Lists"] {
+            prop_assert!(text.as_str().contains(comment), "{}", text.as_str());
+        }
+        let again = text.clone();
+        text.apply(&Edit::SetPartner { at: at.to_owned(), patch: Patch::between(&form, &form) }).unwrap();
+        prop_assert_eq!(text.as_str(), again.as_str());
     }
 
     /// Whatever the text is: if it can be read, it can be read after an edit.

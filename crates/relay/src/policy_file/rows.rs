@@ -1,5 +1,6 @@
-//! One row of an included list comes or goes: the list is copied line by line, and nothing else is read again.
+//! One row of an included list comes, goes or changes: the list is copied line by line, and nothing else is read again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
 use std::io::{BufRead as _, BufReader, BufWriter, Write};
@@ -19,8 +20,15 @@ use super::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, Rea
 pub enum RowChange {
     /// A row comes, behind all others.
     Add(NewRow),
-    /// The rows of a domain pattern become comments.
+    /// The rows of a domain pattern, or of this name, become comments.
     Remove(String),
+    /// The rows of a domain pattern, or of this name, say something else from now on.
+    Set {
+        /// The pattern, or the name.
+        at: String,
+        /// What changes, by the names of the columns; an empty cell leaves it to the list.
+        cells: BTreeMap<String, String>,
+    },
 }
 
 /// A list with its change, which is not in place yet.
@@ -56,10 +64,12 @@ impl PolicyFile {
         let entries = match change {
             RowChange::Add(_) => before.saturating_add(rows),
             RowChange::Remove(_) => before.saturating_sub(rows),
+            RowChange::Set { .. } => before,
         };
         let diff = if options.dry_run { difference(list, &edited, change) } else { String::new() };
         let differences = Differences::of_rows(&self.policy, &policy);
-        let change = PolicyChange { changed: true, entries_before: before, entries_after: entries, differences, diff, also };
+        let changed = edited.rows.iter().any(|row| row.was.as_ref() != Some(&row.text));
+        let change = PolicyChange { changed, entries_before: before, entries_after: entries, differences, diff, also };
         self.guard(&change, options)?;
         let mut lists = self.read.lists.clone();
         lists.iter_mut().filter(|other| other.file == list).for_each(|list: &mut List| list.digest = copied.digest_after);
@@ -81,6 +91,12 @@ impl PolicyFile {
                 }
                 RowChange::Remove(_) => {
                     let without = pattern.ok().and_then(|pattern| policy.without_row(list, row.line, &pattern));
+                    without.ok_or_else(|| PolicyFileError::ChangedOnDisk { path: path.to_owned() })?
+                }
+                RowChange::Set { .. } => {
+                    // The new one first, so that a pattern with wildcards keeps its place among those.
+                    let with = policy.with_row(list, row.line, edited.header.as_deref(), &row.text)?;
+                    let without = pattern.ok().and_then(|pattern| with.without_row(list, row.line, &pattern));
                     without.ok_or_else(|| PolicyFileError::ChangedOnDisk { path: path.to_owned() })?
                 }
             };
@@ -122,7 +138,8 @@ impl Copied {
         let unwritable = |source| PolicyFileError::Unwritable { path: path.to_owned(), source: Arc::new(source) };
         let mut edit = match change {
             RowChange::Add(row) => RowEdit::add_row(row.clone()).map_err(refused)?,
-            RowChange::Remove(domain) => RowEdit::remove(domain),
+            RowChange::Remove(at) => RowEdit::remove(at),
+            RowChange::Set { at, cells } => RowEdit::set(at, cells.clone()).map_err(refused)?,
         };
         let replacement = if options.dry_run { None } else { Some(Replacement::begin(path).map_err(unwritable)?) };
         let list = File::open(path).map_err(unreadable)?;
@@ -181,6 +198,10 @@ fn difference(list: &str, edited: &RowsEdited, change: &RowChange) -> String {
         // Writing to a text does not fail.
         let _ = match change {
             RowChange::Add(_) => write!(diff, "@@ -{},0 +{} @@\n+{}\n", row.line.saturating_sub(1), row.line, row.text),
+            RowChange::Set { .. } => {
+                let (old, new) = (row.was.as_deref().unwrap_or_default().replace('\n', "\n-"), row.text.replace('\n', "\n+"));
+                write!(diff, "@@ -{0}{lines} +{0}{lines} @@\n-{old}\n+{new}\n", row.line)
+            }
             RowChange::Remove(_) => {
                 let old = row.text.replace('\n', "\n-");
                 let new = row.text.replace('\n', "\n+#");

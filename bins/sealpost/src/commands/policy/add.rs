@@ -1,6 +1,5 @@
 //! Entries are added.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use sealpost_policy::{Edit, NewRow, PartnerForm, Patch, PatchValue};
@@ -48,14 +47,9 @@ pub(super) fn partner(options: &cli::AddPartner) -> Result<ExitCode, Failure> {
 /// A row of an included list: what is wrong with it is told before anybody is pinged.
 fn row(options: &cli::AddPartner, list: &str, domains: &[String], settings: &[String]) -> Result<ExitCode, Failure> {
     let [domain] = domains else { return Err("--list adds one domain at a time".to_owned()) };
-    let mut cells = BTreeMap::from([("domain".to_owned(), domain.clone())]);
-    let name = options.name.as_ref().map(|name| ("name", name.as_str()));
-    for (key, value) in settings.iter().filter_map(|setting| setting.split_once('=')).chain(name) {
-        if cells.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(format!("{key:?} is given twice"));
-        }
-    }
-    let row = NewRow::Cells(cells);
+    let given = [("domain", Some(domain)), ("name", options.name.as_ref())];
+    let given = given.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?)));
+    let row = NewRow::Cells(keys::cells(&settings.iter().cloned().chain(given).collect::<Vec<_>>())?);
     let desk = Desk::open(&options.config)?;
     desk.try_row(list, RowChange::Add(row.clone()), options.change)?;
     let draft = ping::Draft::with_row(&desk, list, &row)?;

@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sealpost_policy::{
-    CsvDefaults, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy, import_csv,
+    CsvDefaults, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy,
     import_postfix,
 };
 
 use self::merge::{Carried, Merge};
 use super::super::{Failure, in_words};
 use super::desk::Desk;
-use crate::cli::{self, Format};
+use crate::cli::{self, EntryFormat, Format};
 
 pub(super) fn import(options: &cli::Import) -> Result<ExitCode, Failure> {
     if options.format != Format::Csv && (options.receive.is_some() || options.deliver.is_some()) {
@@ -27,8 +27,12 @@ pub(super) fn import(options: &cli::Import) -> Result<ExitCode, Failure> {
 
 /// The entries of this kind of another policy.
 pub(super) fn import_entries<T: Carried>(options: &cli::ImportEntries) -> Result<ExitCode, Failure> {
-    let policy = PolicyText::parse(&options.file.display().to_string(), &text(&options.file)?).map_err(in_words)?;
-    merge(&options.config, T::all(&policy).to_vec(), options.replace, options.change)
+    let (name, text) = (options.file.display().to_string(), text(&options.file)?);
+    let found = match options.format {
+        EntryFormat::Toml => T::entries(&PolicyText::parse(&name, &text).map_err(in_words)?).to_vec(),
+        EntryFormat::Csv => T::from_csv(&name, &text, &CsvDefaults::default()).ok_or(NO_COLUMNS)?.map_err(in_words)?,
+    };
+    merge(&options.config, found, options.replace, options.change)
 }
 
 fn merge<T: Carried>(config: &cli::Config, found: Vec<Entry<T>>, replace: bool, change: cli::ChangeArguments) -> Result<ExitCode, Failure> {
@@ -51,7 +55,7 @@ fn read(options: &cli::Import) -> Result<Vec<Entry<PartnerForm>>, Failure> {
             let hop = |level: &Option<String>| level.as_deref().map(HopForm::from);
             let mut defaults = CsvDefaults::default();
             (defaults.receive, defaults.deliver) = (hop(&options.receive), hop(&options.deliver));
-            import_csv(&name, &text, &defaults).map_err(in_words)?
+            PartnerForm::from_csv(&name, &text, &defaults).ok_or(NO_COLUMNS)?.map_err(in_words)?
         }
         Format::Toml => PolicyText::parse(&name, &text).map_err(in_words)?.partners().to_vec(),
         Format::Postfix => {
@@ -95,15 +99,21 @@ pub(super) fn export(options: &cli::Export) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// The entries of this kind as a policy of their own, which `import` takes.
+/// The entries of this kind as a policy of their own, or as a CSV; `import` takes both.
 pub(super) fn export_entries<T: Carried>(options: &cli::ExportEntries) -> Result<ExitCode, Failure> {
     let desk = Desk::open(&options.config)?;
-    let mut alone = PolicyText::parse("the export", "").map_err(in_words)?;
-    for edit in T::edits(Vec::new(), T::all(desk.text()).iter().map(|entry| entry.form.clone()).collect()) {
-        alone.apply(&edit).map_err(in_words)?;
-    }
-    let _ = std::io::stdout().lock().write_all(alone.to_string().as_bytes());
-    Ok(ExitCode::SUCCESS)
+    let entries = T::entries(desk.text());
+    let (written, code) = match options.format {
+        EntryFormat::Toml => {
+            let mut alone = PolicyText::parse("the export", "").map_err(in_words)?;
+            let additions: Vec<_> = entries.iter().map(|entry| entry.form.clone().addition()).collect();
+            alone.apply_all(&additions).map_err(|(_, error)| in_words(error))?;
+            (alone.to_string(), ExitCode::SUCCESS)
+        }
+        EntryFormat::Csv => told(T::to_csv(&desk.file().display().to_string(), entries).ok_or(NO_COLUMNS)?),
+    };
+    let _ = std::io::stdout().lock().write_all(written.as_bytes());
+    Ok(code)
 }
 
 fn told(exported: Exported) -> (String, ExitCode) {
@@ -125,3 +135,6 @@ fn progress(count: usize, what: &str) {
 
 /// Entries of which the work takes long enough to tell of it.
 const LONG: usize = 10_000;
+
+/// Owners have hops with options, and rules have conditions and actions.
+const NO_COLUMNS: &str = "owners and rules are no rows: what they say stands in tables within tables; --format toml is meant";

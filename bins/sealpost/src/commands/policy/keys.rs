@@ -16,6 +16,23 @@ pub(super) fn patch(settings: &[String]) -> Result<Patch, Failure> {
     Ok(root.into_patch())
 }
 
+/// The cells of a row that these settings are: its columns, or the keys of an entry that there are columns for.
+pub(super) fn cells(settings: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut cells = BTreeMap::new();
+    for setting in settings {
+        let (key, value) = setting.split_once('=').ok_or_else(|| format!("{setting:?} is no setting; KEY=VALUE is meant"))?;
+        let column = match key.split_once('.') {
+            Some((hop @ ("receive" | "deliver"), "level")) => hop,
+            Some(("deliver", option)) => option,
+            _ => key,
+        };
+        if cells.insert(column.to_owned(), value.to_owned()).is_some() {
+            return Err(format!("{column:?} is given twice"));
+        }
+    }
+    Ok(cells)
+}
+
 /// Keys in the order given, some of them tables.
 #[derive(Default)]
 struct Tree {
@@ -102,6 +119,11 @@ mod tests {
         ] {
             assert_eq!(json(settings).as_deref(), Ok(expected));
         }
+        let settings = ["deliver.level=verify", "deliver.names=a.example b.example", "until=", "receive=require"].map(str::to_owned);
+        let columns = cells(&settings).unwrap();
+        let columns: Vec<_> = columns.iter().map(|(column, cell)| format!("{column}={cell}")).collect();
+        assert_eq!(columns, ["deliver=verify", "names=a.example b.example", "receive=require", "until="]);
+        assert!(cells(&["deliver=verify".to_owned(), "deliver.level=none".to_owned()]).is_err());
         for wrong in
             [&["deliver"][..], &["=x"], &["a..b=x"], &["a=1", "a=2"], &["deliver=x", "deliver.level=y"], &["deliver.level=y", "deliver=x"]]
         {

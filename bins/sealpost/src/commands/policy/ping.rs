@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use super::super::{Failure, in_words};
 use super::desk::Desk;
+use super::located::Located;
 use crate::cli;
 
 /// A policy that is asked what mail for a domain needs.
@@ -93,7 +94,8 @@ pub(super) fn test(kind: Kind, options: &cli::Test) -> Result<ExitCode, Failure>
             let domains: Vec<_> = domains.filter_map(Value::as_str).map(str::to_owned).collect();
             if domains.is_empty() { vec![options.name.clone()] } else { domains }
         }
-        // Any domain can be tested, before there is an entry for it.
+        // Rows of a list by the name that they share; any domain can be tested, before there is an entry for it.
+        Err(_) if kind == Kind::Partner && !options.name.contains('.') => domains_of_rows(&desk, &options.name)?,
         Err(_) if options.name.contains('.') => vec![options.name.clone()],
         Err(error) => return Err(in_words(error)),
     };
@@ -104,6 +106,16 @@ pub(super) fn test(kind: Kind, options: &cli::Test) -> Result<ExitCode, Failure>
         found.iter().for_each(Found::print);
     }
     Ok(ExitCode::from(worst(&found)))
+}
+
+fn domains_of_rows(desk: &Desk, name: &str) -> Result<Vec<String>, Failure> {
+    match Located::find(desk, name, None)? {
+        Located::Rows { rows, .. } => {
+            let domains = rows.iter().filter_map(|row| row.get("domains")?.get(0)?.as_str().map(str::to_owned));
+            Ok(domains.collect())
+        }
+        Located::Entry => Ok(vec![name.to_owned()]),
+    }
 }
 
 /// What the ping of one domain found.

@@ -40,7 +40,7 @@ pub(super) fn entry(kind: Kind, file: &Path, entry: &Value, json: bool) {
     println!("{} in {}:{}", kind.as_str(), file.display(), entry.get("line").unwrap_or(&Value::Null));
     let mut rows = Vec::new();
     keys(String::new(), entry, &mut rows);
-    rows.retain(|row| row.first().is_some_and(|key| key != "line"));
+    rows.retain(|row| row.first().is_some_and(|key| key != "line" && key != "file"));
     let indented: String = table(&rows).lines().map(|line| format!("  {line}\n")).collect();
     print!("{indented}");
 }

@@ -23,70 +23,84 @@ pub fn export_csv<'a>(name: &str, partners: impl IntoIterator<Item = &'a Entry<P
     let mut rows = Vec::new();
     for entry in partners {
         match row(&entry.form) {
-            Ok(row) => rows.extend(entry.form.domains.iter().map(|domain| (domain, row.clone()))),
+            Ok(row) => rows.extend(entry.form.domains.iter().map(|domain| {
+                let mut row = row.clone();
+                row.splice(..1, [Some(domain.clone())]);
+                row
+            })),
             Err(key) => {
                 let found = entry.form.name.as_deref().or_else(|| entry.form.domains.iter().next().map(String::as_str));
                 notes.refuse((entry.line, None), found.unwrap_or_default(), Loss::NoColumn { key });
             }
         }
     }
-    let used: Vec<_> = Column::ALL
-        .iter()
-        .skip(1)
-        .enumerate()
-        .filter(|(at, _)| rows.iter().any(|(_, row)| row.get(*at).is_some_and(Option::is_some)))
-        .collect();
-    let mut writer = ::csv::WriterBuilder::new().from_writer(Vec::new());
-    // Writing to memory fails for rows of different lengths only, and these have one.
-    let header = std::iter::once(Column::Domain.as_str()).chain(used.iter().map(|(_, column)| column.as_str()));
-    let mut written = writer.write_record(header).is_ok();
-    for (domain, row) in &rows {
-        let cells = used.iter().map(|(at, _)| row.get(*at).and_then(Option::as_deref).unwrap_or_default());
-        written &= writer.write_record(std::iter::once(domain.as_str()).chain(cells)).is_ok();
-    }
-    debug_assert!(written, "rows of one length");
-    let text = writer.into_inner().ok().and_then(|octets| String::from_utf8(octets).ok()).unwrap_or_default();
-    Exported { text, warnings: notes.warnings, refused: notes.refused }
+    Exported { text: write(&Column::PARTNERS, &rows), warnings: notes.warnings, refused: notes.refused }
 }
 
-/// The cells behind the domain, in the order of the columns; or the key that no column can hold.
-fn row(form: &PartnerForm) -> Result<Vec<Option<String>>, &'static str> {
-    let deliver = form.deliver.as_ref().map(HopForm::to_table).unwrap_or_default();
-    let receive = form.receive.as_ref().map(HopForm::to_table).unwrap_or_default();
-    if let Some(key) = beyond(&deliver)
-        .or_else(|| (receive != HopTable { level: receive.level.clone(), ..HopTable::default() }).then_some("receive with options"))
-    {
-        return Err(key);
+/// The rows below a header line; columns that no row needs are left out, but for the first.
+pub(super) fn write(columns: &[Column], rows: &[Vec<Option<String>>]) -> String {
+    let is_used = |at: usize| at == 0 || rows.iter().any(|row| row.get(at).is_some_and(Option::is_some));
+    let used: Vec<_> = columns.iter().enumerate().filter(|(at, _)| is_used(*at)).collect();
+    let mut writer = ::csv::WriterBuilder::new().from_writer(Vec::new());
+    // Writing to memory fails for rows of different lengths only, and these have one.
+    let mut written = writer.write_record(used.iter().map(|(_, column)| column.as_str())).is_ok();
+    for row in rows {
+        let cells = used.iter().map(|(at, _)| row.get(*at).and_then(Option::as_deref).unwrap_or_default());
+        written &= writer.write_record(cells).is_ok();
     }
+    debug_assert!(written, "rows of one length");
+    writer.into_inner().ok().and_then(|octets| String::from_utf8(octets).ok()).unwrap_or_default()
+}
+
+/// The cells in the order of the columns, the domain left empty; or the key that no column can hold.
+fn row(form: &PartnerForm) -> Result<Vec<Option<String>>, &'static str> {
     if form.clients.is_some() {
         return Err("clients");
     }
-    // An empty cell says nothing, an empty list says that there are none.
-    let empty = |items: &Option<Items>| items.as_ref().is_some_and(Items::is_empty);
-    for (items, key) in [(&form.r#for, "for = []"), (&deliver.names, "names = []"), (&deliver.pins, "pins = []")] {
-        if empty(items) {
-            return Err(key);
-        }
-    }
-    let list = |items: &Option<Items>| items.as_ref().filter(|items| !items.is_empty()).map(|items| items.as_slice().join(" "));
-    Ok(vec![
+    let mut row = vec![
+        None,
         form.name.clone(),
         form.subdomains.map(|yes| yes.to_string()),
-        list(&form.exclude),
-        list(&form.r#for),
-        receive.level,
+        items(form.exclude.as_ref().filter(|items| !items.is_empty()), "exclude = []")?,
+        items(form.r#for.as_ref(), "for = []")?,
+        level_alone(form.receive.as_ref(), "receive with options")?,
+    ];
+    row.extend(deliver_cells(form.deliver.as_ref())?);
+    row.extend([form.mode.clone(), form.until.clone(), form.reason.clone()]);
+    Ok(row)
+}
+
+/// A list as a cell: an empty cell says nothing, an empty list says that there are none.
+pub(super) fn items(items: Option<&Items>, empty: &'static str) -> Result<Option<String>, &'static str> {
+    match items {
+        Some(items) if items.is_empty() => Err(empty),
+        items => Ok(items.map(|items| items.as_slice().join(" "))),
+    }
+}
+
+/// A hop of which a level is all that there is a column for.
+pub(super) fn level_alone(hop: Option<&HopForm>, beyond: &'static str) -> Result<Option<String>, &'static str> {
+    let table = hop.map(HopForm::to_table).unwrap_or_default();
+    let alone = table == HopTable { level: table.level.clone(), ..HopTable::default() };
+    if alone { Ok(table.level) } else { Err(beyond) }
+}
+
+/// The columns of the deliver hop, the level first.
+pub(super) fn deliver_cells(hop: Option<&HopForm>) -> Result<[Option<String>; 9], &'static str> {
+    let deliver = hop.map(HopForm::to_table).unwrap_or_default();
+    if let Some(key) = beyond(&deliver) {
+        return Err(key);
+    }
+    Ok([
         deliver.level,
         deliver.matching,
-        list(&deliver.names),
-        list(&deliver.pins),
+        items(deliver.names.as_ref(), "names = []")?,
+        items(deliver.pins.as_ref(), "pins = []")?,
         deliver.min_version,
         deliver.min_group,
         deliver.lifetime,
         deliver.on_expiry,
         deliver.on_failure,
-        form.mode.clone(),
-        form.until.clone(),
-        form.reason.clone(),
     ])
 }
 

@@ -55,7 +55,25 @@ fn partner(row: &Row<'_, '_>, defaults: &CsvDefaults) -> Result<PartnerForm, Csv
     }
     let text = |column| row.cell(column).map(str::to_owned);
     let items = |column| row.cell(column).map(Items::from);
-    let base = defaults.deliver.as_ref().map(HopForm::to_table).unwrap_or_default();
+    let deliver = deliver(row, defaults.deliver.as_ref())?;
+    let mut form = PartnerForm::new(Items::from(row.domain()));
+    form.name = text(Column::Name);
+    form.subdomains = word(row, Column::Subdomains, &["true", "false"])?.map(|word| word == "true");
+    form.exclude = items(Column::Exclude);
+    form.r#for = items(Column::For);
+    form.receive = level(row, Column::Receive, RECEIVE_LEVELS)?.map(HopForm::Level).or_else(|| defaults.receive.clone());
+    form.deliver = deliver;
+    form.mode = word(row, Column::Mode, &["enforce", "testing"])?;
+    form.until = text(Column::Until);
+    form.reason = text(Column::Reason);
+    Ok(form)
+}
+
+/// What a row says of the deliver hop, and `base` where it says nothing.
+pub(super) fn deliver(row: &Row<'_, '_>, base: Option<&HopForm>) -> Result<Option<HopForm>, CsvError> {
+    let text = |column| row.cell(column).map(str::to_owned);
+    let items = |column| row.cell(column).map(Items::from);
+    let base = base.map(HopForm::to_table).unwrap_or_default();
     let deliver = HopTable {
         level: level(row, Column::Deliver, DELIVER_LEVELS)?.or(base.level),
         matching: word(row, Column::Match, &["domain", "mx"])?.or(base.matching),
@@ -68,20 +86,10 @@ fn partner(row: &Row<'_, '_>, defaults: &CsvDefaults) -> Result<PartnerForm, Csv
         on_failure: word(row, Column::OnFailure, &["retry", "bounce"])?.or(base.on_failure),
         ..base
     };
-    let mut form = PartnerForm::new(Items::from(row.domain()));
-    form.name = text(Column::Name);
-    form.subdomains = word(row, Column::Subdomains, &["true", "false"])?.map(|word| word == "true");
-    form.exclude = items(Column::Exclude);
-    form.r#for = items(Column::For);
-    form.receive = level(row, Column::Receive, RECEIVE_LEVELS)?.map(HopForm::Level).or_else(|| defaults.receive.clone());
-    form.deliver = (deliver != HopTable::default()).then(|| deliver.into());
-    form.mode = word(row, Column::Mode, &["enforce", "testing"])?;
-    form.until = text(Column::Until);
-    form.reason = text(Column::Reason);
-    Ok(form)
+    Ok((deliver != HopTable::default()).then(|| deliver.into()))
 }
 
-fn level(row: &Row<'_, '_>, column: Column, allowed: &'static [&'static str]) -> Result<Option<String>, CsvError> {
+pub(super) fn level(row: &Row<'_, '_>, column: Column, allowed: &'static [&'static str]) -> Result<Option<String>, CsvError> {
     match row.cell(column) {
         Some(found) if !words::level(found).is_some_and(|level| allowed.contains(&level)) => {
             Err(row.error(column, CsvProblem::Word { column, found: found.to_owned(), allowed }))
@@ -90,7 +98,7 @@ fn level(row: &Row<'_, '_>, column: Column, allowed: &'static [&'static str]) ->
     }
 }
 
-fn word(row: &Row<'_, '_>, column: Column, allowed: &'static [&'static str]) -> Result<Option<String>, CsvError> {
+pub(super) fn word(row: &Row<'_, '_>, column: Column, allowed: &'static [&'static str]) -> Result<Option<String>, CsvError> {
     match row.cell(column) {
         Some(found) if !allowed.contains(&found) => Err(row.error(column, CsvProblem::Word { column, found: found.to_owned(), allowed })),
         found => Ok(found.map(str::to_owned)),

@@ -1,10 +1,12 @@
-//! Partners as CSV: one domain pattern a row, a header line that names the columns.
+//! Partners, hosted domains and lists as CSV: one domain pattern or one entry of a list a row, a header line that names the columns.
 //!
-//! A file without a header line is a list with one domain a line. Empty lines, and lines that begin with `#`, are skipped.
+//! Of partners and hosted domains, a file without a header line is a list with one domain a line. Empty lines, and lines that begin with `#`, are skipped.
 
+mod domains;
 mod edit;
 mod export;
 mod import;
+mod lists;
 mod rows;
 
 use std::fmt;
@@ -14,12 +16,14 @@ use sealpost_types::{Blame, Retry};
 
 use crate::pattern::PatternError;
 
+pub use domains::{export_domains_csv, import_domains_csv};
 pub use edit::{EditedRow, NewRow, RowEdit, RowsEdited};
 pub use export::export_csv;
 pub use import::{CsvDefaults, import_csv};
+pub use lists::{export_lists_csv, import_lists_csv};
 pub use rows::{Row, read_rows};
 
-/// A column, as its header names it. All after `domain` may be left out, and so may each cell of them.
+/// A column, as its header names it. All but the first of a table may be left out, and so may each cell of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each is the key of the document with the same name, described in docs/policy/import.md")]
@@ -42,6 +46,12 @@ pub enum Column {
     Mode,
     Until,
     Reason,
+    Owner,
+    Route,
+    Servers,
+    Submit,
+    List,
+    Entry,
 }
 
 /// Everything that is wrong with one CSV, as far as it is kept.
@@ -76,10 +86,12 @@ pub struct CsvError {
 #[non_exhaustive]
 pub enum CsvProblem {
     /// A header that is none of the columns.
-    #[error("unknown column {found:?}; one of {}", Names(&Column::ALL))]
+    #[error("unknown column {found:?}; one of {}", Names(allowed))]
     UnknownColumn {
         /// What was found.
         found: String,
+        /// The columns that there may be.
+        allowed: &'static [Column],
     },
     /// A column that is there already.
     #[error("the column {column} is there twice; remove one of the two")]
@@ -90,6 +102,12 @@ pub enum CsvProblem {
     /// Several columns, and no header line that names them.
     #[error("there is no column domain; write a header line such as domain,receive,deliver, or one domain a line and nothing else")]
     NoHeader,
+    /// No header line, where a row says nothing without one.
+    #[error("the first line names no columns; write a header line of {}", Names(columns))]
+    NoColumns {
+        /// The columns that there are.
+        columns: &'static [Column],
+    },
     /// More cells than the header has columns.
     #[error("the row has {found} cells, the header {columns}; put a cell with a comma in quotes")]
     Cells {
@@ -107,6 +125,9 @@ pub enum CsvProblem {
     /// A row without a domain.
     #[error("the row has no domain; write one, or # in front of the row")]
     NoDomain,
+    /// A row without the name of its list.
+    #[error("the row names no list; write its name, or # in front of the row")]
+    NoList,
     /// No domain pattern.
     #[error("{found:?} is no domain pattern: {cause}; write example.org, *.example.org or *")]
     Pattern {
@@ -128,8 +149,8 @@ pub enum CsvProblem {
 }
 
 impl Column {
-    /// All of them, in the order in which they are written.
-    pub const ALL: [Self; 18] = [
+    /// Those of partners, in the order in which they are written.
+    pub const PARTNERS: [Self; 18] = [
         Self::Domain,
         Self::Name,
         Self::Subdomains,
@@ -149,6 +170,34 @@ impl Column {
         Self::Until,
         Self::Reason,
     ];
+
+    /// Those of hosted domains.
+    pub const DOMAINS: [Self; 18] = [
+        Self::Domain,
+        Self::Owner,
+        Self::Route,
+        Self::Servers,
+        Self::Receive,
+        Self::Submit,
+        Self::Deliver,
+        Self::Match,
+        Self::Names,
+        Self::Pins,
+        Self::MinVersion,
+        Self::MinGroup,
+        Self::Lifetime,
+        Self::OnExpiry,
+        Self::OnFailure,
+        Self::Mode,
+        Self::Until,
+        Self::Reason,
+    ];
+
+    /// Those of lists.
+    pub const LISTS: [Self; 2] = [Self::List, Self::Entry];
+
+    /// How many there are in all.
+    const COUNT: usize = 24;
 
     /// Its header.
     #[must_use]
@@ -172,13 +221,23 @@ impl Column {
             Self::Mode => "mode",
             Self::Until => "until",
             Self::Reason => "reason",
+            Self::Owner => "owner",
+            Self::Route => "route",
+            Self::Servers => "servers",
+            Self::Submit => "submit",
+            Self::List => "list",
+            Self::Entry => "entry",
         }
     }
 
-    /// The column with this header, in whatever case it is written.
+    /// The column of partners with this header, in whatever case it is written.
     #[must_use]
     pub fn named(header: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.as_str().eq_ignore_ascii_case(header))
+        Self::PARTNERS.into_iter().find(|column| column.is_named(header))
+    }
+
+    fn is_named(self, header: &str) -> bool {
+        self.as_str().eq_ignore_ascii_case(header)
     }
 }
 

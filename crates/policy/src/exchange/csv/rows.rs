@@ -41,7 +41,17 @@ struct Cell<'t> {
 /// assert_eq!(found[1], (5, "b.example".to_owned(), None));
 /// # Ok::<(), sealpost_policy::CsvErrors>(())
 /// ```
-pub fn read_rows<'t>(name: &str, text: &'t str, mut each: impl FnMut(&Row<'_, 't>) -> Result<(), CsvError>) -> Result<(), CsvErrors> {
+pub fn read_rows<'t>(name: &str, text: &'t str, each: impl FnMut(&Row<'_, 't>) -> Result<(), CsvError>) -> Result<(), CsvErrors> {
+    read_table(name, text, &Column::PARTNERS, each)
+}
+
+/// The same for rows with these columns, of which the first must be there.
+pub(super) fn read_table<'t>(
+    name: &str,
+    text: &'t str,
+    known: &'static [Column],
+    mut each: impl FnMut(&Row<'_, 't>) -> Result<(), CsvError>,
+) -> Result<(), CsvErrors> {
     let file: Arc<str> = Arc::from(name);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { text, at: 0, line: 1, cells: Vec::new() };
@@ -54,7 +64,7 @@ pub fn read_rows<'t>(name: &str, text: &'t str, mut each: impl FnMut(&Row<'_, 't
             Some(columns) => columns,
             None => {
                 let row = Row { line, file: &file, text, start, columns: &LIST, cells };
-                let header = row.header();
+                let header = row.header(known);
                 let has_header = !matches!(header, Ok(None));
                 let read = header.map_err(|error| errors.note(error)).ok().flatten();
                 if has_header {
@@ -70,7 +80,7 @@ pub fn read_rows<'t>(name: &str, text: &'t str, mut each: impl FnMut(&Row<'_, 't
         };
         let row = Row { line, file: &file, text, start, columns, cells };
         let result = match result {
-            Ok(()) => row.check().and_then(|()| each(&row)),
+            Ok(()) => row.check(known).and_then(|()| each(&row)),
             Err((offset, problem)) => Err(row.error_at(offset, problem)),
         };
         if let Err(error) = result {
@@ -128,18 +138,23 @@ impl Row<'_, '_> {
     }
 
     /// The columns, if this is a header line; nothing if it is a domain.
-    fn header(&self) -> Result<Option<[Option<usize>; COLUMNS]>, CsvError> {
-        let names: Vec<_> = self.cells.iter().map(|cell| (cell, Column::named(&cell.value))).collect();
-        if !names.iter().any(|(_, column)| *column == Some(Column::Domain)) {
+    fn header(&self, known: &'static [Column]) -> Result<Option<[Option<usize>; COLUMNS]>, CsvError> {
+        let named = |cell: &Cell<'_>| known.iter().copied().find(|column| column.is_named(&cell.value));
+        let names: Vec<_> = self.cells.iter().map(|cell| (cell, named(cell))).collect();
+        if !names.iter().any(|(_, column)| *column == known.first().copied()) {
+            let of_domains = known.first() == Some(&Column::Domain);
             return match self.cells {
-                [_] => Ok(None),
-                _ => Err(self.error_at(self.start, CsvProblem::NoHeader)),
+                [_] if of_domains => Ok(None),
+                _ if of_domains => Err(self.error_at(self.start, CsvProblem::NoHeader)),
+                _ => Err(self.error_at(self.start, CsvProblem::NoColumns { columns: known })),
             };
         }
         let mut columns = [None; COLUMNS];
         for (at, (cell, column)) in names.into_iter().enumerate() {
             let Some(column) = column else {
-                return Err(self.error_at(cell.offset, CsvProblem::UnknownColumn { found: cell.value.clone().into_owned() }));
+                return Err(
+                    self.error_at(cell.offset, CsvProblem::UnknownColumn { found: cell.value.clone().into_owned(), allowed: known })
+                );
             };
             if let Some(place) = columns.get_mut(index(column))
                 && place.replace(at).is_some()
@@ -150,15 +165,15 @@ impl Row<'_, '_> {
         Ok(Some(columns))
     }
 
-    fn check(&self) -> Result<(), CsvError> {
+    fn check(&self, known: &[Column]) -> Result<(), CsvError> {
         let columns = self.columns.iter().flatten().count();
         // A line may end in commas: what stands behind them is nothing.
         if let Some(cell) = self.cells.iter().skip(columns).find(|cell| !cell.value.is_empty()) {
             return Err(self.error_at(cell.offset, CsvProblem::Cells { found: self.cells.len(), columns }));
         }
-        match self.cell(Column::Domain) {
-            Some(_) => Ok(()),
-            None => Err(self.error(Column::Domain, CsvProblem::NoDomain)),
+        match known.first() {
+            Some(Column::Domain) if self.cell(Column::Domain).is_none() => Err(self.error(Column::Domain, CsvProblem::NoDomain)),
+            _ => Ok(()),
         }
     }
 }
@@ -260,8 +275,11 @@ pub(super) fn cells(row: &str) -> Option<Vec<Cow<'_, str>>> {
     (!is_open).then(|| reader.cells.into_iter().map(|cell| cell.value).collect())
 }
 
+/// Its place among all columns.
 fn index(column: Column) -> usize {
-    Column::ALL.iter().position(|other| *other == column).unwrap_or(COLUMNS)
+    let (partners, others) =
+        (&Column::PARTNERS, [Column::Owner, Column::Route, Column::Servers, Column::Submit, Column::List, Column::Entry]);
+    partners.iter().chain(&others).position(|other| *other == column).unwrap_or(COLUMNS)
 }
 
 fn as_u32(number: usize) -> u32 {
@@ -276,4 +294,4 @@ const LIST: [Option<usize>; COLUMNS] = {
     columns
 };
 
-const COLUMNS: usize = Column::ALL.len();
+const COLUMNS: usize = Column::COUNT;

@@ -2,88 +2,57 @@
 
 use std::collections::HashMap;
 
-use sealpost_policy::{DomainForm, Edit, Entry, ListForm, OwnerForm, PartnerForm, PolicyText, RuleForm, RulePlace};
+use sealpost_policy::{
+    CsvDefaults, CsvErrors, DomainForm, Edit, Entry, EntryForm, Exported, ListForm, OwnerForm, PartnerForm, Patch, PolicyText, RuleForm,
+    RulePlace, export_csv, export_domains_csv, export_lists_csv, import_csv, import_domains_csv, import_lists_csv,
+};
 
 use crate::commands::Failure;
 
 /// A kind of entry that can be carried from one policy to another.
-pub(in crate::commands::policy) trait Carried: Clone + PartialEq + 'static {
-    fn all(text: &PolicyText) -> &[Entry<Self>];
+pub(in crate::commands::policy) trait Carried: EntryForm + Clone + PartialEq + 'static {
+    /// One of the same name says something else from now on; its place and its comments stay.
+    fn change(at: String, patch: Patch) -> Edit;
 
-    /// The name under which edits find it.
-    fn address(&self) -> &str;
+    fn addition(self) -> Edit;
 
-    fn removal(at: String) -> Edit;
+    /// From a CSV; nothing where no columns hold what such an entry says.
+    fn from_csv(name: &str, text: &str, defaults: &CsvDefaults) -> Option<Result<Vec<Entry<Self>>, CsvErrors>>;
 
-    /// `place`: where one of the same name stood, from 1.
-    fn addition(self, place: Option<usize>) -> Edit;
-
-    /// Those that replace one of the same name, and those that are new.
-    fn edits(replacing: Vec<(usize, Self)>, new: Vec<Self>) -> Vec<Edit> {
-        let replacing =
-            replacing.into_iter().flat_map(|(place, entry)| [Self::removal(entry.address().to_owned()), entry.addition(Some(place))]);
-        let edits: Vec<Edit> = replacing.collect();
-        edits.into_iter().chain(new.into_iter().map(|entry| entry.addition(None))).collect()
-    }
+    fn to_csv(name: &str, entries: &[Entry<Self>]) -> Option<Exported>;
 }
 
-impl Carried for PartnerForm {
-    fn all(text: &PolicyText) -> &[Entry<Self>] {
-        text.partners()
-    }
-
-    fn address(&self) -> &str {
-        self.name.as_deref().or_else(|| self.domains.as_slice().first().map(String::as_str)).unwrap_or_default()
-    }
-
-    fn removal(at: String) -> Edit {
-        Edit::RemovePartner { at }
-    }
-
-    fn addition(self, _: Option<usize>) -> Edit {
-        Edit::AddPartner { entry: self }
-    }
-
-    /// Their order says nothing, so that all are added at once: there may be very many.
-    fn edits(replacing: Vec<(usize, Self)>, new: Vec<Self>) -> Vec<Edit> {
-        let mut edits: Vec<Edit> = replacing.iter().map(|(_, entry)| Self::removal(entry.address().to_owned())).collect();
-        let entries: Vec<Self> = replacing.into_iter().map(|(_, entry)| entry).chain(new).collect();
-        if !entries.is_empty() {
-            edits.push(Edit::AddPartners { entries });
-        }
-        edits
-    }
-}
-
-/// Kinds that are found by the key `name`.
 macro_rules! carried {
-    ($($form:ident: $all:ident, $removal:ident, |$entry:ident, $place:ident| $addition:expr;)*) => {$(
+    ($($form:ident: $change:ident, $addition:expr, $from:expr, $to:expr;)*) => {$(
         impl Carried for $form {
-            fn all(text: &PolicyText) -> &[Entry<Self>] {
-                text.$all()
+            fn change(at: String, patch: Patch) -> Edit {
+                Edit::$change { at, patch }
             }
 
-            fn address(&self) -> &str {
-                &self.name
+            fn addition(self) -> Edit {
+                $addition(self)
             }
 
-            fn removal(at: String) -> Edit {
-                Edit::$removal { at }
+            fn from_csv(name: &str, text: &str, defaults: &CsvDefaults) -> Option<Result<Vec<Entry<Self>>, CsvErrors>> {
+                $from(name, text, defaults)
             }
 
-            fn addition(self, $place: Option<usize>) -> Edit {
-                let $entry = self;
-                $addition
+            fn to_csv(name: &str, entries: &[Entry<Self>]) -> Option<Exported> {
+                $to(name, entries)
             }
         }
     )*};
 }
 
 carried! {
-    DomainForm: domains, RemoveDomain, |entry, _place| Edit::AddDomain { entry };
-    OwnerForm: owners, RemoveOwner, |entry, _place| Edit::AddOwner { entry };
-    ListForm: lists, RemoveList, |entry, _place| Edit::AddList { entry };
-    RuleForm: rules, RemoveRule, |entry, place| Edit::AddRule { entry, to: place.map_or(RulePlace::Last, RulePlace::Position) };
+    PartnerForm: SetPartner, |entry| Edit::AddPartner { entry }, |name, text, defaults| Some(import_csv(name, text, defaults)),
+        |name, entries| Some(export_csv(name, entries));
+    DomainForm: SetDomain, |entry| Edit::AddDomain { entry }, |name, text, _| Some(import_domains_csv(name, text)),
+        |name, entries| Some(export_domains_csv(name, entries));
+    ListForm: SetList, |entry| Edit::AddList { entry }, |name, text, _| Some(import_lists_csv(name, text)),
+        |_, entries| Some(export_lists_csv(entries));
+    OwnerForm: SetOwner, |entry| Edit::AddOwner { entry }, |_, _, _| None, |_, _| None;
+    RuleForm: SetRule, |entry| Edit::AddRule { entry, to: RulePlace::Last }, |_, _, _| None, |_, _| None;
 }
 
 /// What an import comes to.
@@ -97,19 +66,18 @@ pub(super) struct Merge {
 impl Merge {
     /// Entries that are there and say the same are passed over; those that say something else are a mistake, or replaced.
     pub(super) fn of<T: Carried>(text: &PolicyText, found: Vec<Entry<T>>, replace: bool) -> Result<Self, Failure> {
-        let present = T::all(text).iter().enumerate();
-        let present: HashMap<&str, (usize, &Entry<T>)> = present.map(|(index, entry)| (entry.form.address(), (index + 1, entry))).collect();
+        let present: HashMap<&str, &Entry<T>> = T::entries(text).iter().map(|entry| (entry.form.address(), entry)).collect();
         let (mut new, mut replacing, mut same, mut differ) = (Vec::new(), Vec::new(), 0, Vec::new());
         for entry in found {
             let (line, form) = (entry.line, entry.form);
             match present.get(form.address()) {
-                Some((_, there)) if there.form == form => same += 1,
-                Some((place, _)) if replace => replacing.push((*place, form)),
-                Some((_, there)) => {
+                Some(there) if there.form == form => same += 1,
+                Some(there) if replace => replacing.push(T::change(form.address().to_owned(), Patch::between(&there.form, &form))),
+                Some(there) => {
                     let at = there.line;
                     differ.push(format!("line {line}: {:?} is there already and says something else, at line {at}", form.address()));
                 }
-                None => new.push(form),
+                None => new.push(form.addition()),
             }
         }
         if !differ.is_empty() {
@@ -118,7 +86,7 @@ impl Merge {
             differ.extend((more > 0).then(|| format!("and {more} more")));
             return Err(format!("nothing is imported; --replace takes what the file says\n{}", differ.join("\n")));
         }
-        Ok(Self { new: new.len(), replaced: replacing.len(), same, edits: T::edits(replacing, new) })
+        Ok(Self { new: new.len(), replaced: replacing.len(), same, edits: replacing.into_iter().chain(new).collect() })
     }
 }
 
