@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -231,8 +231,11 @@ impl Slot {
 
     /// Makes durable what was written. Blocks.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file()?.sync_data()?;
-        self.pool.sync_directory(self.number)
+        let file = self.file()?;
+        file.sync_data()?;
+        self.pool.sync_directory(self.number)?;
+        // What was written to a file that somebody removed is lost.
+        if file.metadata()?.nlink() > 0 { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed the file")) }
     }
 
     /// Reads up to `want` octets at `offset` into `buffer`; empty at the end of the file.

@@ -15,7 +15,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -176,9 +176,10 @@ fn compare(directory: &Path, known: &Known) -> Result<usize, String> {
 
 /// Runs the child with the recorder preloaded.
 fn run(queue: &Path, record: &Path, without: &str, lie: bool) {
+    let recorder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_loss/record.c");
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture"])
-        .env("LD_PRELOAD", recorder())
+        .env("LD_PRELOAD", support::preloaded(&recorder))
         .env("RECORD_TO", record)
         .env("RECORD_BELOW", queue)
         .env("RECORD_NO_SYNC", if lie { "" } else { without })
@@ -188,20 +189,6 @@ fn run(queue: &Path, record: &Path, without: &str, lie: bool) {
         .status()
         .unwrap();
     assert!(status.success());
-}
-
-/// The recorder, compiled once for this version of it.
-fn recorder() -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_loss/record.c");
-    let check = crc32fast::hash(&std::fs::read(&source).unwrap());
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("record-{check:08x}.so"));
-    if !library.exists() {
-        let fresh = library.with_extension(format!("{}.fresh", std::process::id()));
-        let status = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]).arg(&fresh).arg(&source).arg("-ldl").status();
-        assert!(status.unwrap().success(), "cc cannot compile {}", source.display());
-        std::fs::rename(fresh, &library).unwrap();
-    }
-    library
 }
 
 /// The child: accepts and settles, closes, opens again, and goes on.

@@ -187,6 +187,10 @@ impl SqliteFailure {
         matches!(self.code & 0xff, CORRUPT | NOT_A_DATABASE)
     }
 
+    pub(crate) fn damaged_head() -> Self {
+        Self { code: NOT_A_DATABASE, message: "the head of the file is not that of a database".into() }
+    }
+
     pub(crate) fn damaged_schema(kind: &[u8], name: &[u8]) -> Self {
         let [kind, name] = [kind, name].map(String::from_utf8_lossy);
         Self { code: CORRUPT, message: format!("the {kind} {name} is not there as it was made").into() }

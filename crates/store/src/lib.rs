@@ -45,6 +45,7 @@
 mod checkpoint;
 mod error;
 mod faults;
+mod files;
 mod health;
 mod inbox;
 mod lock;

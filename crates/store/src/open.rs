@@ -1,7 +1,7 @@
 //! A database is opened by its owner, and put right if it is damaged.
 
 use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -28,6 +28,9 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
     /// Opens it; `lost` are rows of its own that its log no longer yields.
     pub(crate) fn open(&mut self, lost: Option<(Vec<SalvagedRow>, &mut dyn Salvage)>) -> Result<(Connection, T), OpenError> {
         let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: self.path.to_owned(), source: SqliteFailure::of(error) };
+        if self.is_checked {
+            check_head(self.path)?;
+        }
         let mut db = open_writer(self.path, self.settings).map_err(|e| failed(&e))?;
         // If it cannot be opened after all, it stays as it is.
         let leave_log = |db: &Connection, on| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on).map_err(|e| failed(&e));
@@ -95,6 +98,23 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
     fn salvager(&self) -> Salvager<'_> {
         Salvager { path: self.path, migrations: self.migrations, settings: self.settings }
     }
+}
+
+/// Refuses a head as no version of SQLite writes it for us: some of it SQLite obeys without a question.
+fn check_head(path: &Path) -> Result<(), OpenError> {
+    let mut head = [0; 60];
+    match File::open(path).and_then(|file| file.read_exact_at(&mut head, 0)) {
+        Ok(()) => {}
+        // None yet, or SQLite says what is wrong with it.
+        Err(_) => return Ok(()),
+    }
+    // Versions of the format, no room kept on each page, fractions that are fixed, the format of the schema, UTF-8.
+    let is_sound = head[..16] == *b"SQLite format 3\0"
+        && matches!(head[18..20], [1 | 2, 1 | 2])
+        && head[20..24] == [0, 64, 32, 32]
+        && matches!(head[44..48], [0, 0, 0, 0..=4])
+        && matches!(head[56..60], [0, 0, 0, 0 | 1]);
+    if is_sound { Ok(()) } else { Err(OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::damaged_head() }) }
 }
 
 /// The directory of a database, made if it was not there, and the right to write it.

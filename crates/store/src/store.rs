@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::checkpoint::Checkpoints;
 use crate::faults::Faults;
+use crate::files::Files;
 use crate::health::Poison;
 use crate::inbox::{INBOX_JOBS, Inbox, Job};
 use crate::lock::Lock;
@@ -103,7 +104,8 @@ impl Store {
         let (checkpoints, checkpointer) = Checkpoints::start(copier, threshold.max(1), poison.clone()).map_err(io)?;
         let (readers, mut others) = Readers::start(readers, poison.clone()).map_err(io)?;
         others.push(checkpointer);
-        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints, _lock: lock };
+        let files = Files::of(&path).map_err(io)?;
+        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints, files, _lock: lock };
         let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
         let open = Mutex::new(Some(Threads { writer, others }));
         let room = Arc::new(Semaphore::new(INBOX_JOBS));
@@ -171,6 +173,12 @@ impl Store {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         self.readers.read(job).await
+    }
+
+    /// Says that something failed after which nobody knows what the disk holds, for whoever keeps files beside the database: nothing
+    /// is written any more.
+    pub fn poison(&self, reason: &str) {
+        self.poison.set(reason);
     }
 
     /// Says that the database is damaged, for whoever found that out by what stands in it: nothing is written any more, and the next

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use crate::checkpoint::Checkpoints;
 use crate::error::{SqliteFailure, WriteError, is_fatal};
 use crate::faults::Faults;
+use crate::files::Files;
 use crate::health::Poison;
 use crate::inbox::{Inbox, Job};
 use crate::lock::Lock;
@@ -21,6 +22,7 @@ pub(crate) struct Writer {
     pub(crate) poison: Arc<Poison>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) files: Files,
     /// Let go of last.
     pub(crate) _lock: Lock,
 }
@@ -45,7 +47,7 @@ impl Writer {
         }
     }
 
-    fn write(&self, batch: &mut Vec<Box<dyn Job>>) {
+    fn write(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         if let Err(poisoned) = self.poison.check() {
             return answer_all(batch, &Err(poisoned));
         }
@@ -53,22 +55,22 @@ impl Writer {
             return self.write_late(batch);
         }
         // At first without savepoints, which cost; only if a job fails, once more with them, so that it fails alone.
-        match self.transact(|tx| self.run_all(tx, batch)) {
+        match self.transact(|writer, tx| writer.run_all(tx, batch)) {
             Ok(()) => return answer_all(batch, &Ok(())),
             Err(Stop::Job) => {}
             Err(Stop::All(error)) => return answer_all(batch, &Err(error)),
         }
         let mut outcomes = Vec::with_capacity(batch.len());
-        match self.transact(|tx| self.run_each(tx, batch, &mut outcomes)) {
+        match self.transact(|writer, tx| writer.run_each(tx, batch, &mut outcomes)) {
             Ok(()) => batch.drain(..).zip(outcomes).for_each(|(job, outcome)| answer(job, outcome)),
             Err(Stop::All(error)) => answer_all(batch, &Err(error)),
             Err(Stop::Job) => answer_all(batch, &Err(WriteError::Closed)),
         }
     }
 
-    fn transact(&self, jobs: impl FnOnce(&Transaction<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn transact(&mut self, jobs: impl FnOnce(&Self, &Transaction<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
         let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate).map_err(|e| self.judge("begin", &e))?;
-        if let Err(stop) = jobs(&tx) {
+        if let Err(stop) = jobs(self, &tx) {
             drop(tx); // rolls back
             if !self.db.is_autocommit() {
                 self.poison.set("a transaction could not be rolled back");
@@ -82,7 +84,14 @@ impl Writer {
             return self.poison.check().map_err(Stop::All);
         }
         // After a failed commit the drop of the transaction rolls back; nothing of it was answered.
-        tx.commit().map_err(|e| self.judge("commit", &e))
+        tx.commit().map_err(|e| self.judge("commit", &e))?;
+        match self.files.check() {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                self.poison.set(&format!("a file of the database is gone: {reason}"));
+                self.poison.check().map_err(Stop::All)
+            }
+        }
     }
 
     /// A failure of the whole transaction: full and busy pass, anything else means that the disk cannot be trusted.

@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 
 use super::format::{Fixed, Waiting, envelope_text, recipients_text};
 use super::schema::{NewRow, SharedBody, insert, insert_shared};
-use super::writer::{Content, EmbeddedBodyWriter, Finished};
+use super::writer::{Content, EmbeddedBodyWriter, FinishError, Finished};
 use super::{Engine, SpoolError};
 use crate::body::{Body, Kept};
 use crate::lease::has_recipients;
 use crate::pool::Slot;
-use crate::{AcceptError, Entry, Lease, NewMessage, QueueId};
+use crate::{AcceptError, BodyWriteError, Entry, Lease, NewMessage, QueueId};
 
 /// All rows of one message, and what its leases need.
 pub(super) struct NewRows {
@@ -34,7 +34,8 @@ impl Engine {
             return Err(AcceptError::NoRecipients);
         }
         self.ready()?;
-        let new = Arc::new(self.rows(message, body.finish().await?));
+        let body = body.finish().await.map_err(|error| self.unfinished(error))?;
+        let new = Arc::new(self.rows(message, body));
         let (answer, answered) = oneshot::channel();
         let (engine, rows, weight) = (self.clone(), new.clone(), new.weight());
         let insert = move |tx: &Transaction<'_>| rows.insert(tx);
@@ -94,6 +95,20 @@ impl Engine {
             rows.push(NewRow { fixed, waiting: Waiting { attempts: 0, recipients }, deferral: group.deferral, body });
         }
         NewRows { rows, shared, entries, granted: message.reception.at, size: body.size, check: body.check, kept, slot }
+    }
+
+    /// What a body that did not get to its place means for all.
+    fn unfinished(&self, error: FinishError) -> AcceptError {
+        match error {
+            FinishError::Write(error) => error.into(),
+            FinishError::Sync(error) => match BodyWriteError::from(error) {
+                BodyWriteError::Full => BodyWriteError::Full.into(),
+                error => {
+                    self.store.poison(&format!("sync: {error}"));
+                    self.ready().err().map_or_else(|| error.into(), AcceptError::from)
+                }
+            },
+        }
     }
 
     /// Gives the answer when the rows are durable, or are not.

@@ -85,7 +85,8 @@ pub struct EmbeddedSpool(Arc<Engine>);
 pub struct Settings {
     /// Bodies up to this size stand in the database, longer ones in files. Default 16 KiB.
     pub inline: Octets,
-    /// Memory for the bodies of leased entries; beyond, they are read again when needed. Default 32 MiB.
+    /// Memory for the bodies of leased entries, and for larger pieces of those that come in; beyond, bodies are read again when
+    /// needed, and come in by smaller pieces. Default 32 MiB.
     pub memory: Octets,
     /// Space on the disk that accepting leaves alone. Default 64 MiB.
     pub reserve: Octets,
@@ -236,7 +237,7 @@ impl Spool for EmbeddedSpool {
 
     fn body_writer(&self, size_hint: Option<Octets>) -> Result<EmbeddedBodyWriter, SpoolError> {
         self.0.ready()?;
-        Ok(EmbeddedBodyWriter::new(self.0.pool.clone(), self.0.settings.inline, size_hint))
+        Ok(EmbeddedBodyWriter::new(self.0.pool.clone(), self.0.budget.clone(), self.0.settings.inline, size_hint))
     }
 
     fn accept(&self, message: NewMessage, body: EmbeddedBodyWriter) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_types::Octets;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::body::{BODY_PIECE, BodyWriter};
+use crate::body::{BODY_PIECE, BodyWriter, Budget, Room};
 use crate::pool::{Pool, Slot};
 use crate::{BodyWriteError, SpoolError};
 
@@ -14,6 +14,7 @@ use crate::{BodyWriteError, SpoolError};
 #[derive(Debug)]
 pub struct EmbeddedBodyWriter {
     pool: Arc<Pool>,
+    budget: Arc<Budget>,
     /// Octets up to which it stays in memory.
     inline: usize,
     hint: u64,
@@ -25,8 +26,11 @@ pub struct EmbeddedBodyWriter {
 }
 
 /// The part that is in a file. One piece is being written while the next one fills.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FileBody {
+    /// Octets of a piece: many where there is memory for it, for each piece goes to another thread and back.
+    piece: usize,
+    _room: Option<Room>,
     slot: Option<Arc<Slot>>,
     /// Octets handed to the file.
     written: u64,
@@ -44,6 +48,14 @@ pub(crate) struct Finished {
     pub(crate) content: Content,
 }
 
+/// Why a body did not get where it stays.
+#[derive(Debug)]
+pub(super) enum FinishError {
+    Write(BodyWriteError),
+    /// Nobody knows what the disk holds now.
+    Sync(io::Error),
+}
+
 #[derive(Debug)]
 pub(crate) enum Content {
     Memory(Vec<u8>),
@@ -51,53 +63,53 @@ pub(crate) enum Content {
 }
 
 impl EmbeddedBodyWriter {
-    pub(super) fn new(pool: Arc<Pool>, inline: Octets, hint: Option<Octets>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, budget: Arc<Budget>, inline: Octets, hint: Option<Octets>) -> Self {
         let inline = usize::try_from(inline.0).unwrap_or(usize::MAX);
         let hint = hint.map_or(0, |hint| hint.0);
         let buffer = Vec::with_capacity(usize::try_from(hint).unwrap_or(usize::MAX).min(inline));
-        Self { pool, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
+        Self { pool, budget, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
     }
 
     /// Waits until the body is where it stays; a file is synced.
-    pub(super) async fn finish(mut self) -> Result<Finished, BodyWriteError> {
+    pub(super) async fn finish(mut self) -> Result<Finished, FinishError> {
         if let Some(error) = self.failed {
-            return Err(error);
+            return Err(error.into());
         }
         let check = self.check.finalize();
         let Some(mut file) = self.file else {
             return Ok(Finished { size: self.size, check, content: Content::Memory(self.buffer) });
         };
-        file.settle().await?;
+        file.settle().await.map_err(BodyWriteError::from)?;
         let (slot, pool, rest, written, hint) = (file.slot.take(), self.pool, std::mem::take(&mut self.buffer), file.written, self.size);
         let end = spawn_blocking(move || {
-            let slot = slot.map_or_else(|| pool.take(hint), Ok)?;
-            slot.write(&rest, written)?;
-            slot.sync()?;
-            Ok::<_, io::Error>(slot)
+            let slot = slot.map_or_else(|| pool.take(hint), Ok).map_err(BodyWriteError::from)?;
+            slot.write(&rest, written).map_err(BodyWriteError::from)?;
+            slot.sync().map_err(FinishError::Sync)?;
+            Ok::<_, FinishError>(slot)
         });
-        let slot = end.await.map_err(io::Error::other)??;
+        let slot = end.await.map_err(|error| BodyWriteError::from(io::Error::other(error)))??;
         Ok(Finished { size: self.size, check, content: Content::File(slot) })
     }
 
     async fn take(&mut self, mut piece: &[u8]) -> Result<(), BodyWriteError> {
         self.check.update(piece);
         self.size += piece.len() as u64;
-        if self.file.is_none() {
-            if self.buffer.len() + piece.len() <= self.inline {
-                self.buffer.extend_from_slice(piece);
-                return Ok(());
-            }
-            self.buffer.reserve_exact(BODY_PIECE.saturating_sub(self.buffer.len()));
+        if self.file.is_none() && self.buffer.len() + piece.len() <= self.inline {
+            self.buffer.extend_from_slice(piece);
+            return Ok(());
         }
-        let file = self.file.get_or_insert_default();
+        let file = self.file.get_or_insert_with(|| FileBody::new(&self.budget));
         while !piece.is_empty() {
             // A full buffer goes only when more comes: what fits into one is written together with its sync.
-            if self.buffer.len() >= BODY_PIECE {
+            if self.buffer.len() >= file.piece {
                 let spare = file.settle().await?;
                 let full = std::mem::replace(&mut self.buffer, spare);
                 file.start(&self.pool, full, self.hint);
             }
-            let (now, later) = piece.split_at(piece.len().min(BODY_PIECE - self.buffer.len()));
+            let left = self.hint.saturating_sub(file.written + self.buffer.len() as u64);
+            let left = if left == 0 { file.piece } else { usize::try_from(left).unwrap_or(usize::MAX).max(piece.len()) };
+            self.buffer.reserve_exact(left.min(file.piece - self.buffer.len()));
+            let (now, later) = piece.split_at(piece.len().min(file.piece - self.buffer.len()));
             self.buffer.extend_from_slice(now);
             piece = later;
         }
@@ -106,9 +118,15 @@ impl EmbeddedBodyWriter {
 }
 
 impl FileBody {
+    fn new(budget: &Arc<Budget>) -> Self {
+        let room = budget.take(2 * LARGE_PIECE);
+        let piece = if room.is_some() { LARGE_PIECE } else { BODY_PIECE };
+        Self { piece, _room: room, slot: None, written: 0, pending: None }
+    }
+
     /// Waits for the piece that is being written; its buffer, empty.
     async fn settle(&mut self) -> io::Result<Vec<u8>> {
-        let Some(pending) = &mut self.pending else { return Ok(Vec::with_capacity(BODY_PIECE)) };
+        let Some(pending) = &mut self.pending else { return Ok(Vec::new()) };
         let outcome = pending.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         self.pending = None;
         let (slot, mut buffer) = outcome?;
@@ -150,6 +168,12 @@ impl Finished {
     }
 }
 
+impl From<BodyWriteError> for FinishError {
+    fn from(error: BodyWriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
 impl From<BodyWriteError> for SpoolError {
     fn from(error: BodyWriteError) -> Self {
         match error {
@@ -158,3 +182,6 @@ impl From<BodyWriteError> for SpoolError {
         }
     }
 }
+
+/// Octets that are handed to the file at a time if the memory for bodies has room.
+const LARGE_PIECE: usize = 256 << 10;
