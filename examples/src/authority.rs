@@ -58,7 +58,7 @@ impl Authority {
         let (certificate, key) = self.issue(name)?;
         let mut settings = RustlsSettings::new(self.anchors());
         let (certificate, key) = ((Path::new("certificate"), certificate.as_bytes()), (Path::new("key"), key.as_bytes()));
-        settings.identity = Some(ServerIdentity::from_pem(certificate, key)?);
+        settings.identities = vec![ServerIdentity::from_pem(certificate, key)?];
         Ok(RustlsBackend::new(settings)?)
     }
 }

@@ -253,8 +253,8 @@ Examples:
   sealpost run --config relay.toml --log debug
   sealpost run --log info,sealpost_transport=debug --log-format json
 
-SIGTERM and SIGINT stop it in order. SIGHUP has the policy read again, as `sealpost reload` does;
-other files are read at a restart.
+SIGTERM and SIGINT stop it in order. SIGHUP has the policy read again, as `sealpost reload` does,
+and the certificates, which are read by themselves too when they change; the rest at a restart.
 Exit code 0: stopped in order. 1: could not start, stderr says why.";
 
 const CHECK: &str = "\

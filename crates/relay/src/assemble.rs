@@ -8,9 +8,10 @@ use sealpost_discovery::{HickoryResolver, ResolverSetupError};
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
-use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, system_anchors};
+use sealpost_transport::{RustlsBackend, RustlsSettings, system_anchors};
 
 use crate::builder::RelayBuilder;
+use crate::certificates::{Certificates, Held, read_all};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::policy_file::{PolicyFile, PolicyFileError};
@@ -76,18 +77,15 @@ pub fn read_users(config: &Config) -> Result<Option<Users>, StartError> {
 /// # Errors
 /// [`StartError::Identity`], [`StartError::Tls`], and those of [`read_trust_anchors`].
 pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
-    tls_with(config, read_trust_anchors(config)?)
+    tls_with(config, read_trust_anchors(config)?, &read_all(&config.tls)?)
 }
 
-fn tls_with(config: &Config, anchors: Arc<TrustAnchors>) -> Result<RustlsBackend, StartError> {
+fn tls_with(config: &Config, anchors: Arc<TrustAnchors>, certificates: &[Held]) -> Result<RustlsBackend, StartError> {
     let mut settings = RustlsSettings::new(anchors);
     settings.min_version = config.tls.min_version;
     settings.min_group = config.tls.min_group;
     settings.ciphers.clone_from(&config.tls.ciphers);
-    settings.identity = match &config.tls.identity {
-        Some(identity) => Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key)?),
-        None => None,
-    };
+    settings.identities = certificates.iter().map(|certificate| certificate.identity.clone()).collect();
     Ok(RustlsBackend::new(settings)?)
 }
 
@@ -99,7 +97,9 @@ fn tls_with(config: &Config, anchors: Arc<TrustAnchors>) -> Result<RustlsBackend
 pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
     let (policy_file, policy) = open_policy(&config)?;
     let anchors = read_trust_anchors(&config)?;
-    let tls = tls_with(&config, Arc::clone(&anchors))?;
+    let certificates = read_all(&config.tls)?;
+    let tls = tls_with(&config, Arc::clone(&anchors), &certificates)?;
+    let certificates = Certificates::new(certificates, tls.identity_switch(), config.tls.expiry_warning);
     // The system's are many files: they are not read twice.
     let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
     let users = read_users(&config)?;
@@ -109,7 +109,8 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
     let history = History::open(&history_directory(&config))?;
-    let builder = RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors);
+    let builder =
+        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates);
     let builder = match policy_file {
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),

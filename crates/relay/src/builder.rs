@@ -19,6 +19,7 @@ use sealpost_transport::{
 use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
+use crate::certificates::{self, Certificates};
 use crate::config::{self, Config};
 use crate::deliver;
 use crate::engine::{Components, Engine};
@@ -48,6 +49,7 @@ pub struct RelayBuilder<S, R, T> {
     accept_hook: Option<AcceptHook>,
     users: Option<Users>,
     client_anchors: Arc<TrustAnchors>,
+    certificates: Option<Certificates>,
 }
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
@@ -74,6 +76,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             accept_hook: None,
             users: None,
             client_anchors,
+            certificates: None,
         }
     }
 
@@ -129,6 +132,12 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
+    /// The certificates of the TLS backend, whose files are watched.
+    pub(crate) fn certificates(mut self, certificates: Certificates) -> Self {
+        self.certificates = Some(certificates);
+        self
+    }
+
     /// Opens every listener and begins to receive and to deliver, on the current tokio runtime.
     ///
     /// # Errors
@@ -174,9 +183,14 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         }
         let (stop, stopped) = watch::channel(false);
         let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
-        let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped));
+        let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
+        let mut tasks = vec![pump, outbox];
+        let certificates = self.certificates.map(Arc::new);
+        if let Some(certificates) = certificates.clone() {
+            tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped)));
+        }
         let reaper = tokio::spawn(pool.reap());
-        Ok(RelayHandle::new(engine, self.policy_file, servers, stop, vec![pump, outbox], reaper))
+        Ok(RelayHandle::new(engine, (self.policy_file, certificates), servers, stop, tasks, reaper))
     }
 }
 

@@ -81,8 +81,13 @@ pub enum ListenerTls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tls {
-    /// PEM files with the certificate chain and its private key; none means that one is made at first start.
+    /// PEM files with the certificate chain and its private key, for clients that ask for no other name; none means that one is made at
+    /// first start.
     pub identity: Option<Identity>,
+    /// Further certificates, shown to clients that ask for a name in them.
+    pub further_identities: Vec<Identity>,
+    /// How long before its end a certificate is warned of.
+    pub expiry_warning: Duration,
     /// The lowest version on the receive hop.
     pub min_version: TlsVersion,
     /// The weakest key exchange on the receive hop.
@@ -238,6 +243,13 @@ impl Listener {
     }
 }
 
+impl Tls {
+    /// The certificates that are configured, the one for all other names first.
+    pub fn identities(&self) -> impl Iterator<Item = &Identity> {
+        self.identity.iter().chain(&self.further_identities)
+    }
+}
+
 impl Identity {
     /// The identity that lies in these files.
     #[must_use]
@@ -287,6 +299,8 @@ impl Default for Tls {
     fn default() -> Self {
         Self {
             identity: None,
+            further_identities: Vec::new(),
+            expiry_warning: Duration::from_secs(14 * 24 * 3600),
             min_version: TlsVersion::Tls1_2,
             min_group: KexFloor::Any,
             ciphers: None,

@@ -10,6 +10,7 @@ use sealpost_report::Event;
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
+use crate::certificates::{self, CertificateReload, Certificates};
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use crate::stats::RelayStats;
@@ -67,6 +68,7 @@ pub(crate) type Waiting<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send
 
 struct Shared {
     control: Box<dyn Control>,
+    certificates: Option<Arc<Certificates>>,
     started: UnixMillis,
     /// One change at a time.
     file: Option<Arc<Mutex<PolicyFile>>>,
@@ -75,10 +77,10 @@ struct Shared {
 }
 
 impl RelayControl {
-    pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>) -> Self {
+    pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>, certificates: Option<Arc<Certificates>>) -> Self {
         let text = RwLock::new(file.as_ref().map(text_of));
         let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
-        Self { shared: Arc::new(Shared { control, started, file, text }), by: Arc::from(THE_PROGRAM) }
+        Self { shared: Arc::new(Shared { control, certificates, started, file, text }), by: Arc::from(THE_PROGRAM) }
     }
 
     /// The same, for changes that this one makes: so the history calls them.
@@ -156,6 +158,16 @@ impl RelayControl {
     /// [`PolicyFileError`], and the policy of before stays in force.
     pub async fn reload(&self, options: ChangeOptions) -> Result<PolicyChange, PolicyFileError> {
         self.change(options, move |file| file.read_again(options)).await
+    }
+
+    /// Reads the relay's own certificates again, which it does by itself too when their files change, and says what came of each. What is
+    /// new is shown from the next handshake on; beside what is wrong or out of date, the one of before stays.
+    pub async fn reload_certificates(&self) -> Vec<CertificateReload> {
+        let Some(certificates) = self.shared.certificates.clone() else { return Vec::new() };
+        let now = self.engine().now();
+        let found = tokio::task::spawn_blocking(move || certificates.reload(now)).await.unwrap_or_default();
+        found.iter().for_each(certificates::tell);
+        found
     }
 
     /// Changes the policy's file, and obeys it from now on, as [`reload`](Self::reload) does. One change is made after the other.

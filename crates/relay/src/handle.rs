@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::certificates::Certificates;
 use crate::control::{Control, RelayControl, Waiting};
 use crate::engine::{Components, Engine};
 use crate::operate::{self, Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue};
@@ -36,14 +37,14 @@ pub struct RelayHandle {
 impl RelayHandle {
     pub(crate) fn new<C: Components>(
         engine: Arc<Engine<C>>,
-        policy_file: Option<PolicyFile>,
+        (policy_file, certificates): (Option<PolicyFile>, Option<Arc<Certificates>>),
         servers: Vec<Server>,
         stop: watch::Sender<bool>,
         tasks: Vec<JoinHandle<()>>,
         reaper: JoinHandle<()>,
     ) -> Self {
         let addresses = servers.iter().map(Server::local_addr).collect();
-        let control = RelayControl::new(Box::new(Controls(engine)), policy_file);
+        let control = RelayControl::new(Box::new(Controls(engine)), policy_file, certificates);
         Self { control, servers, addresses, stop, tasks, reaper }
     }
 

@@ -30,6 +30,7 @@ pub mod replay;
 mod account;
 mod assemble;
 mod builder;
+mod certificates;
 mod control;
 mod deliver;
 mod engine;
@@ -59,6 +60,7 @@ pub use assemble::{
     history_directory, open_tls, queue_directory, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
 };
 pub use builder::RelayBuilder;
+pub use certificates::{CertificateError, CertificateOutcome, CertificateReload, expiry_warning};
 pub use control::{RelayControl, RelayStatus};
 pub use error::StartError;
 pub use handle::RelayHandle;

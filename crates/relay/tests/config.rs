@@ -47,12 +47,16 @@ fn every_key_is_read() {
         [tls]
         certificate = "chain.pem"
         private_key = "/secret/key.pem"
+        expiry_warning = "3d"
         min_version = "1.3"
         min_group = "secp384r1"
         ciphers = "ECDHE+AESGCM"
         ciphers13 = "TLS_AES_256_GCM_SHA384"
         trust_anchors = "ca.pem"
         client_anchors = "clients.pem"
+        [[tls.certificates]]
+        certificate = "other.pem"
+        private_key = "other.key.pem"
         [relay]
         trusted_networks = ["127.0.0.0/8", "::1/128"]
         postmaster = "admin@relay.example"
@@ -97,6 +101,9 @@ fn every_key_is_read() {
     let proxied = |listener: usize, peer: &str| config.listeners[listener].is_proxy(peer.parse().unwrap());
     assert!(proxied(0, "192.0.2.10") && proxied(0, "::ffff:192.0.2.10") && proxied(0, "2001:db8::7") && !proxied(0, "192.0.2.11"));
     assert!(!proxied(1, "192.0.2.10"), "each listener has its own");
+    let certificates: Vec<_> = config.tls.identities().map(|identity| identity.certificate.to_str().unwrap()).collect();
+    assert_eq!(certificates, ["/etc/sealpost/chain.pem", "/etc/sealpost/other.pem"]);
+    assert_eq!(config.tls.expiry_warning, Duration::from_secs(3 * 24 * 3600));
     let identity = config.tls.identity.unwrap();
     assert_eq!(identity.certificate, PathBuf::from("/etc/sealpost/chain.pem"));
     assert_eq!(identity.private_key, PathBuf::from("/secret/key.pem"));
@@ -238,6 +245,7 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.listeners, default.listeners[..1]);
     assert_eq!((shown.tls.min_version, shown.tls.min_group), (default.tls.min_version, default.tls.min_group));
     assert_eq!(shown.tls.ciphers.unwrap().as_slice().len(), 9, "the default is everything that there is");
+    assert_eq!((shown.tls.further_identities, shown.tls.expiry_warning), (default.tls.further_identities, default.tls.expiry_warning));
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
@@ -245,4 +253,14 @@ fn the_book_shows_every_key_with_its_default() {
     for key in ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]", "[admin]"] {
         assert!(example.contains(key), "{key}");
     }
+}
+
+#[test]
+fn without_a_certificate_for_all_others_the_first_is_it() {
+    let text = "hostname = \"relay.example\"\n[[tls.certificates]]\ncertificate = \"a\"\nprivate_key = \"ka\"\n[[tls.certificates]]\n\
+        certificate = \"b\"\nprivate_key = \"kb\"";
+    let tls = parse(text).unwrap().tls;
+    assert_eq!(tls.identity.unwrap().certificate, PathBuf::from("/etc/sealpost/a"));
+    assert_eq!(tls.further_identities.len(), 1);
+    assert!(problem("hostname = \"relay.example\"\n[[tls.certificates]]\ncertificate = \"a\"").contains("missing field `private_key`"));
 }

@@ -64,7 +64,7 @@
 //!
 //! async fn serve() -> Result<Server, Box<dyn std::error::Error>> {
 //!     let mut tls = RustlsSettings::new(Arc::new(TrustAnchors::default()));
-//!     tls.identity = Some(ServerIdentity::from_pem_files(Path::new("fullchain.pem"), Path::new("key.pem"))?);
+//!     tls.identities = vec![ServerIdentity::from_pem_files(Path::new("fullchain.pem"), Path::new("key.pem"))?];
 //!     let session = ServerConfig::new(Domain::parse("mx.receiver.example")?);
 //!     let settings = ServerSettings::new(Arc::new(session), ListenerTls::StartTls);
 //!     let listener = listen("[::1]:2525".parse()?, &ListenOptions::default())?;
@@ -95,8 +95,9 @@ pub use server::{
     listen,
 };
 pub use tls::{
-    AlertName, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, RustlsBackend, RustlsSettings,
-    RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend, system_anchors,
+    AlertName, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, IdentitySwitch, RustlsBackend,
+    RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend,
+    system_anchors,
 };
 
 #[cfg(doctest)]

@@ -40,7 +40,7 @@ async fn measure() -> ExitCode {
     let certificate = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
     let identity = ServerIdentity::from_pem((Path::new("c"), certificate.as_bytes()), (Path::new("k"), key.serialize_pem().as_bytes()));
     let mut tls = RustlsSettings::new(Arc::new(TrustAnchors::default()));
-    tls.identity = Some(identity.unwrap());
+    tls.identities = vec![identity.unwrap()];
     let mut settings = ServerSettings::new(Arc::new(ServerConfig::new(Domain::parse("mx.example").unwrap())), ListenerTls::StartTls);
     let mut limits = ConnectionLimits::default();
     limits.per_address = 10_000;

@@ -6,7 +6,7 @@ use sealpost_admin::AdminServer;
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::{open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
+use sealpost_relay::{expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 
 use super::{Failure, in_words, now};
 use crate::cli;
@@ -54,7 +54,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         let who = if config.admin.token.is_some() { "with the token" } else { "without a token: nothing can be changed there" };
         println!("  managed at   {address} ({who})");
     }
-    certificate(&config)?;
+    certificates(&config)?;
     ciphers(&config);
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {
@@ -113,16 +113,20 @@ fn data_dir_problem(config: &Config) -> Option<Failure> {
     ))
 }
 
-fn certificate(config: &Config) -> Result<(), Failure> {
-    let Some(identity) = &config.tls.identity else {
+fn certificates(config: &Config) -> Result<(), Failure> {
+    if config.tls.identity.is_none() {
         println!("  certificate  none configured: one is made at first start, which nobody can verify");
-        return Ok(());
-    };
-    let path = identity.certificate.display();
-    let file = std::fs::read(&identity.certificate).map_err(|error| format!("cannot read {path}: {error}"))?;
-    let chain = certificates_from_pem(&file).map_err(|error| format!("{path}: {error}"))?;
-    if let Some(details) = chain.first().and_then(|der| CertificateDetails::from_der(der).ok()) {
-        println!("  certificate  {path}, until {}", super::cert::date(details.not_after()));
+    }
+    for identity in config.tls.identities() {
+        let path = identity.certificate.display();
+        let file = std::fs::read(&identity.certificate).map_err(|error| format!("cannot read {path}: {error}"))?;
+        let chain = certificates_from_pem(&file).map_err(|error| format!("{path}: {error}"))?;
+        let Some(details) = chain.first().and_then(|der| CertificateDetails::from_der(der).ok()) else { continue };
+        let names = in_a_row(details.alternative_names());
+        println!("  certificate  {path}, until {}, for {names}", super::cert::date(details.not_after()));
+        if let Some(warning) = expiry_warning(details.not_after(), now(), config.tls.expiry_warning) {
+            println!("  warning      {path}: the certificate {warning}");
+        }
     }
     Ok(())
 }

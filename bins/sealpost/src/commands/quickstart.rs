@@ -71,7 +71,7 @@ impl Scene {
         let backend = |name: &str| -> Result<RustlsBackend, Failure> {
             let identity = authority.issue(name, folder)?;
             let mut settings = RustlsSettings::new(Arc::clone(&anchors));
-            settings.identity = Some(ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key).map_err(in_words)?);
+            settings.identities = vec![ServerIdentity::from_pem_files(&identity.certificate, &identity.private_key).map_err(in_words)?];
             RustlsBackend::new(settings).map_err(in_words)
         };
         let sink = Sink::start(&domain(SINK)?, Arc::new(backend(SINK)?))?;

@@ -46,7 +46,7 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// SIGHUP: the policy is read again. What was wrong with it stands in the log, and the one before stays.
+/// SIGHUP: the policy and the certificates are read again. What was wrong with them stands in the log, and those of before stay.
 async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
     loop {
         if hangups.recv().await.is_none() {
@@ -55,6 +55,7 @@ async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
         if let Err(error) = control.by("SIGHUP").reload(ChangeOptions::default()).await {
             tracing::error!("SIGHUP: the policy of before stays in force: {}", WithCauses(&error));
         }
+        control.reload_certificates().await;
     }
 }
 

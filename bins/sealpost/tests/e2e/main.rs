@@ -15,6 +15,7 @@ mod sink;
 mod wire;
 
 // the tests
+mod certificates;
 mod clients;
 mod commands;
 mod configuration;

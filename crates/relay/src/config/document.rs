@@ -290,7 +290,7 @@ impl Reader<'_, '_> {
         found
     }
 
-    fn span(&mut self, text: &Text) -> Option<Duration> {
+    pub(super) fn span(&mut self, text: &Text) -> Option<Duration> {
         self.problems.check(text.span(), parse_span(text.get_ref()), "")
     }
 

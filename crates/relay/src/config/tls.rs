@@ -15,12 +15,22 @@ use super::{Config, Identity};
 pub(super) struct TlsTable {
     certificate: Option<Spanned<PathBuf>>,
     private_key: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    certificates: Vec<CertificateTable>,
+    expiry_warning: Option<Text>,
     min_version: Option<Text>,
     min_group: Option<Text>,
     ciphers: Option<Text>,
     ciphers13: Option<Text>,
     trust_anchors: Option<PathBuf>,
     client_anchors: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateTable {
+    certificate: PathBuf,
+    private_key: PathBuf,
 }
 
 impl Reader<'_, '_> {
@@ -39,6 +49,14 @@ impl Reader<'_, '_> {
             }
             (None, None) => None,
         };
+        let further = |table: CertificateTable| Identity::new(self.folder.join(table.certificate), self.folder.join(table.private_key));
+        config.tls.further_identities = table.certificates.into_iter().map(further).collect();
+        if config.tls.identity.is_none() && !config.tls.further_identities.is_empty() {
+            config.tls.identity = Some(config.tls.further_identities.remove(0));
+        }
+        if let Some(span) = table.expiry_warning.as_ref().and_then(|text| self.span(text)) {
+            config.tls.expiry_warning = span;
+        }
         if let Some(word) = &table.min_version
             && let Some(version) = self.word(word, &[("1.2", TlsVersion::Tls1_2), ("1.3", TlsVersion::Tls1_3)])
         {

@@ -58,7 +58,7 @@ impl Pki {
     /// A backend that accepts with such a certificate.
     pub(crate) fn server(&self, kind: Kind) -> Arc<RustlsBackend> {
         let mut settings = RustlsSettings::new(Arc::new(TrustAnchors::default()));
-        settings.identity = Some(self.identity(kind));
+        settings.identities = vec![self.identity(kind)];
         Arc::new(RustlsBackend::new(settings).unwrap())
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn backend_and_pin(kind: Kind, name: &str) -> (RustlsBackend, Pin) {
     let mut settings = RustlsSettings::new(anchors());
     let identity = identity(kind, name);
     let pin = CertificateDetails::from_der(identity.chain().next().unwrap()).unwrap().pin();
-    settings.identity = Some(identity);
+    settings.identities = vec![identity];
     (RustlsBackend::new(settings).unwrap(), pin)
 }
 

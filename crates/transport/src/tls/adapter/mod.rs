@@ -1,6 +1,7 @@
 //! rustls with aws-lc-rs behind [`TlsBackend`]. No type of either leaves this folder, except inside opaque ones.
 
 mod fault;
+mod identities;
 mod sessions;
 mod stream;
 mod verifier;
@@ -12,8 +13,7 @@ use std::time::Duration;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{ServerName, UnixTime};
-use rustls::server::{ClientHello, ResolvesServerCert, WantsServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::WantsServerCert;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -25,12 +25,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use self::fault::handshake_error;
+use self::identities::IdentitySlot;
 use self::sessions::{SessionStore, TicketStore, WireTls};
 use self::verifier::{DangerAnyClient, WireVerifier, is_provable};
 use super::{ClientCertificate, ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
 use crate::WallClock;
 use crate::stream::PlainStream;
 
+pub use identities::IdentitySwitch;
 pub use stream::RustlsStream;
 
 /// What a [`RustlsBackend`] is made of.
@@ -39,8 +41,8 @@ pub use stream::RustlsStream;
 pub struct RustlsSettings {
     /// Whom chains must end in, for demands that ask for a chain.
     pub anchors: Arc<TrustAnchors>,
-    /// The certificate to show as a server; none on a side that only connects.
-    pub identity: Option<ServerIdentity>,
+    /// The certificates to show as a server, chosen by name ([`IdentitySwitch::set`]); none on a side that only connects.
+    pub identities: Vec<ServerIdentity>,
     /// The lowest version that is accepted as a server. TLS 1.2. (As a client, each demand brings its own.)
     pub min_version: TlsVersion,
     /// The weakest key exchange that is accepted as a server. Any.
@@ -70,7 +72,7 @@ pub struct RustlsBackend {
     /// The same, but asking clients for a certificate. Its tickets are its own.
     asking_server: TlsAcceptor,
     algorithms: WebPkiSupportedAlgorithms,
-    identity: Arc<IdentitySlot>,
+    identities: IdentitySwitch,
     anchors: RwLock<Arc<TrustAnchors>>,
     sessions: SessionStore,
     session_lifetime: Duration,
@@ -92,10 +94,6 @@ pub enum BackendError {
     },
 }
 
-/// The server's certificate, exchangeable while connections are being accepted.
-#[derive(Debug, Default)]
-struct IdentitySlot(RwLock<Option<Arc<CertifiedKey>>>);
-
 /// The settings' clock, for rustls.
 #[derive(Debug)]
 struct RustlsClock(WallClock);
@@ -106,7 +104,7 @@ impl RustlsSettings {
     pub fn new(anchors: Arc<TrustAnchors>) -> Self {
         Self {
             anchors,
-            identity: None,
+            identities: Vec::new(),
             min_version: TlsVersion::Tls1_2,
             min_group: KexFloor::Any,
             ciphers: None,
@@ -131,16 +129,16 @@ impl RustlsBackend {
     fn with_sessions(settings: RustlsSettings, sessions: SessionStore) -> Result<Self, BackendError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(settings.clock.clone()));
-        let identity = Arc::new(IdentitySlot::default());
-        identity.set(settings.identity.as_ref());
+        let identities = IdentitySwitch::default();
+        identities.set(&settings.identities);
         let offered = Arc::new(provider_of(settings.min_group, settings.ciphers.as_ref()));
         let builder = ServerConfig::builder_with_details(offered, Arc::clone(&time))
             .with_protocol_versions(versions(settings.min_version))
             .map_err(provider_error)?;
         let algorithms = provider.signature_verification_algorithms;
         let asking = builder.clone().with_client_cert_verifier(Arc::new(DangerAnyClient { algorithms }));
-        let server = acceptor(builder.with_no_client_auth(), &identity)?;
-        let asking_server = acceptor(asking, &identity)?;
+        let server = acceptor(builder.with_no_client_auth(), &identities.0)?;
+        let asking_server = acceptor(asking, &identities.0)?;
         let client = |lowest| {
             ClientConfig::builder_with_details(Arc::clone(&provider), Arc::clone(&time))
                 .with_protocol_versions(versions(lowest))
@@ -152,7 +150,7 @@ impl RustlsBackend {
             server,
             asking_server,
             algorithms,
-            identity,
+            identities,
             anchors: RwLock::new(settings.anchors),
             sessions,
             session_lifetime: settings.session_lifetime,
@@ -160,9 +158,10 @@ impl RustlsBackend {
         })
     }
 
-    /// Shows another certificate from the next handshake on.
-    pub fn set_identity(&self, identity: &ServerIdentity) {
-        self.identity.set(Some(identity));
+    /// What exchanges the certificates that are shown, for whoever watches their files.
+    #[must_use]
+    pub fn identity_switch(&self) -> IdentitySwitch {
+        self.identities.clone()
     }
 
     /// Trusts other anchors from the next handshake on, and forgets every ticket.
@@ -249,7 +248,7 @@ impl TlsBackend for RustlsBackend {
     }
 
     fn can_accept(&self) -> bool {
-        self.identity.current().is_some()
+        !self.identities.0.is_empty()
     }
 
     fn invalidate(&self, generation: u64) {
@@ -280,22 +279,6 @@ impl fmt::Debug for RustlsBackend {
     }
 }
 
-impl IdentitySlot {
-    fn set(&self, identity: Option<&ServerIdentity>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity.map(|identity| Arc::clone(&identity.0));
-    }
-
-    fn current(&self) -> Option<Arc<CertifiedKey>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ResolvesServerCert for IdentitySlot {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current()
-    }
-}
-
 impl TimeProvider for RustlsClock {
     fn current_time(&self) -> Option<UnixTime> {
         u64::try_from(self.0.now().0).ok().map(|millis| UnixTime::since_unix_epoch(Duration::from_millis(millis)))
@@ -312,8 +295,8 @@ fn provider_of(min_group: KexFloor, ciphers: Option<&CipherSet>) -> CryptoProvid
     provider
 }
 
-fn acceptor(builder: ConfigBuilder<ServerConfig, WantsServerCert>, identity: &Arc<IdentitySlot>) -> Result<TlsAcceptor, BackendError> {
-    let mut config = builder.with_cert_resolver(Arc::clone(identity) as _);
+fn acceptor(builder: ConfigBuilder<ServerConfig, WantsServerCert>, identities: &Arc<IdentitySlot>) -> Result<TlsAcceptor, BackendError> {
+    let mut config = builder.with_cert_resolver(Arc::clone(identities) as _);
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| BackendError::Randomness)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -37,7 +37,7 @@ impl Pki {
 }
 
 fn server(pki: &Pki, name: &str) -> RustlsSettings {
-    RustlsSettings { identity: Some(pki.identity(name)), ..RustlsSettings::new(Arc::new(TrustAnchors::default())) }
+    RustlsSettings { identities: vec![pki.identity(name)], ..RustlsSettings::new(Arc::new(TrustAnchors::default())) }
 }
 
 fn key(address: SocketAddr, name: &str, clauses: Vec<HostClause>) -> WireKey {
@@ -126,7 +126,7 @@ async fn tls12_sessions_are_resumed_too() {
         .with_protocol_versions(&[&TLS12])
         .unwrap()
         .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(&backend.identity) as _);
+        .with_cert_resolver(Arc::clone(&backend.identities.0) as _);
     config.ticketer = aws_lc_rs::Ticketer::new().unwrap();
     backend.server = TlsAcceptor::from(Arc::new(config));
     let (address, _server) = accept_all(backend).await;
@@ -260,8 +260,58 @@ async fn the_certificate_can_be_exchanged_while_serving() {
     shake(&client, &key(address, "mx.example", verify("old.example"))).await.unwrap();
     let new = key(address, "mx.example", verify("new.example"));
     assert!(shake(&client, &new).await.is_err());
-    backend.set_identity(&pki.identity("new.example"));
+    backend.identity_switch().set(&[pki.identity("new.example")]);
     shake(&client, &new).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
+    let pki = Pki::new();
+    let settings = RustlsSettings {
+        identities: ["mx.example", "other.example", "*.wild.example", "own.wild.example"].map(|name| pki.identity(name)).into(),
+        ..RustlsSettings::new(Arc::new(TrustAnchors::default()))
+    };
+    let (address, _server) = accept_all(RustlsBackend::new(settings).unwrap()).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    for (asked, shown) in [
+        ("other.example", "other.example"),
+        ("OTHER.example", "other.example"),
+        ("a.wild.example", "a.wild.example"),
+        ("own.wild.example", "own.wild.example"),
+        ("b.a.wild.example", "mx.example"),
+        ("wild.example", "mx.example"),
+        ("unknown.example", "mx.example"),
+    ] {
+        let shaken = shake(&client, &key(address, asked, verify(shown))).await;
+        assert!(shaken.is_ok(), "{asked}: {shaken:?}");
+    }
+    // Without SNI the first is shown; a certificate of its own comes before the wildcard, whatever stands first.
+    let nobody = WireKey::new(address, None, HostDemand::new(TlsRequirement::Mandatory, verify("mx.example"), TlsVersion::Tls1_2));
+    shake(&client, &nobody).await.unwrap();
+    let shaken = shake(&client, &key(address, "own.wild.example", vec![])).await.unwrap();
+    assert_eq!(shaken.verdict.leaf.as_ref().unwrap().names[0].to_string(), "DNS:own.wild.example");
+}
+
+/// Of two certificates for one name a client gets the one whose key it can verify.
+#[tokio::test]
+async fn of_two_kinds_of_keys_the_client_gets_the_one_that_it_knows() {
+    let pki = Pki::new();
+    let rsa = {
+        let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        let certificate = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap().signed_by(&key, &pki.ca).unwrap();
+        let chain = certificate.pem() + &pki.ca.pem();
+        ServerIdentity::from_pem((Path::new("cert"), chain.as_bytes()), (Path::new("key"), key.serialize_pem().as_bytes())).unwrap()
+    };
+    let settings =
+        RustlsSettings { identities: vec![pki.identity("mx.example"), rsa], ..RustlsSettings::new(Arc::new(TrustAnchors::default())) };
+    let (address, _server) = accept_all(RustlsBackend::new(settings).unwrap()).await;
+    let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+    for (suite, name) in [(0xc02b, "mx.example"), (0xc02f, "mx.example"), (0xc02f, "unknown.example"), (0x1302, "mx.example")] {
+        let demand = HostDemand::new(TlsRequirement::Mandatory, vec![], TlsVersion::Tls1_2)
+            .with_floors(KexFloor::Any, Some(CipherSet::new(vec![CipherSuite(suite)])));
+        let shaken = shake(&client, &WireKey::new(address, Some(Domain::parse(name).unwrap()), demand)).await;
+        assert_eq!(shaken.unwrap().facts.suite, CipherSuite(suite));
+    }
 }
 
 /// What a server that asks or does not ask learns of a client of this version, with this certificate and key.
@@ -278,7 +328,7 @@ async fn shown(
     let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let signer = aws_lc_rs::sign::any_supported_type(&private).unwrap();
     // Not checked here whether the two belong together: that is for the server to find out.
-    let certified = CertifiedKey::new(vec![certificate.to_vec().into()], signer);
+    let certified = rustls::sign::CertifiedKey::new(vec![certificate.to_vec().into()], signer);
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
