@@ -101,6 +101,16 @@ pub(crate) struct Owner {
     pub(crate) until: Option<UnixMillis>,
 }
 
+/// Whether an entry counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// It does not.
+    Absent,
+    /// It is past its date: what holds with it and what holds without it join.
+    Doubtful,
+    Certain,
+}
+
 impl Policy {
     /// Whether mail for this domain is for a customer of this relay.
     #[must_use]
@@ -131,7 +141,7 @@ impl Policy {
     #[must_use]
     pub fn may_relay(&self, facts: &ReceiveFacts<'_>) -> bool {
         let mut may = false;
-        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |_| true, |_| may = true);
+        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), |_| Presence::Certain, |_| may = true);
         may
     }
 
@@ -236,15 +246,16 @@ impl Main {
         });
     }
 
-    /// Calls `visit` with the number of each hosted domain of which the client is an own server, of those that are there.
+    /// Calls `visit` with the number of each hosted domain of which the client is an own server.
     ///
     /// Where several domains name a network that is not shared, those of them that cover the sender's domain count, and all of
-    /// them if none does. A network that is shared adds the domain of the sender and displaces nobody.
+    /// them if none does. A network that is shared adds the domain of the sender and displaces nobody; nor does a domain that
+    /// may not count.
     pub(crate) fn visit_servers(
         &self,
         client: &ClientFacts<'_>,
         sender: Option<&Domain>,
-        is_there: impl Fn(u32) -> bool,
+        presence: impl Fn(u32) -> Presence,
         mut visit: impl FnMut(u32),
     ) {
         let covers_sender = |number: u32| {
@@ -259,7 +270,8 @@ impl Main {
         };
         let (mut first, mut several, mut any_covers) = (None, false, false);
         self.servers.visit(client, |number, shared| {
-            let there = is_there(number);
+            let presence = presence(number);
+            let there = presence != Presence::Absent;
             let covers = there && covers_sender(number);
             if covers {
                 visit(number);
@@ -267,13 +279,13 @@ impl Main {
                 several |= first.is_some_and(|first| first != number);
                 first = first.or(Some(number));
             }
-            any_covers |= covers && !shared;
+            any_covers |= covers && !shared && presence == Presence::Certain;
         });
         match first {
             Some(_) if any_covers => {}
             Some(only) if !several => visit(only),
             Some(_) => self.servers.visit(client, |number, shared| {
-                if !shared && is_there(number) {
+                if !shared && presence(number) != Presence::Absent {
                     visit(number);
                 }
             }),

@@ -8,7 +8,7 @@ use super::{Joined, Outcome, is_own};
 use crate::facts::ReceiveFacts;
 use crate::layer::Side;
 use crate::pattern::faces;
-use crate::policy::Policy;
+use crate::policy::{Policy, Presence};
 use crate::scope::{Mail, Scope};
 use crate::trace::{Party, SourceKind, Tracer};
 
@@ -45,13 +45,16 @@ impl Policy {
         let (mut first, mut more) = (None, Vec::new());
         // A domain in testing has no servers of its own: who comes from there is treated as without it.
         let left_out = Cell::new(false);
-        let is_there = |number| {
+        let presence = |number| {
             let extra = self.main.hosted.entries.get(number).and_then(|entry| entry.extra.as_ref());
-            let there = mail.shadow || extra.is_none_or(|extra| !extra.testing);
-            left_out.set(left_out.get() || !there);
-            there
+            if !mail.shadow && extra.is_some_and(|extra| extra.testing) {
+                left_out.set(true);
+                return Presence::Absent;
+            }
+            let is_past = extra.and_then(|extra| extra.until).is_some_and(|until| mail.now > until);
+            if is_past { Presence::Doubtful } else { Presence::Certain }
         };
-        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), is_there, |number| {
+        self.main.visit_servers(&facts.client, facts.reverse_path.domain(), presence, |number| {
             if first.is_some_and(|first| first != number) && !more.contains(&number) {
                 more.push(number);
             }

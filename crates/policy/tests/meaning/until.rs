@@ -97,3 +97,15 @@ fn owners_have_dates_too() {
         |now| received(&policy, &ReceiveFacts::new(stranger().address, &sender).with_recipient(&recipient).at(now)).0.refusal().is_some();
     assert!(!refused(noon(1, 31)) && refused(noon(2, 1)));
 }
+
+/// Past its date, a domain still kept away the other domain of the same server: what that one asks was lost.
+#[test]
+fn the_servers_of_an_expired_domain_displace_no_other_domain() {
+    let policy = policy(
+        "[[domain]]\nname='acme.example'\nservers='192.0.2.1'\nsubmit='require'\n[[domain]]\nname='*.acme.example'\nservers='192.0.2.0/24'\nuntil=2026-06-30",
+    );
+    let sender = from("ann@a.acme.example");
+    let level = |now| received(&policy, &ReceiveFacts::new("192.0.2.1".parse().unwrap(), &sender).at(now)).0.level;
+    assert_eq!(level(noon(6, 15)), Level::Opportunistic, "the sender's own domain alone");
+    assert_eq!(level(noon(7, 1)), Level::Require, "that one may not count");
+}
