@@ -17,20 +17,38 @@ pub(crate) enum Side {
 
 /// One entry, small: what it says is shared, and what few entries have lies elsewhere.
 ///
-/// A decision seldom looks at it, for the table lists what it says beside its number; a trace does. It is one line of a
-/// processor's cache.
+/// A decision seldom looks at it, for tables list what is needed of it beside its number. It is one line of a processor's cache.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(crate) struct Entry {
     /// Its name, or its first pattern if it has none.
     pub(crate) label: Text,
-    pub(crate) is_named: bool,
     pub(crate) line: u32,
+    /// The number of its `Brief`.
+    pub(crate) brief: u32,
+    pub(crate) extra: Option<Arc<Extra>>,
+}
+
+/// What many entries have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Brief {
+    pub(crate) hops: Hops,
     /// Which file, by its place in `Policy`'s list.
     pub(crate) file: u32,
-    /// The number of its `Hops`.
-    pub(crate) hops: u32,
-    pub(crate) extra: Option<Arc<Extra>>,
+    pub(crate) called: Called,
+}
+
+/// What an entry is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Called {
+    /// By its own name.
+    Named,
+    /// By the first of its patterns.
+    First,
+    /// By its only pattern, a domain, below which it may hold too.
+    Domain,
+    /// By its only pattern, `*.` and a domain.
+    Below,
 }
 
 /// What an entry says of each hop: numbers of settings of its layer.
@@ -67,8 +85,8 @@ pub(crate) struct Ends {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layer {
     pub(crate) settings: Arc<Vec<Arc<Setting>>>,
-    /// What entries say, each once: a million entries share a few.
-    pub(crate) hops: Arc<Vec<Hops>>,
+    /// What entries have in common, each once: a million entries share a few.
+    pub(crate) briefs: Arc<Vec<Brief>>,
     pub(crate) entries: Entries,
     pub(crate) table: Table,
 }
@@ -129,14 +147,19 @@ impl Layer {
         usize::try_from(number).ok().and_then(|number| self.settings.get(number)).map(|setting| &**setting)
     }
 
-    /// The `Hops` of this number.
-    pub(crate) fn hops(&self, number: u32) -> Option<&Hops> {
-        self.hops.get(usize::try_from(number).ok()?)
+    /// The `Brief` of this number.
+    pub(crate) fn brief(&self, number: u32) -> Option<&Brief> {
+        self.briefs.get(usize::try_from(number).ok()?)
     }
 
-    /// What the `Hops` of this number say of a hop.
-    pub(crate) fn said(&self, hops: u32, side: Side) -> Option<&Setting> {
-        self.setting(self.hops(hops)?.of(side))
+    /// What entries with the `Brief` of this number say of a hop.
+    pub(crate) fn said(&self, brief: u32, side: Side) -> Option<&Setting> {
+        self.setting(self.brief(brief)?.hops.of(side))
+    }
+
+    /// The file that an entry stands in, by its place in `Policy`'s list.
+    pub(crate) fn file_of(&self, entry: &Entry) -> u32 {
+        self.brief(entry.brief).map_or(0, |brief| brief.file)
     }
 
     /// The entry as tables list it.
@@ -148,7 +171,7 @@ impl Layer {
 impl Entry {
     /// How tables list it; `number` is its own.
     pub(crate) fn listed(&self, number: u32) -> Listed {
-        Listed::new(number, self.hops, self.extra.is_none())
+        Listed::new(number, self.line, self.brief, self.extra.is_none())
     }
 }
 

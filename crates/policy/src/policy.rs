@@ -188,13 +188,13 @@ impl Policy {
         // A million entries share a few settings: these are looked at first.
         let any = main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting));
         let has = move |hops: &Hops| sides.iter().any(|side| main.setting(hops.of(*side)).is_some_and(is_it));
-        let says = move |layer: &Layer, entry: &Entry| sides.iter().any(|side| layer.said(entry.hops, *side).is_some_and(is_it));
+        let says = move |layer: &Layer, entry: &Entry| sides.iter().any(|side| layer.said(entry.brief, *side).is_some_and(is_it));
         let defaults = [&main.hosted_defaults, &main.external_defaults].into_iter().map(|defaults| (defaults.line, defaults.hops));
         let owners = main.owners.iter().map(|owner| (owner.line, owner.hops));
         let lines = defaults.chain(owners).filter(move |(_, hops)| has(hops)).map(|(line, _)| (0, line));
         let entries = [&main.hosted, &main.partners, &self.included].into_iter().flat_map(move |layer| {
             let found = layer.entries.iter().filter(move |(_, entry)| says(layer, entry));
-            found.map(|(_, entry)| (entry.file, entry.line))
+            found.map(move |(_, entry)| (layer.file_of(entry), entry.line))
         });
         let places = any.then(|| lines.chain(entries)).into_iter().flatten();
         places.map(|(file, line)| Place { file: Arc::clone(self.file(file)), line })

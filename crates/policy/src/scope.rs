@@ -9,11 +9,10 @@ use sealpost_types::{Domain, ForwardPath, ReversePath, UnixMillis};
 use crate::asked::Fields;
 use crate::facts::ClientFacts;
 use crate::layer::{Layer, Side};
-use crate::pattern::Pattern;
 use crate::policy::{Defaults, Policy};
 use crate::setting::Setting;
 use crate::table::{self, Found, Listed, Matched};
-use crate::trace::{Note, SourceKind, Tracer};
+use crate::trace::{Note, Seen, Source, SourceKind, Tracer};
 
 pub(crate) use resolved::Resolved;
 pub(crate) use strand::{Said, has_clauses};
@@ -182,7 +181,8 @@ impl<'p, 'f> Scope<'p, 'f> {
             return;
         }
         let applies = self.applies(&Standing { testing, until, ends: None }, layer, setting);
-        let asking = self.hear(origin, || None, setting, applies, tracer);
+        let policy = self.policy;
+        let asking = self.hear(origin, || Seen::of(policy, origin), setting, applies, tracer);
         self.rank += 1;
         self.fill(asking);
     }
@@ -251,29 +251,29 @@ impl<'p, 'f> Scope<'p, 'f> {
         listed: Listed,
         tracer: &mut T,
     ) -> Option<(Option<Asking<'p>>, bool)> {
-        let setting = layer.said(listed.hops(), self.side)?;
+        let setting = layer.said(listed.brief(), self.side)?;
         let origin = Origin { kind, included, entry: listed.entry };
-        let pattern = || matched?.pattern(name);
+        let seen = seen(self.policy, layer, origin, listed, matched, name);
         let mut standing = Standing { testing: false, until: None, ends: None };
         if !listed.is_plain()
             && let Some(extra) = layer.entries.get(listed.entry)?.extra.as_deref()
         {
             if matched.is_some() && extra.exclude.as_ref().is_some_and(|exclude| exclude.contains(name)) {
-                tracer.passed_over(self.rank, origin, pattern, &setting.asked, Note::Excluded);
+                tracer.passed_over(self.rank, origin, seen, &setting.asked, Note::Excluded);
                 return Some((None, false));
             }
             self.owner = self.owner.or(extra.owner);
             standing = Standing { testing: extra.testing, until: extra.until, ends: extra.ends.as_ref() };
         }
         let applies = self.applies(&standing, layer, setting);
-        Some((self.hear(origin, pattern, setting, applies, tracer), true))
+        Some((self.hear(origin, seen, setting, applies, tracer), true))
     }
 
     /// What a source comes to that speaks, or does not.
     fn hear<T: Tracer>(
         &mut self,
         origin: Origin,
-        pattern: impl FnOnce() -> Option<Pattern>,
+        seen: impl FnOnce() -> Seen,
         setting: &'p Setting,
         applies: Applies<'p>,
         tracer: &mut T,
@@ -283,16 +283,16 @@ impl<'p, 'f> Scope<'p, 'f> {
             Applies::Doubtful(setting, note) => (setting, Certainty::Doubtful, Some(note)),
             Applies::Instead(setting, note) => (setting, Certainty::Sure, Some(note)),
             Applies::Later(fields) => {
-                tracer.passed_over(self.rank, origin, pattern, &setting.asked, Note::AtRecipient);
+                tracer.passed_over(self.rank, origin, seen, &setting.asked, Note::AtRecipient);
                 return Some(Asking { origin, setting, certainty: Certainty::Later(fields) });
             }
             Applies::No(note) => {
                 self.left_out_testing |= note == Note::Testing && !setting.is_silent();
-                tracer.passed_over(self.rank, origin, pattern, &setting.asked, note);
+                tracer.passed_over(self.rank, origin, seen, &setting.asked, note);
                 return None;
             }
         };
-        tracer.asked(self.rank, origin, pattern, &setting.asked, note);
+        tracer.asked(self.rank, origin, seen, &setting.asked, note);
         Some(Asking { origin, setting, certainty })
     }
 
@@ -304,10 +304,11 @@ impl<'p, 'f> Scope<'p, 'f> {
             let mut note = |entries: &[Listed], others: &[Listed], matched: Matched<'_>| {
                 // What covers the name at its own depth was asked, and may stand under both.
                 for listed in entries.iter().filter(|listed| !others.contains(listed)) {
-                    let setting = layer.said(listed.hops(), self.side).filter(|setting| !setting.asked.is_empty());
+                    let setting = layer.said(listed.brief(), self.side).filter(|setting| !setting.asked.is_empty());
                     let Some(setting) = setting else { continue };
                     let origin = Origin { kind, included, entry: listed.entry };
-                    tracer.passed_over(self.rank, origin, || matched.pattern(Some(name)), &setting.asked, Note::WrongDepth);
+                    let seen = seen(self.policy, layer, origin, *listed, Some(matched), Some(name));
+                    tracer.passed_over(self.rank, origin, seen, &setting.asked, Note::WrongDepth);
                 }
             };
             for (key, exact, below) in layer.table.family(name) {
@@ -386,12 +387,32 @@ impl<'p, 'f> Scope<'p, 'f> {
         if self.strands().all(Strand::is_silent) {
             return None;
         }
-        let mut resolved = self.strand.resolve(self.policy, self.side, self.mail.received_secure, tracer);
-        for strand in &self.more {
-            resolved = resolved.join(strand.resolve(self.policy, self.side, self.mail.received_secure, tracer));
+        if !T::ON && self.more.is_empty() {
+            return Some(self.resolve_strand(&self.strand, tracer));
         }
+        let first = self.resolve_strand(&self.strand, tracer);
+        let resolved = self.more.iter().fold(first, |before, strand| before.join(self.resolve_strand(strand, tracer)));
         resolved.tell(tracer);
         Some(resolved)
+    }
+
+    fn resolve_strand<T: Tracer>(&self, strand: &Strand<'p>, tracer: &mut T) -> Resolved {
+        strand.resolve(self.policy, self.side, self.mail.received_secure, tracer)
+    }
+}
+
+/// How a trace comes to show an entry that is listed.
+fn seen(
+    policy: &Policy,
+    layer: &Layer,
+    origin: Origin,
+    listed: Listed,
+    matched: Option<Matched<'_>>,
+    name: Option<&Domain>,
+) -> impl FnOnce() -> Seen {
+    move || Seen {
+        source: Source::listed(policy, layer, origin, listed, matched),
+        pattern: matched.and_then(|matched| matched.pattern(name)),
     }
 }
 

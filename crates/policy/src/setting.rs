@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, NameRule, Pin, ReferenceName, TlsRequirement, TlsVersion};
 
 use crate::asked::{Asked, Fields, SharedAsked};
-use crate::layer::Hops;
+use crate::layer::Brief;
 use crate::network::ClientSet;
 use crate::pattern::AddressSet;
 
@@ -45,9 +45,9 @@ pub(crate) struct Proofs<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) list: Vec<Arc<Setting>>,
-    pub(crate) hops: Vec<Hops>,
+    pub(crate) briefs: Vec<Brief>,
     places: HashMap<SharedAsked, u32>,
-    places_of_hops: HashMap<Hops, u32>,
+    places_of_briefs: HashMap<Brief, u32>,
 }
 
 impl Setting {
@@ -130,18 +130,18 @@ impl Proofs<'_> {
 
 impl Settings {
     /// Settings that go on from these; those with conditions are not shared.
-    pub(crate) fn of(list: &[Arc<Setting>], hops: &[Hops]) -> Self {
+    pub(crate) fn of(list: &[Arc<Setting>], briefs: &[Brief]) -> Self {
         let shared = (0..).zip(list).filter(|(_, setting)| setting.conditions.is_none());
         let places = shared.map(|(place, setting)| (Arc::clone(&setting.asked), place)).collect();
-        let places_of_hops = (0..).zip(hops).map(|(place, hops)| (*hops, place)).collect();
-        Self { list: list.to_vec(), hops: hops.to_vec(), places, places_of_hops }
+        let places_of_briefs = (0..).zip(briefs).map(|(place, brief)| (*brief, place)).collect();
+        Self { list: list.to_vec(), briefs: briefs.to_vec(), places, places_of_briefs }
     }
 
-    /// The number of these `Hops`.
-    pub(crate) fn place_hops(&mut self, hops: Hops) -> u32 {
-        *self.places_of_hops.entry(hops).or_insert_with(|| {
-            self.hops.push(hops);
-            u32::try_from(self.hops.len() - 1).unwrap_or(u32::MAX)
+    /// The number of this `Brief`.
+    pub(crate) fn place_brief(&mut self, brief: Brief) -> u32 {
+        *self.places_of_briefs.entry(brief).or_insert_with(|| {
+            self.briefs.push(brief);
+            u32::try_from(self.briefs.len() - 1).unwrap_or(u32::MAX)
         })
     }
 

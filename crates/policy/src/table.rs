@@ -109,7 +109,7 @@ impl Table {
     fn insert_name(&mut self, name: &Domain, depth: Depth, entry: Listed) {
         let hash = hash(name.as_str());
         if let Some(shard) = self.shard_mut(hash)
-            && shard.insert(hash, name.as_str(), depth, entry)
+            && shard.insert(hash, name.as_str(), depth, entry, self::hash)
         {
             self.names += 1;
         }
@@ -133,7 +133,7 @@ impl Table {
     fn remove_name(&mut self, name: &Domain, depth: Depth, entry: u32) {
         let hash = hash(name.as_str());
         if let Some(shard) = self.shard_mut(hash)
-            && shard.remove(hash, name.as_str(), depth, entry)
+            && shard.remove(hash, name.as_str(), depth, entry, self::hash)
         {
             self.names -= 1;
         }
@@ -237,10 +237,10 @@ pub(crate) fn walk<'t>(
                 *place = Ahead { suffix, hash, may_be: tables.map(|table| table.is_some_and(|table| table.may_have(hash))) };
                 rest = memchr::memchr(b'.', suffix.as_bytes()).and_then(|dot| suffix.get(dot + 1..));
             }
-            for Ahead { suffix, hash, may_be } in ahead {
+            for Ahead { suffix, hash, may_be } in &ahead {
                 let mut found: Found<'t> = [&[], &[]];
                 for ((table, may_be), found) in tables.iter().zip(may_be).zip(&mut found) {
-                    if let Some((shard, slot)) = table.filter(|_| may_be).and_then(|table| table.slot(hash, suffix)) {
+                    if let Some((shard, slot)) = table.filter(|_| *may_be).and_then(|table| table.slot(*hash, suffix)) {
                         *found = shard.entries(slot, depth);
                         missed |= shard.has_others(slot, depth);
                     }

@@ -52,7 +52,7 @@ impl Main {
             table::walk([Some(&layer.table), None], text.as_deref(), true, |_, [indices, _]| {
                 // Its equals join it; they do not fill it up.
                 if !indices.iter().any(|listed| listed.entry == *own) {
-                    level = indices.iter().filter_map(|listed| of(layer.said(listed.hops(), *side)?)).max();
+                    level = indices.iter().filter_map(|listed| of(layer.said(listed.brief(), *side)?)).max();
                 }
                 level.is_none()
             });

@@ -11,7 +11,7 @@ use super::row::RowReader;
 use crate::asked::Asked;
 use crate::document::{IncludeEntry, PATTERN_ENTRIES, PolicyError, PolicyErrors, Problem, Standing, Text};
 use crate::exchange::{CsvErrors, read_rows};
-use crate::layer::{Entry, Extra, Layer};
+use crate::layer::{Called, Entry, Extra, Layer};
 use crate::pattern::Pattern;
 use crate::policy::{Main, Policy};
 use crate::setting::Settings;
@@ -158,10 +158,14 @@ impl Policy {
     pub fn rows_of(&self, pattern: &Pattern) -> Vec<Place> {
         let text = pattern.to_string();
         // `a.example` stands under what is below it too.
-        let is_parents = |entry: &Entry| matches!(pattern, Pattern::Below(_)) && !entry.is_named && entry.label.as_str() != text;
+        let is_named = |entry: &Entry| self.included.brief(entry.brief).is_some_and(|brief| brief.called == Called::Named);
+        let is_parents = |entry: &Entry| matches!(pattern, Pattern::Below(_)) && !is_named(entry) && entry.label.as_str() != text;
         let of_pattern = |entry: &&Entry| !is_parents(entry);
         let entries = self.included.table.under(pattern).iter().filter_map(|listed| self.included.entries.get(listed.entry));
-        entries.filter(of_pattern).map(|entry| Place { file: Arc::clone(self.file(entry.file)), line: entry.line }).collect()
+        entries
+            .filter(of_pattern)
+            .map(|entry| Place { file: Arc::clone(self.file(self.included.file_of(entry))), line: entry.line })
+            .collect()
     }
 
     /// This policy without the row of this pattern at this line of an included list; nothing if there is none.
@@ -169,7 +173,7 @@ impl Policy {
     /// Costs some microseconds and kilobytes, however many rows there are.
     #[must_use]
     pub fn without_row(&self, file: &str, line: u32, pattern: &Pattern) -> Option<Self> {
-        let is_it = |entry: &Entry| entry.line == line && **self.file(entry.file) == *file;
+        let is_it = |entry: &Entry| entry.line == line && **self.file(self.included.file_of(entry)) == *file;
         let mut under = self.included.table.under(pattern).iter().map(|listed| listed.entry);
         let number = under.find(|number| self.included.entries.get(*number).is_some_and(is_it))?;
         let mut included = self.included.clone();
@@ -184,21 +188,21 @@ impl Policy {
 
 impl<'p> Rows<'p> {
     fn new(policy: &'p Policy, layer: Layer) -> Self {
-        Self { policy, settings: Settings::of(&layer.settings, &layer.hops), layer, errors: Vec::new() }
+        Self { policy, settings: Settings::of(&layer.settings, &layer.briefs), layer, errors: Vec::new() }
     }
 
     /// Reads the rows of one list; `lines_before` are lines of it that are not in `text`.
     fn read(&mut self, number: u32, text: &str, lines_before: u32, names: &Names) {
         let policy = self.policy;
         let Some(list) = number.checked_sub(1).and_then(|at| policy.lists.get(usize::try_from(at).ok()?)) else { return };
-        let mut reader = RowReader::new(list, names);
+        let mut reader = RowReader::new(number, list, names);
         let mut errors = Vec::new();
         let read = read_rows(&list.file, text, |row| {
             let entry = match reader.read(row, &mut self.settings) {
                 Ok(read) => {
                     let line = row.line.saturating_add(lines_before);
-                    let ReadRow { pattern, subdomains, label, is_named, hops, extra } = read;
-                    self.add(pattern, subdomains, Entry { label, is_named, line, file: number, hops, extra })
+                    let ReadRow { pattern, subdomains, label, brief, extra } = read;
+                    self.add(pattern, subdomains, Entry { label, line, brief, extra })
                 }
                 Err((column, problem)) => Err((column, problem)),
             };
@@ -237,8 +241,8 @@ impl<'p> Rows<'p> {
     }
 
     fn finish(self) -> (Layer, Vec<PolicyError>) {
-        let (settings, hops) = (Arc::new(self.settings.list), Arc::new(self.settings.hops));
-        (Layer { settings, hops, ..self.layer }, self.errors)
+        let (settings, briefs) = (Arc::new(self.settings.list), Arc::new(self.settings.briefs));
+        (Layer { settings, briefs, ..self.layer }, self.errors)
     }
 }
 
@@ -247,8 +251,7 @@ pub(super) struct ReadRow {
     pub(super) pattern: Pattern,
     pub(super) subdomains: bool,
     pub(super) label: Kept,
-    pub(super) is_named: bool,
-    pub(super) hops: u32,
+    pub(super) brief: u32,
     pub(super) extra: Option<Arc<Extra>>,
 }
 

@@ -18,7 +18,7 @@ use crate::document::{
     Document, DomainEntry, HopEntries, HopEntry, OwnerEntry, PATTERN_ENTRIES, PartnerEntry, PolicyErrors, Problem, RuleEntry,
     ScopeDefaults, Standing, Text, Written,
 };
-use crate::layer::{Entry, Extra, Hops, Layer};
+use crate::layer::{Brief, Called, Entry, Extra, Hops, Layer};
 use crate::network::{ClientIndex, ClientSet};
 use crate::pattern::{AddressPattern, AddressSet, LocalPattern, Pattern, TAG_DELIMITERS};
 use crate::policy::{Defaults, Main, NamedList, Owner, Policy};
@@ -138,9 +138,9 @@ impl<'c, 't> Compiler<'c, 't> {
         }
         main.rules = document.rules.into_iter().map(|rule| self.rule(rule, &lists, &mut main.named_lists)).collect();
         main.settings = Arc::new(std::mem::take(&mut self.settings.list));
-        let hops = Arc::new(std::mem::take(&mut self.settings.hops));
+        let briefs = Arc::new(std::mem::take(&mut self.settings.briefs));
         for layer in [&mut main.hosted, &mut main.partners] {
-            (layer.settings, layer.hops) = (Arc::clone(&main.settings), Arc::clone(&hops));
+            (layer.settings, layer.briefs) = (Arc::clone(&main.settings), Arc::clone(&briefs));
         }
         for unchecked in std::mem::take(&mut self.unchecked) {
             main.check_meaning(&unchecked, self.text);
@@ -177,9 +177,9 @@ impl<'c, 't> Compiler<'c, 't> {
         let Standing { testing, until } = entry.standing;
         let extra = Extra { owner, route: entry.route, testing, until, ..Extra::default() };
         let hops = self.hops(entry.hops);
-        let (label, is_named) = label(None, &pattern);
-        let hops = self.settings.place_hops(hops);
-        let entry = Entry { label, is_named, line: entry.line, file: 0, hops, extra: Some(Arc::new(extra)) };
+        let (label, called) = label(None, &pattern, true);
+        let brief = self.settings.place_brief(Brief { hops, file: 0, called });
+        let entry = Entry { label, line: entry.line, brief, extra: Some(Arc::new(extra)) };
         main.hosted.table.insert(&pattern, entry.listed(index));
         main.hosted.entries.push(entry);
     }
@@ -191,16 +191,16 @@ impl<'c, 't> Compiler<'c, 't> {
             return self.text.problem(*offset, Problem::TooManyEntries);
         }
         self.unchecked.extend(Unchecked::all(&entry.hops, false, Some((first.clone(), index))));
-        let (label, is_named) = label(entry.name.as_deref(), first);
+        let (label, called) = label(entry.name.as_deref(), first, entry.domains.len() == 1);
         let hops = self.hops(entry.hops);
-        let hops = self.settings.place_hops(hops);
+        let brief = self.settings.place_brief(Brief { hops, file: 0, called });
         let Standing { testing, until } = entry.standing;
         let is_plain = entry.exclude.is_empty() && entry.ends.is_none() && !testing && until.is_none();
         for Written { offset, value: pattern } in &entry.domains {
             if let Some(domain_line) = main.hosting_line(pattern) {
                 self.text.problem(*offset, Problem::HostedAndPartner { name: pattern.to_string(), domain_line });
             }
-            insert_partner(&mut main.partners.table, pattern, entry.subdomains, Listed::new(index, hops, is_plain));
+            insert_partner(&mut main.partners.table, pattern, entry.subdomains, Listed::new(index, entry.line, brief, is_plain));
             if main.partners.table.under(pattern).len() > PATTERN_ENTRIES {
                 self.text.problem(*offset, Problem::PatternTooOften { pattern: pattern.to_string() });
             }
@@ -209,7 +209,7 @@ impl<'c, 't> Compiler<'c, 't> {
         let ends = entry.ends.map(|ends| self.names.ends(ends, self.text));
         let exclude = NameSet::new(&entry.exclude);
         let extra = (!is_plain).then(|| Arc::new(Extra { exclude, ends, testing, until, ..Extra::default() }));
-        main.partners.entries.push(Entry { label, is_named, line: entry.line, file: 0, hops, extra });
+        main.partners.entries.push(Entry { label, line: entry.line, brief, extra });
     }
 
     fn rule(&mut self, entry: RuleEntry, lists: &[Arc<AddressSet>], named: &mut [NamedList]) -> Rule {
@@ -256,14 +256,20 @@ fn insert_partner(table: &mut Table, pattern: &Pattern, subdomains: bool, entry:
     }
 }
 
-/// What an entry is called, and whether that is its name: without one it is called by its first pattern.
-fn label(name: Option<&str>, first: &Pattern) -> (Kept, bool) {
+/// What an entry is called: without a name by its first pattern, which may be its only one.
+fn label(name: Option<&str>, first: &Pattern, is_only: bool) -> (Kept, Called) {
+    let called = match first {
+        _ if name.is_some() => Called::Named,
+        Pattern::Exact(_) if is_only => Called::Domain,
+        Pattern::Below(_) if is_only => Called::Below,
+        _ => Called::First,
+    };
     let label = match (name, first) {
         (Some(name), _) => Kept::new(name),
         (None, Pattern::Exact(domain)) => Kept::new(domain.as_str()),
         (None, pattern) => Kept::new(&pattern.to_string()),
     };
-    (label, name.is_some())
+    (label, called)
 }
 
 /// What holds when nothing is written.

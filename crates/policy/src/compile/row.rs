@@ -9,12 +9,14 @@ use crate::asked::Asked;
 use crate::document::words;
 use crate::document::{End, Problem, Written, as_set, items_of, name_of, pattern, pin, read_end, reference_name};
 use crate::exchange::{Column, Row};
-use crate::layer::{Extra, Hops, Side};
+use crate::layer::{Brief, Extra, Hops, Side};
 use crate::setting::Settings;
 use crate::table::NameSet;
 
 /// Reads rows one after the other: what a row says besides its domain and its name is often what the row before said.
 pub(super) struct RowReader<'l> {
+    /// The number of the list.
+    file: u32,
     list: &'l IncludedList,
     names: &'l Names,
     cells: [Option<Box<str>>; SHARED.len()],
@@ -25,22 +27,22 @@ pub(super) struct RowReader<'l> {
 #[derive(Clone)]
 struct Said {
     subdomains: bool,
-    hops: u32,
+    hops: Hops,
     extra: Option<Arc<Extra>>,
 }
 
 type Wrong = (Column, Problem);
 
 impl<'l> RowReader<'l> {
-    pub(super) fn new(list: &'l IncludedList, names: &'l Names) -> Self {
-        Self { list, names, cells: [const { None }; SHARED.len()], said: None }
+    pub(super) fn new(file: u32, list: &'l IncludedList, names: &'l Names) -> Self {
+        Self { file, list, names, cells: [const { None }; SHARED.len()], said: None }
     }
 
     pub(super) fn read(&mut self, row: &Row<'_, '_>, settings: &mut Settings) -> Result<ReadRow, Wrong> {
         let pattern = pattern(row.domain()).map_err(|problem| (Column::Domain, problem))?;
         let name = row.cell(Column::Name).map(|name| name_of("name", name)).transpose();
         let name = name.map_err(|problem| (Column::Name, problem))?;
-        let (label, is_named) = label(name.as_deref(), &pattern);
+        let (label, called) = label(name.as_deref(), &pattern, true);
         let is_as_before = SHARED.iter().zip(&self.cells).all(|(column, before)| row.cell(*column) == before.as_deref());
         let said = match self.said.take().filter(|_| is_as_before) {
             Some(said) => said,
@@ -51,7 +53,8 @@ impl<'l> RowReader<'l> {
         }
         self.said = Some(said.clone());
         let Said { subdomains, hops, extra } = said;
-        Ok(ReadRow { pattern, subdomains, label, is_named, hops, extra })
+        let brief = settings.place_brief(Brief { hops, file: self.file, called });
+        Ok(ReadRow { pattern, subdomains, label, brief, extra })
     }
 
     fn said(&self, row: &Row<'_, '_>, settings: &mut Settings) -> Result<Said, Wrong> {
@@ -71,7 +74,6 @@ impl<'l> RowReader<'l> {
         let deliver = self.deliver(row)?;
         let submit = settings.place(Asked::default());
         let hops = Hops { receive: settings.place(receive), submit, deliver: settings.place(deliver) };
-        let hops = settings.place_hops(hops);
         Ok(Said { subdomains, hops, extra: self.extra(row)? })
     }
 

@@ -166,12 +166,12 @@ impl Policy {
     }
 
     fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> DeliverDecision {
-        let Outcome { joined, left_out_testing } = outcome;
+        let Outcome { ref joined, left_out_testing } = outcome;
         let level = joined.level();
         let ignores_published = joined.resolved().is_some_and(Resolved::leaves_out_published);
         let fate = joined.resolved().map_or_else(Fate::default, Resolved::fate);
         let clear_fallback = joined.resolved().map_or_else(ClearFallback::default, Resolved::clear_fallback);
-        let demand = joined.into_demand(self);
+        let demand = outcome.joined.into_demand(self);
         let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
             let level = shadow.level();
             let ignores = shadow.resolved().is_some_and(Resolved::leaves_out_published);
@@ -185,10 +185,12 @@ impl Policy {
 
 impl Joined {
     fn join(&mut self, next: Resolved) {
-        self.0 = Some(match self.0.take() {
-            Some(before) => before.join(next),
-            None => next,
-        });
+        // Nearly always it is the first: that one is not moved about.
+        if self.0.is_none() {
+            self.0 = Some(next);
+        } else {
+            self.0 = self.0.take().map(|before| before.join(next));
+        }
     }
 
     pub(crate) fn resolved(&self) -> Option<&Resolved> {
@@ -196,8 +198,10 @@ impl Joined {
     }
 
     fn into_demand(self, policy: &Policy) -> Arc<Demand> {
-        let nothing = || policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2, KexFloor::Any, None);
-        self.0.map_or_else(nothing, |resolved| resolved.demand)
+        match self.0 {
+            Some(Resolved { demand, .. }) => demand,
+            None => policy.plain.demand(TlsRequirement::Opportunistic, TlsVersion::Tls1_2, KexFloor::Any, None),
+        }
     }
 
     fn level(&self) -> Level {

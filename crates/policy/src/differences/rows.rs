@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Differences, EntryId};
-use crate::layer::{Entry, Layer, Side};
+use crate::layer::{Called, Entry, Layer, Side};
 use crate::pattern::Pattern;
 use crate::policy::Policy;
 use crate::table::Listed;
@@ -54,9 +54,9 @@ impl<'p> Rows<'p> {
             let rows = listed.iter().filter(|listed| !above.contains(listed)).filter_map(|listed| layer.entries.get(listed.entry));
             let mut of_file: Vec<(u32, Vec<&Entry>)> = Vec::new();
             for row in rows {
-                match of_file.iter_mut().find(|(file, _)| *file == row.file) {
+                match of_file.iter_mut().find(|(file, _)| *file == layer.file_of(row)) {
                     Some((_, rows)) => rows.push(row),
-                    None => of_file.push((row.file, vec![row])),
+                    None => of_file.push((layer.file_of(row), vec![row])),
                 }
             }
             of_file.iter().for_each(|(file, rows)| visit(self.0.file(*file), pattern, rows));
@@ -68,12 +68,13 @@ impl<'p> Rows<'p> {
         let layer = &self.0.included;
         let above = above(layer, pattern);
         let listed = layer.table.under(pattern).iter().filter(|listed| !above.contains(listed));
-        listed.filter_map(|listed| layer.entries.get(listed.entry)).filter(|row| **self.0.file(row.file) == *file).collect()
+        listed.filter_map(|listed| layer.entries.get(listed.entry)).filter(|row| **self.0.file(layer.file_of(row)) == *file).collect()
     }
 
     fn counts(&self) -> HashMap<&'p Arc<str>, usize> {
         let mut counts = HashMap::new();
-        self.0.included.entries.iter().for_each(|(_, row)| *counts.entry(self.0.file(row.file)).or_default() += 1);
+        let layer = &self.0.included;
+        layer.entries.iter().for_each(|(_, row)| *counts.entry(self.0.file(layer.file_of(row))).or_default() += 1);
         counts
     }
 }
@@ -95,14 +96,13 @@ struct Same<'p> {
 
 impl Same<'_> {
     fn says(&mut self, old: &Entry, new: &Entry) -> bool {
-        let sides = [Side::Receive, Side::Deliver];
+        let (Some(before), Some(after)) = (self.old.brief(old.brief), self.new.brief(new.brief)) else { return false };
+        let is_named = |called| called == Called::Named;
         old.label == new.label
-            && old.is_named == new.is_named
+            && is_named(before.called) == is_named(after.called)
             && old.extra == new.extra
-            && sides.into_iter().all(|side| {
-                let number = |layer: &Layer, entry: &Entry| layer.hops(entry.hops).map(|hops| hops.of(side));
-                let (Some(before), Some(after)) = (number(self.old, old), number(self.new, new)) else { return false };
-                let numbers = (before, after);
+            && [Side::Receive, Side::Deliver].into_iter().all(|side| {
+                let numbers = (before.hops.of(side), after.hops.of(side));
                 let (before, after) = (self.old.setting(numbers.0), self.new.setting(numbers.1));
                 let is_same = || before.map(|setting| &setting.asked) == after.map(|setting| &setting.asked);
                 *self.settings.entry(numbers).or_insert_with(is_same)

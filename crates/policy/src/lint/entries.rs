@@ -33,7 +33,11 @@ pub(super) fn look(policy: &Policy, now: UnixMillis, found: &mut Vec<Lint>) {
             // A million rows share a few settings, which stand in their list's own entry.
             if !included {
                 found.extend(
-                    layer.hops(entry.hops).into_iter().flat_map(|hops| floors(layer, hops)).map(|oddity| lint(policy, of(number), oddity)),
+                    layer
+                        .brief(entry.brief)
+                        .into_iter()
+                        .flat_map(|brief| floors(layer, &brief.hops))
+                        .map(|oddity| lint(policy, of(number), oddity)),
                 );
             }
         }
@@ -193,7 +197,7 @@ fn conflict(own: &Asked, theirs: &Asked) -> Option<Conflict> {
 fn says_the_same(own: (&Layer, &Entry), other: (&Layer, &Entry)) -> bool {
     let plain = |entry: &Entry| entry.extra.is_none();
     let of = |(layer, entry): (&Layer, &Entry), side: Side| {
-        let setting = layer.said(entry.hops, side)?;
+        let setting = layer.said(entry.brief, side)?;
         setting.conditions.is_none().then(|| setting.asked.clone())
     };
     let same = |side| {
@@ -230,7 +234,7 @@ fn floor_beside_clear(asked: &Asked) -> Option<&'static str> {
 
 fn asked<'p>(layer: &'p Layer, entry: &Entry, side: Side) -> &'p Asked {
     static NOTHING: std::sync::LazyLock<Asked> = std::sync::LazyLock::new(Asked::default);
-    layer.said(entry.hops, side).map_or(&NOTHING, |setting| &setting.asked)
+    layer.said(entry.brief, side).map_or(&NOTHING, |setting| &setting.asked)
 }
 
 fn place(policy: &Policy, origin: Origin) -> Option<Place> {

@@ -116,7 +116,7 @@ impl<'p> Strand<'p> {
         } else {
             policy.plain.demand(tls, floor, strength, suites)
         };
-        if has_clauses(word) {
+        if T::ON && has_clauses(word) {
             let sources = read_by(word, side).and(Field::Level).iter().filter_map(|field| self.asked(field));
             sources.for_each(|(_, origin)| tracer.holds(Axis::Certificate, origin));
         }

@@ -6,11 +6,13 @@ use super::text::Text;
 use crate::pattern::Pattern;
 
 /// An entry, as it stands under a pattern, with what nearly every decision needs of it: the entry itself, which lies elsewhere
-/// in memory, is looked at for the few that have more, and for a trace.
+/// in memory, is looked at for the few that have more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) entry: u32,
-    /// The number of its `Hops`, and a bit for whether it has more.
+    /// Where it is written.
+    pub(crate) line: u32,
+    /// The number of its `Brief`, and a bit for whether it has more.
     brief: u32,
 }
 
@@ -35,7 +37,6 @@ type Cell = u32;
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Slot {
-    hash: u64,
     name: Text,
     exact: List,
     below: List,
@@ -55,17 +56,17 @@ pub(super) enum Depth {
 }
 
 impl Listed {
-    /// The entry with the number of its `Hops`; `is_plain` tells whether that is all it has.
-    pub(crate) fn new(entry: u32, hops: u32, is_plain: bool) -> Self {
-        Self { entry, brief: if is_plain { hops } else { hops | MORE } }
+    /// The entry with its line and the number of its `Brief`; `is_plain` tells whether that is all it has.
+    pub(crate) fn new(entry: u32, line: u32, brief: u32, is_plain: bool) -> Self {
+        Self { entry, line, brief: if is_plain { brief } else { brief | MORE } }
     }
 
-    /// The number of its `Hops`.
-    pub(crate) fn hops(self) -> u32 {
+    /// The number of its `Brief`.
+    pub(crate) fn brief(self) -> u32 {
         self.brief & !MORE
     }
 
-    /// Whether it has nothing beside its `Hops`.
+    /// Whether it has nothing beside its `Brief`.
     pub(crate) fn is_plain(self) -> bool {
         self.brief & MORE == 0
     }
@@ -124,17 +125,17 @@ impl Shard {
         others.iter().any(|other| !self.entries(slot, depth).contains(other))
     }
 
-    /// Adds an entry under a name; tells whether the name is new.
-    pub(super) fn insert(&mut self, hash: u64, name: &str, depth: Depth, entry: Listed) -> bool {
+    /// Adds an entry under a name; tells whether the name is new. `hash_of` gives the hash of any name.
+    pub(super) fn insert(&mut self, hash: u64, name: &str, depth: Depth, entry: Listed, hash_of: impl Fn(&str) -> u64) -> bool {
         let found = self.place(hash, name);
         let place = found.unwrap_or(self.slots.len());
         if found.is_none() {
-            self.slots.push(Slot { hash, name: Text::new(name), exact: List::EMPTY, below: List::EMPTY });
+            self.slots.push(Slot { name: Text::new(name), exact: List::EMPTY, below: List::EMPTY });
             if self.slots.len() + self.slots.len() / 3 < self.cells.len() {
                 self.enter(hash, place);
             } else {
                 self.cells = vec![FREE; (self.slots.len() * 2).next_power_of_two().max(4)];
-                self.enter_all();
+                self.enter_all(hash_of);
             }
         }
         if let Some(slot) = self.slots.get_mut(place) {
@@ -144,7 +145,7 @@ impl Shard {
     }
 
     /// Takes an entry away from under a name; tells whether the name is gone with it.
-    pub(super) fn remove(&mut self, hash: u64, name: &str, depth: Depth, entry: u32) -> bool {
+    pub(super) fn remove(&mut self, hash: u64, name: &str, depth: Depth, entry: u32, hash_of: impl Fn(&str) -> u64) -> bool {
         let Some(place) = self.place(hash, name) else { return false };
         let Some(slot) = self.slots.get_mut(place) else { return false };
         take(slot.list_mut(depth), &mut self.shared, entry);
@@ -153,7 +154,7 @@ impl Shard {
             // A shard is small: entering all anew is simpler than closing the gap.
             self.slots.swap_remove(place);
             self.cells.fill(FREE);
-            self.enter_all();
+            self.enter_all(hash_of);
         }
         is_gone
     }
@@ -179,9 +180,9 @@ impl Shard {
         }
     }
 
-    fn enter_all(&mut self) {
+    fn enter_all(&mut self, hash_of: impl Fn(&str) -> u64) {
         for place in 0..self.slots.len() {
-            if let Some(hash) = self.slots.get(place).map(|slot| slot.hash) {
+            if let Some(hash) = self.slots.get(place).map(|slot| hash_of(slot.name.as_str())) {
                 self.enter(hash, place);
             }
         }
@@ -219,7 +220,7 @@ impl Slot {
 }
 
 impl List {
-    const EMPTY: Self = Self(Listed { entry: u32::MAX, brief: 0 });
+    const EMPTY: Self = Self(Listed { entry: u32::MAX, line: 0, brief: 0 });
 
     fn is_empty(self) -> bool {
         self.0.entry == Self::EMPTY.0.entry
@@ -284,7 +285,7 @@ mod tests {
     use super::*;
 
     fn plain(entry: u32) -> Listed {
-        Listed::new(entry, entry % 7, true)
+        Listed::new(entry, 1, entry % 7, true)
     }
 
     fn numbers(shard: &Shard, hash: u64, name: &str, depth: Depth) -> Vec<u32> {
@@ -296,21 +297,22 @@ mod tests {
     fn names_come_and_go_whatever_their_hashes() {
         let hashes: [fn(u64) -> u64; 4] = [|_| 7, |n| (n << 40) | 3, |n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15), |_| u64::MAX];
         for hash in hashes {
+            let of = |name: &str| hash(name[1..].parse().unwrap());
             for names in [0, 1, 40, 300] {
                 let mut shard = Shard::for_names(names);
                 for number in 0..200_u32 {
                     let name = format!("n{number}");
-                    assert!(shard.insert(hash(number.into()), &name, Depth::Exact, plain(number)));
-                    assert!(!shard.insert(hash(number.into()), &name, Depth::Below, plain(number + 1000)));
-                    assert!(!shard.insert(hash(number.into()), &name, Depth::Below, plain(number + 2000)));
+                    assert!(shard.insert(hash(number.into()), &name, Depth::Exact, plain(number), of));
+                    assert!(!shard.insert(hash(number.into()), &name, Depth::Below, plain(number + 1000), of));
+                    assert!(!shard.insert(hash(number.into()), &name, Depth::Below, plain(number + 2000), of));
                 }
                 for number in (0..200).step_by(2) {
                     let name = format!("n{number}");
-                    assert!(!shard.remove(hash(number.into()), &name, Depth::Exact, number));
-                    assert!(!shard.remove(hash(number.into()), &name, Depth::Below, number + 1000));
+                    assert!(!shard.remove(hash(number.into()), &name, Depth::Exact, number, of));
+                    assert!(!shard.remove(hash(number.into()), &name, Depth::Below, number + 1000, of));
                     assert_eq!(numbers(&shard, hash(number.into()), &name, Depth::Below), [number + 2000]);
-                    assert!(shard.remove(hash(number.into()), &name, Depth::Below, number + 2000));
-                    assert!(!shard.remove(hash(number.into()), &name, Depth::Below, number + 2000));
+                    assert!(shard.remove(hash(number.into()), &name, Depth::Below, number + 2000, of));
+                    assert!(!shard.remove(hash(number.into()), &name, Depth::Below, number + 2000, of));
                 }
                 for number in 0..200 {
                     let name = format!("n{number}");
@@ -332,8 +334,8 @@ mod tests {
     #[test]
     fn what_is_listed_tells_whether_there_is_more() {
         for plain in [true, false] {
-            let listed = Listed::new(3, 5, plain);
-            assert_eq!((listed.entry, listed.hops(), listed.is_plain()), (3, 5, plain));
+            let listed = Listed::new(3, 4, 5, plain);
+            assert_eq!((listed.entry, listed.line, listed.brief(), listed.is_plain()), (3, 4, 5, plain));
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::pattern::Pattern;
 pub use note::Note;
 pub use source::{Place, Source, SourceKind};
 
-pub(crate) use recorder::{NoTrace, Recorder, Tracer};
+pub(crate) use recorder::{NoTrace, Recorder, Seen, Tracer};
 
 /// Every source that was asked for one decision, in the order of asking.
 ///

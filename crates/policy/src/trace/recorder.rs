@@ -21,11 +21,11 @@ pub(crate) trait Tracer {
     /// The sources of another scope follow.
     fn scope(&mut self, party: Party);
 
-    /// A source says this; `pattern` gives the one by which it covers the name, none for defaults.
-    fn asked(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Option<Note>);
+    /// A source says this.
+    fn asked(&mut self, rank: u32, origin: Origin, seen: impl FnOnce() -> Seen, asked: &SharedAsked, note: Option<Note>);
 
     /// A source would say this, and does not speak.
-    fn passed_over(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Note);
+    fn passed_over(&mut self, rank: u32, origin: Origin, seen: impl FnOnce() -> Seen, asked: &SharedAsked, note: Note);
 
     /// A rule or a header field asks this.
     fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>);
@@ -35,6 +35,13 @@ pub(crate) trait Tracer {
 
     /// Within the scope, this source's word holds.
     fn holds(&mut self, axis: Axis, origin: Origin);
+}
+
+/// A source as a trace shows it.
+pub(crate) struct Seen {
+    pub(crate) source: Source,
+    /// The pattern by which it covers the name; none for what has no patterns.
+    pub(crate) pattern: Option<Pattern>,
 }
 
 /// Listens to nothing.
@@ -61,14 +68,21 @@ struct Draft {
     holds: Axes,
 }
 
+impl Seen {
+    /// A source that covers no name by a pattern.
+    pub(crate) fn of(policy: &Policy, origin: Origin) -> Self {
+        Self { source: Source::of(policy, origin), pattern: None }
+    }
+}
+
 impl Tracer for NoTrace {
     const ON: bool = false;
 
     fn scope(&mut self, _: Party) {}
 
-    fn asked(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Option<Pattern>, _: &SharedAsked, _: Option<Note>) {}
+    fn asked(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Seen, _: &SharedAsked, _: Option<Note>) {}
 
-    fn passed_over(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Option<Pattern>, _: &SharedAsked, _: Note) {}
+    fn passed_over(&mut self, _: u32, _: Origin, _: impl FnOnce() -> Seen, _: &SharedAsked, _: Note) {}
 
     fn rule_asked(&mut self, _: Origin, _: HeaderLevel, _: Option<Note>) {}
 
@@ -85,27 +99,27 @@ impl Tracer for Recorder<'_> {
         self.party = party;
     }
 
-    fn asked(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Option<Note>) {
+    fn asked(&mut self, rank: u32, origin: Origin, seen: impl FnOnce() -> Seen, asked: &SharedAsked, note: Option<Note>) {
         if asked.is_empty() && !origin.kind.is_entry() {
             return;
         }
-        self.draft(rank, origin, pattern(), Arc::clone(asked), note, true);
+        self.draft(rank, origin, seen(), Arc::clone(asked), note, true);
     }
 
-    fn passed_over(&mut self, rank: u32, origin: Origin, pattern: impl FnOnce() -> Option<Pattern>, asked: &SharedAsked, note: Note) {
+    fn passed_over(&mut self, rank: u32, origin: Origin, seen: impl FnOnce() -> Seen, asked: &SharedAsked, note: Note) {
         if asked.is_empty() && !origin.kind.is_entry() {
             return;
         }
-        self.draft(rank, origin, pattern(), Arc::clone(asked), Some(note), false);
+        self.draft(rank, origin, seen(), Arc::clone(asked), Some(note), false);
     }
 
     fn rule_asked(&mut self, origin: Origin, level: HeaderLevel, note: Option<Note>) {
-        self.draft(0, origin, None, asked_by_rule(Some(level)), note, true);
+        self.draft(0, origin, Seen::of(self.policy, origin), asked_by_rule(Some(level)), note, true);
     }
 
     fn rule_passed_over(&mut self, origin: Origin, level: Option<HeaderLevel>, note: Note) {
         let party = std::mem::replace(&mut self.party, Party::Nobody);
-        self.draft(0, origin, None, asked_by_rule(level), Some(note), false);
+        self.draft(0, origin, Seen::of(self.policy, origin), asked_by_rule(level), Some(note), false);
         self.party = party;
     }
 
@@ -123,16 +137,8 @@ impl<'p> Recorder<'p> {
         Self { policy, secure, scope: 0, party: Party::Nobody, steps: Vec::with_capacity(STEPS), drafts: Vec::with_capacity(STEPS) }
     }
 
-    fn draft(&mut self, rank: u32, origin: Origin, pattern: Option<Pattern>, asked: SharedAsked, note: Option<Note>, speaks: bool) {
-        self.steps.push(Step {
-            source: Source::of(self.policy, origin),
-            party: self.party,
-            pattern,
-            asked,
-            note,
-            raised: Axes::default(),
-            decided: Axes::default(),
-        });
+    fn draft(&mut self, rank: u32, origin: Origin, Seen { source, pattern }: Seen, asked: SharedAsked, note: Option<Note>, speaks: bool) {
+        self.steps.push(Step { source, party: self.party, pattern, asked, note, raised: Axes::default(), decided: Axes::default() });
         self.drafts.push(Draft { scope: self.scope, rank, origin, speaks, holds: Axes::default() });
     }
 

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::layer::{Called, Layer};
 use crate::policy::{Policy, layer_of};
 use crate::scope::Origin;
+use crate::table::{Listed, Matched};
 
 /// One source of demands, and where it is written.
 ///
@@ -58,7 +60,8 @@ pub struct Place {
 impl Source {
     pub(crate) fn of(policy: &Policy, origin: Origin) -> Self {
         let main = &policy.main;
-        let entry = layer_of(policy, origin.kind, origin.included).and_then(|layer| layer.entries.get(origin.entry));
+        let layer = layer_of(policy, origin.kind, origin.included);
+        let entry = layer.and_then(|layer| layer.entries.get(origin.entry));
         let named = |name: &Arc<str>, line| (line, Some(Arc::clone(name)));
         let (line, label) = match origin.kind {
             SourceKind::Defaults => (main.base.line, None),
@@ -69,9 +72,19 @@ impl Source {
             SourceKind::Rule => main.rule(origin.entry).map_or((0, None), |rule| named(&rule.name, rule.line)),
             _ => entry.map_or((0, None), |entry| (entry.line, Some(Arc::from(entry.label.as_str())))),
         };
-        let file = entry.map_or(&main.file, |entry| policy.file(entry.file));
-        let place = (line > 0).then(|| Place { file: Arc::clone(file), line });
-        Self { kind: origin.kind, label, place }
+        let file = layer.zip(entry).map_or(0, |(layer, entry)| layer.file_of(entry));
+        Self { kind: origin.kind, label, place: place(policy, file, line) }
+    }
+
+    /// An entry that a table lists, without a look at the entry itself where it is called by the pattern that matched.
+    pub(crate) fn listed(policy: &Policy, layer: &Layer, origin: Origin, listed: Listed, matched: Option<Matched<'_>>) -> Self {
+        let Some(brief) = layer.brief(listed.brief()) else { return Self::of(policy, origin) };
+        let label = match (brief.called, matched) {
+            (Called::Domain, Some(Matched::Exact(name) | Matched::Below(name))) => Arc::from(name),
+            (Called::Below, Some(Matched::Below(name))) => Arc::from(format!("*.{name}")),
+            _ => return Self::of(policy, origin),
+        };
+        Self { kind: origin.kind, label: Some(label), place: place(policy, brief.file, listed.line) }
     }
 
     /// Its kind.
@@ -103,6 +116,11 @@ impl Source {
         }
         Words(self)
     }
+}
+
+/// Line 0 stands for what is written nowhere.
+fn place(policy: &Policy, file: u32, line: u32) -> Option<Place> {
+    (line > 0).then(|| Place { file: Arc::clone(policy.file(file)), line })
 }
 
 impl SourceKind {

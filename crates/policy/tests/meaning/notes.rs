@@ -97,3 +97,27 @@ fn every_note_is_one_line_with_a_stable_word() {
     let json = serde_json::to_value(&trace).unwrap();
     assert_eq!(json["sources"][1]["note"], "wrong-depth");
 }
+
+// req: F1
+#[test]
+fn a_source_is_called_the_same_at_the_same_place_however_it_matched() {
+    let partners = ["domains='a.example'", "domains='*.b.example'", "domains='c.example d.example'", "name='N'\ndomains='e.example'"];
+    let more = ["domains='f*.test'", "domains='g.example'\nsubdomains=false"];
+    let all = partners.iter().chain(&more).map(|keys| format!("[[partner]]\n{keys}\ndeliver='require'\n"));
+    let policy = policy(&all.collect::<String>());
+    for (recipient, called) in [
+        ("x@a.example", "partner \"a.example\" (policy.toml:1)"),
+        ("x@very.deep.a.example", "partner \"a.example\" (policy.toml:1)"),
+        ("x@m.b.example", "partner \"*.b.example\" (policy.toml:4)"),
+        ("x@b.example", "partner \"*.b.example\" (policy.toml:4)"),
+        ("x@c.example", "partner \"c.example\" (policy.toml:7)"),
+        ("x@m.d.example", "partner \"c.example\" (policy.toml:7)"),
+        ("x@e.example", "partner \"N\" (policy.toml:10)"),
+        ("x@m.e.example", "partner \"N\" (policy.toml:10)"),
+        ("x@fox.test", "partner \"f*.test\" (policy.toml:14)"),
+        ("x@m.g.example", "partner \"g.example\" (policy.toml:17)"),
+    ] {
+        let trace = deliver_trace(&policy, "ann@acme.example", recipient);
+        assert_eq!(trace.steps[0].source.to_string(), called, "{recipient}");
+    }
+}
