@@ -76,7 +76,7 @@ pub use edit::{
 pub use exchange::{
     CSV_ERRORS, Column, Consequence, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, Exported, Fingerprints, Imported, Loss,
     NewRow, Row, RowEdit, RowsEdited, Warning, export_csv, export_domains_csv, export_lists_csv, export_postfix, export_postfix_policy,
-    import_csv, import_domains_csv, import_lists_csv, import_postfix, read_rows,
+    import_csv, import_csv_with, import_domains_csv, import_lists_csv, import_postfix, read_rows,
 };
 pub use facts::{ClientCertificate, ClientFacts, DeliverFacts, HeaderLevel, HostFacts, ReceiveFacts, Sts, Tlsa};
 pub use form::{

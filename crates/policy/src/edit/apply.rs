@@ -286,14 +286,22 @@ impl<'t> Editor<'t> {
         draft.finish()
     }
 
-    /// The table of an entry, and its path.
-    pub(super) fn entry<T: EntryForm>(&self, address: &str) -> Result<(usize, &'t Table, TablePath), EditError> {
-        let (index, entry) = self.text.index::<T>(address)?;
+    pub(super) fn text(&self) -> &'t PolicyText {
+        self.text
+    }
+
+    /// The table of the entry at a place, and its path.
+    pub(super) fn entry_at<T: EntryForm>(&self, index: usize) -> Result<(usize, &'t Table, TablePath), EditError> {
         let tables = self.root().get(T::KIND.as_str()).and_then(Item::as_array_of_tables);
         match tables.and_then(|tables| tables.get(index)) {
             Some(table) => Ok((index, table, vec![(T::KIND.as_str().to_owned(), index)])),
-            None => Err(EditError::Inline { kind: T::KIND, line: entry.line }),
+            None => Err(EditError::Inline { kind: T::KIND, line: T::entries(self.text).get(index).map_or(1, |entry| entry.line) }),
         }
+    }
+
+    /// The table of an entry, and its path.
+    pub(super) fn entry<T: EntryForm>(&self, address: &str) -> Result<(usize, &'t Table, TablePath), EditError> {
+        self.entry_at::<T>(self.text.index::<T>(address)?.0)
     }
 
     /// The lines of a new entry.

@@ -1,6 +1,6 @@
 //! Many edits at once: a thousand of a kind read the text once, not a thousand times.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::apply::{Editor, applied};
 use super::entry::sealed::Listed;
@@ -47,21 +47,21 @@ fn add<T: EntryForm>(text: &PolicyText, edits: &[Edit], form: impl Fn(&Edit) -> 
 fn set(text: &PolicyText, edits: &[Edit]) -> Result<(String, usize), (usize, EditError)> {
     let editor = Editor::of(text);
     let mut draft = editor.draft();
-    let (mut touched, mut made) = (HashSet::new(), 0);
+    let (mut touched, mut made, mut names) = (HashSet::new(), 0, Names::default());
     for (kind, at, patch) in edits.iter().map_while(patched) {
         let entry = match kind {
-            EntryKind::Owner => change::<OwnerForm>(&editor, &mut draft, at, patch, &touched),
-            EntryKind::Domain => change::<DomainForm>(&editor, &mut draft, at, patch, &touched),
-            EntryKind::Partner => change::<PartnerForm>(&editor, &mut draft, at, patch, &touched),
-            EntryKind::List => change::<ListForm>(&editor, &mut draft, at, patch, &touched),
-            EntryKind::Rule => change::<RuleForm>(&editor, &mut draft, at, patch, &touched),
+            EntryKind::Owner => change::<OwnerForm>(&editor, &mut draft, &mut names, (at, patch), &touched),
+            EntryKind::Domain => change::<DomainForm>(&editor, &mut draft, &mut names, (at, patch), &touched),
+            EntryKind::Partner => change::<PartnerForm>(&editor, &mut draft, &mut names, (at, patch), &touched),
+            EntryKind::List => change::<ListForm>(&editor, &mut draft, &mut names, (at, patch), &touched),
+            EntryKind::Rule => change::<RuleForm>(&editor, &mut draft, &mut names, (at, patch), &touched),
         };
         match entry.map_err(|error| (made, error))? {
             Some(entry) => touched.insert(entry),
             None => break,
         };
         made += 1;
-        // Others may be meant by another address now.
+        // Others may be meant by another name now.
         if patch.iter().any(|(key, _)| ADDRESS.contains(&key)) {
             break;
         }
@@ -75,17 +75,38 @@ type Touched = (EntryKind, usize);
 fn change<T: EntryForm + Listed>(
     editor: &Editor<'_>,
     draft: &mut Draft<'_>,
-    at: &str,
-    patch: &Patch,
+    names: &mut Names,
+    (at, patch): (&str, &Patch),
     touched: &HashSet<Touched>,
 ) -> Result<Option<Touched>, EditError> {
-    let (index, table, path) = editor.entry::<T>(at)?;
+    let (index, table, path) = match names.only::<T>(editor.text(), at) {
+        Some(index) => editor.entry_at::<T>(index)?,
+        None => editor.entry::<T>(at)?,
+    };
     let entry = (T::KIND, index);
     if touched.contains(&entry) {
         return Ok(None);
     }
     editor.merge(draft, table, &path, patch);
     Ok(Some(entry))
+}
+
+/// Entries by what they are addressed by: of a thousand edits each would go through all entries.
+#[derive(Default)]
+struct Names(HashMap<EntryKind, HashMap<String, Vec<usize>>>);
+
+impl Names {
+    /// The place of the only entry that is meant.
+    fn only<T: EntryForm>(&mut self, text: &PolicyText, at: &str) -> Option<usize> {
+        let names = self.0.entry(T::KIND).or_insert_with(|| {
+            let mut names: HashMap<String, Vec<usize>> = HashMap::new();
+            for (index, entry) in T::entries(text).iter().enumerate() {
+                names.entry(entry.form.identity()).or_default().push(index);
+            }
+            names
+        });
+        names.get(at).filter(|places| places.len() == 1).and_then(|places| places.first().copied())
+    }
 }
 
 fn patched(edit: &Edit) -> Option<(EntryKind, &str, &Patch)> {

@@ -1,5 +1,6 @@
 //! Which lines of a document belong to which table.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use toml_edit::{Item, Table};
@@ -14,6 +15,8 @@ pub(super) type TablePath = Vec<(String, usize)>;
 pub(super) struct Outline<'t> {
     text: &'t str,
     blocks: Vec<Block>,
+    /// The place of each in `blocks`.
+    places: HashMap<TablePath, usize>,
 }
 
 /// A header, what is written below it, and the comments that belong to both.
@@ -31,7 +34,7 @@ pub(super) struct Block {
 
 impl<'t> Outline<'t> {
     pub(super) fn of(text: &'t str, root: &Table) -> Self {
-        let mut outline = Self { text, blocks: Vec::new() };
+        let mut outline = Self { text, blocks: Vec::new(), places: HashMap::new() };
         outline.walk(root, &mut Vec::new());
         outline.blocks.sort_by_key(|block| block.header);
         let mut before = last_value(root).map_or(0, |end| line_end(text, end));
@@ -43,6 +46,7 @@ impl<'t> Outline<'t> {
         for (block, next) in outline.blocks.iter_mut().zip(leads) {
             block.end = trail(text, block.body_end, next);
         }
+        outline.places = outline.blocks.iter().enumerate().map(|(place, block)| (block.path.clone(), place)).collect();
         outline
     }
 
@@ -53,7 +57,7 @@ impl<'t> Outline<'t> {
 
     /// The block with this very header.
     pub(super) fn block(&self, path: &[(String, usize)]) -> Option<&Block> {
-        self.blocks.iter().find(|block| block.path == path)
+        self.places.get(path).and_then(|place| self.blocks.get(*place))
     }
 
     /// The blocks below one key of the root.

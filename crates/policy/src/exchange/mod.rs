@@ -13,7 +13,7 @@ use crate::form::PartnerForm;
 
 pub use self::csv::{
     CSV_ERRORS, Column, CsvDefaults, CsvError, CsvErrors, CsvProblem, EditedRow, NewRow, Row, RowEdit, RowsEdited, export_csv,
-    export_domains_csv, export_lists_csv, import_csv, import_domains_csv, import_lists_csv, read_rows,
+    export_domains_csv, export_lists_csv, import_csv, import_csv_with, import_domains_csv, import_lists_csv, read_rows,
 };
 pub use loss::{Consequence, Loss, Warning};
 pub use postfix::{Fingerprints, export_postfix, export_postfix_policy, import_postfix};

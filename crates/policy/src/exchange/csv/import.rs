@@ -33,8 +33,22 @@ pub struct CsvDefaults {
 /// # Ok::<(), sealpost_policy::CsvErrors>(())
 /// ```
 pub fn import_csv(name: &str, text: &str, defaults: &CsvDefaults) -> Result<Vec<Entry<PartnerForm>>, CsvErrors> {
+    import_csv_with(name, text, defaults, |_| ())
+}
+
+/// The same, and tells the line of each row that is read: of very many rows, how far it is.
+///
+/// # Errors
+/// As for [`import_csv`].
+pub fn import_csv_with(
+    name: &str,
+    text: &str,
+    defaults: &CsvDefaults,
+    mut at: impl FnMut(u32),
+) -> Result<Vec<Entry<PartnerForm>>, CsvErrors> {
     let mut partners: Vec<Entry<PartnerForm>> = Vec::new();
     read_rows(name, text, |row| {
+        at(row.line);
         let form = partner(row, defaults)?;
         match partners.last_mut().filter(|last| is_continued(&last.form, &form)) {
             Some(last) => form.domains.iter().for_each(|domain| last.form.domains.push(domain)),

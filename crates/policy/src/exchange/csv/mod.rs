@@ -19,7 +19,7 @@ use crate::pattern::PatternError;
 pub use domains::{export_domains_csv, import_domains_csv};
 pub use edit::{EditedRow, NewRow, RowEdit, RowsEdited};
 pub use export::export_csv;
-pub use import::{CsvDefaults, import_csv};
+pub use import::{CsvDefaults, import_csv, import_csv_with};
 pub use lists::{export_lists_csv, import_lists_csv};
 pub use rows::{Row, read_rows};
 
