@@ -75,7 +75,7 @@ async fn status(State(control): State<RelayControl>) -> Result<Json<Status>, Fai
     Ok(Json(Status::of(&control.status().await?)))
 }
 
-/// Read the policy's file again.
+/// Read the policy's file again, and with it `sealpost.toml` and the certificates.
 ///
 /// A policy that is wrong, or that takes out more than 5 % of the entries without `force`, is refused, and the one in force stays.
 /// What is stricter reaches mail that waits at once; what is weaker does not let go mail that was deferred for TLS without
@@ -84,12 +84,12 @@ async fn status(State(control): State<RelayControl>) -> Result<Json<Status>, Fai
     (status = 200, body = Change),
     (status = 400, description = "The request cannot be read.", body = Problem),
     (status = 409, description = "Too much would go, or there is no file.", body = Problem),
-    (status = 422, description = "The policy is wrong.", body = Problem),
+    (status = 422, description = "The policy, or sealpost.toml, is wrong.", body = Problem),
     (status = 500, description = "A file cannot be read or written.", body = Problem),
 ))]
 async fn reload(State(control): State<RelayControl>, Extension(peer): Extension<Peer>, body: Bytes) -> Result<Json<Change>, Failure> {
     let request: ReloadRequest = if body.is_empty() { ReloadRequest::default() } else { read(&body)? };
-    Ok(Json(control.by(peer.to_string()).reload(request.into()).await?.into()))
+    Ok(Json(Change::of_reload(control.by(peer.to_string()).reload_all(request.into()).await?, control.policy().entries())))
 }
 
 /// The policy in force, as it is written.

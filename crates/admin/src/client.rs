@@ -1,5 +1,6 @@
 //! Asks a relay over its unix socket.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,10 @@ pub enum ClientError {
     },
 }
 
+/// No relay answers on a socket, and none begins to while this is there.
+#[derive(Debug)]
+pub struct Absence(#[allow(dead_code, reason = "it is kept for its lock")] Option<File>);
+
 impl Client {
     /// Asks there.
     #[must_use]
@@ -76,6 +81,15 @@ impl Client {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Lets no relay begin to answer there while the result is kept; nothing if one answers. Blocks while another process does the same.
+    #[must_use]
+    pub fn hold_off(&self) -> Option<Absence> {
+        let folder = self.socket.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        // Where the folder cannot be opened there is no lock to take; a relay that never ran makes it.
+        let lock = File::open(folder).ok().filter(|folder| folder.lock().is_ok());
+        if std::os::unix::net::UnixStream::connect(&self.socket).is_ok() { None } else { Some(Absence(lock)) }
     }
 
     /// How the relay is.

@@ -17,8 +17,9 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = read_config("sealpost.toml".as_ref())?;
 //! let admin = config.admin.clone();
-//! let relay = Relay::assemble(config)?.start().await?;
-//! let server = AdminServer::start(&admin, relay.control().clone()).await?;
+//! let ready = Relay::assemble(config)?.ready()?;
+//! let server = AdminServer::start(&admin, ready.control().clone()).await?;
+//! let relay = ready.begin()?;
 //! if let Some(socket) = admin.socket {
 //!     println!("{:?}", Client::new(socket).status().await?);
 //! }
@@ -43,10 +44,10 @@ mod serve;
 mod socket;
 
 pub use api::{REQUEST_OCTETS, openapi};
-pub use client::{Client, ClientError};
+pub use client::{Absence, Client, ClientError};
 pub use entries::{Entries, Kind, ListError, Query, find_rows, rows_of_list, search_partners};
 pub use error::AdminError;
-pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowCells, RowRequest, Status};
+pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowCells, RowRequest, Settings, Status};
 pub use problem::Problem;
 pub use queue::{
     BadQueueId, QueueEntry, QueueFilter, QueueOutlook, QueuePage, QueueRecipient, QueueRequest, QueueResult, QueueShown, QueueState,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sealpost_policy::{Edit, NewRow};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyChange, RowChange};
-use sealpost_relay::{RelayStats, RelayStatus};
+use sealpost_relay::{CertificateOutcome, CertificateReload, RelayStats, RelayStatus, Reload};
+use sealpost_types::WithCauses;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -169,11 +170,41 @@ pub struct Change {
     /// Which entries came, went and differ: `1 added: partner bank.example; 1 changed: rule "First"`. The first ten of each are named.
     #[serde(default)]
     pub summary: String,
+    /// How many entries went.
+    #[serde(default)]
+    pub removed: usize,
+    /// How many say something else than before.
+    #[serde(default)]
+    pub differing: usize,
     /// The difference of the texts, line by line; of a dry run only.
     pub diff: String,
+    /// Keys of `sealpost.toml` that were changed; of a reload only.
+    #[serde(default, skip_serializing_if = "Settings::is_empty")]
+    pub settings: Settings,
+    /// What came of the relay's own certificates that have changed; of a reload only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
     /// Where rows of the same domain stand already as the one that comes, as `partners.csv:7`: all of them hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+}
+
+/// Keys of `sealpost.toml` that were changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[non_exhaustive]
+pub struct Settings {
+    /// In force from now on.
+    pub now: Vec<String>,
+    /// In force from the next start on.
+    pub restart: Vec<String>,
+}
+
+impl Settings {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.restart.is_empty()
+    }
 }
 
 /// The policy in force, as it is written.
@@ -298,6 +329,41 @@ impl From<PolicyChange> for Change {
     fn from(change: PolicyChange) -> Self {
         let PolicyChange { changed, entries_before, entries_after, differences, diff, also, .. } = change;
         let summary = differences.to_string();
-        Self { changed, entries_before, entries_after, summary, diff, also: also.iter().map(ToString::to_string).collect() }
+        let (removed, differing) = (differences.removed.count, differences.changed.count);
+        let also = also.iter().map(ToString::to_string).collect();
+        let (settings, certificates) = (Settings::default(), Vec::new());
+        Self { changed, entries_before, entries_after, summary, removed, differing, diff, settings, certificates, also }
+    }
+}
+
+impl Change {
+    /// Of a relay whose policy, with so many entries, is in no file the rest is told.
+    pub(crate) fn of_reload(reload: Reload, entries: usize) -> Self {
+        let Reload { policy, config, certificates, .. } = reload;
+        let unchanged = || Self {
+            changed: false,
+            entries_before: entries,
+            entries_after: entries,
+            summary: "the policy is the built-in one".to_owned(),
+            removed: 0,
+            differing: 0,
+            diff: String::new(),
+            settings: Settings::default(),
+            certificates: Vec::new(),
+            also: Vec::new(),
+        };
+        let settings = Settings { now: config.now, restart: config.restart };
+        let told = |certificate: &CertificateReload| {
+            let file = certificate.certificate.display();
+            match &certificate.outcome {
+                CertificateOutcome::Renewed { .. } => Some(format!("{file}: a new certificate is shown")),
+                CertificateOutcome::Refused(error) => {
+                    Some(format!("{file}: the certificate of before is still shown: {}", WithCauses(error)))
+                }
+                _ => None,
+            }
+        };
+        let certificates = certificates.iter().filter_map(told).collect();
+        Self { settings, certificates, ..policy.map_or_else(unchanged, Self::from) }
     }
 }

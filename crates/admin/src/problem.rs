@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use sealpost_policy::PolicyErrors;
 use sealpost_queue::SpoolError;
 use sealpost_relay::policy_file::PolicyFileError;
+use sealpost_relay::{ReloadError, StartError};
 use sealpost_types::WithCauses;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -89,6 +90,25 @@ impl From<PolicyFileError> for Failure {
 impl From<BadQueueId> for Failure {
     fn from(error: BadQueueId) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<ReloadError> for Failure {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Policy(error) => error.into(),
+            ReloadError::Config(StartError::Config(error)) => {
+                let mut problems = error.problems.into_iter().map(|problem| Problem {
+                    error: problem.message,
+                    place: Some(format!("{}:{}:{}", problem.file, problem.line, problem.column)),
+                    remedy: None,
+                    also: Vec::new(),
+                });
+                let first = problems.next().unwrap_or_else(|| Problem::new("sealpost.toml is wrong"));
+                Self { status: StatusCode::UNPROCESSABLE_ENTITY, problem: Problem { also: problems.collect(), ..first } }
+            }
+            other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(&other).to_string()),
+        }
     }
 }
 

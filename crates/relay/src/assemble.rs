@@ -168,7 +168,7 @@ fn of_the_system() -> TrustAnchors {
     found.anchors
 }
 
-fn read(what: &'static str, path: &Path) -> Result<String, StartError> {
+pub(crate) fn read(what: &'static str, path: &Path) -> Result<String, StartError> {
     std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })
 }
 

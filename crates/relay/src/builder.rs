@@ -21,10 +21,12 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::certificates::{self, Certificates};
 use crate::config::{self, Config};
+use crate::config_file::ConfigFile;
+use crate::control::RelayControl;
 use crate::deliver;
 use crate::engine::{Components, Engine};
 use crate::error::StartError;
-use crate::handle::RelayHandle;
+use crate::handle::{self, RelayHandle};
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::policy_file::PolicyFile;
@@ -50,6 +52,7 @@ pub struct RelayBuilder<S, R, T> {
     users: Option<Users>,
     client_anchors: Arc<TrustAnchors>,
     certificates: Option<Certificates>,
+    config_file: Option<ConfigFile>,
 }
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
@@ -77,6 +80,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             users: None,
             client_anchors,
             certificates: None,
+            config_file: None,
         }
     }
 
@@ -92,6 +96,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     pub fn policy_file(mut self, file: PolicyFile, policy: Policy) -> Self {
         self.policy_file = Some(file);
         self.policy(policy)
+    }
+
+    /// The file that the configuration stands in: it can be read again while the relay runs.
+    #[must_use]
+    pub fn config_file(mut self, file: ConfigFile) -> Self {
+        self.config_file = Some(file);
+        self
     }
 
     /// The time of day.
@@ -141,9 +152,18 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     /// Opens every listener and begins to receive and to deliver, on the current tokio runtime.
     ///
     /// # Errors
-    /// [`StartError::Listen`] for an address that cannot be listened on, [`StartError::NoCertificate`] for a listener that
-    /// needs one where the TLS backend has none, [`StartError::Listener`] if the kernel does not say where it listens.
+    /// Those of [`ready`](Self::ready) and [`ReadyRelay::begin`].
     pub async fn start(self) -> Result<RelayHandle, StartError> {
+        self.ready()?.begin()
+    }
+
+    /// Opens every listener, on the current tokio runtime, and lets clients wait: so that whoever manages the relay reaches it before the
+    /// first of them is greeted.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`] for an address that cannot be listened on, [`StartError::NoCertificate`] for a listener that
+    /// needs one where the TLS backend has none.
+    pub fn ready(self) -> Result<ReadyRelay, StartError> {
         let listeners = open_listeners(&self.config, self.tls.can_accept())?;
         let config = Arc::new(self.config);
         let tls = Arc::new(self.tls);
@@ -168,29 +188,63 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             workers: Tasks::new(),
             outbox: Notify::new(),
             counters: Counters::default(),
-            config,
+            config: ArcSwap::new(Arc::clone(&config)),
         });
-        let gate = gate(&engine.config.limits);
-        let mut servers = Vec::with_capacity(listeners.len());
-        for (socket, listener) in listeners {
-            let settings = server_settings(&engine.config, &listener, engine.logins.is_some(), &gate);
-            let (address, mode) = (listener.address, listener.tls);
-            let receiver = Arc::new(Receiver::new(Arc::clone(&engine), listener));
-            let server =
-                Server::start(socket, settings, Arc::clone(&tls), receiver).map_err(|source| StartError::Listener { address, source })?;
-            tracing::info!(address = %server.local_addr(), tls = ?mode, "listening");
-            servers.push(server);
-        }
-        let (stop, stopped) = watch::channel(false);
-        let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
-        let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
-        let mut tasks = vec![pump, outbox];
         let certificates = self.certificates.map(Arc::new);
-        if let Some(certificates) = certificates.clone() {
-            tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped)));
-        }
-        let reaper = tokio::spawn(pool.reap());
-        Ok(RelayHandle::new(engine, (self.policy_file, certificates), servers, stop, tasks, reaper))
+        let control = handle::control(Arc::clone(&engine), self.policy_file, certificates.clone(), self.config_file);
+        let begin = move |control: RelayControl| {
+            let gate = gate(&config.limits);
+            let mut servers = Vec::with_capacity(listeners.len());
+            for (socket, listener) in listeners {
+                let settings = server_settings(&config, &listener, engine.logins.is_some(), &gate);
+                let (address, mode) = (listener.address, listener.tls);
+                let receiver = Arc::new(Receiver::new(Arc::clone(&engine), listener));
+                let server = Server::start(socket, settings, Arc::clone(&tls), receiver)
+                    .map_err(|source| StartError::Listener { address, source })?;
+                tracing::info!(address = %server.local_addr(), tls = ?mode, "listening");
+                servers.push(server);
+            }
+            let (stop, stopped) = watch::channel(false);
+            let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
+            let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
+            let mut tasks = vec![pump, outbox];
+            if let Some(certificates) = certificates.clone() {
+                tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped)));
+            }
+            let reaper = tokio::spawn(pool.reap());
+            Ok(RelayHandle::new(control, servers, stop, tasks, reaper))
+        };
+        Ok(ReadyRelay { control, begin: Box::new(begin) })
+    }
+}
+
+/// A relay whose addresses are open and that greets nobody yet.
+pub struct ReadyRelay {
+    control: RelayControl,
+    begin: Begin,
+}
+
+type Begin = Box<dyn FnOnce(RelayControl) -> Result<RelayHandle, StartError> + Send>;
+
+impl ReadyRelay {
+    /// What can be asked of it and done to it, for whoever manages it.
+    #[must_use]
+    pub fn control(&self) -> &RelayControl {
+        &self.control
+    }
+
+    /// Begins to receive and to deliver.
+    ///
+    /// # Errors
+    /// [`StartError::Listener`] if the kernel does not say where it listens.
+    pub fn begin(self) -> Result<RelayHandle, StartError> {
+        (self.begin)(self.control)
+    }
+}
+
+impl fmt::Debug for ReadyRelay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyRelay").field("control", &self.control).finish_non_exhaustive()
     }
 }
 

@@ -11,6 +11,8 @@ use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
 use crate::certificates::{self, CertificateReload, Certificates};
+use crate::config::Config;
+use crate::config_file::ConfigFile;
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use crate::stats::RelayStats;
@@ -47,7 +49,7 @@ pub struct RelayStatus {
 
 /// What is needed of an engine, whatever its parts are.
 pub(crate) trait Control: Send + Sync {
-    fn hostname(&self) -> &Domain;
+    fn hostname(&self) -> Domain;
     fn now(&self) -> UnixMillis;
     fn stats(&self) -> RelayStats;
     fn queue(&self) -> Waiting<'_, Result<sealpost_queue::Stats, SpoolError>>;
@@ -59,6 +61,7 @@ pub(crate) trait Control: Send + Sync {
     fn generation(&self) -> u64;
     fn set_policy(&self, policy: Policy);
     fn record(&self, event: Event);
+    fn set_config(&self, config: Config);
     fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>>;
     fn close(&self) -> Waiting<'_, ()>;
     fn break_off(&self);
@@ -69,6 +72,7 @@ pub(crate) type Waiting<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send
 struct Shared {
     control: Box<dyn Control>,
     certificates: Option<Arc<Certificates>>,
+    config: RwLock<Option<ConfigFile>>,
     started: UnixMillis,
     /// One change at a time.
     file: Option<Arc<Mutex<PolicyFile>>>,
@@ -77,10 +81,18 @@ struct Shared {
 }
 
 impl RelayControl {
-    pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>, certificates: Option<Arc<Certificates>>) -> Self {
+    pub(crate) fn new(
+        control: Box<dyn Control>,
+        file: Option<PolicyFile>,
+        certificates: Option<Arc<Certificates>>,
+        config: Option<ConfigFile>,
+    ) -> Self {
         let text = RwLock::new(file.as_ref().map(text_of));
         let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
-        Self { shared: Arc::new(Shared { control, certificates, started, file, text }), by: Arc::from(THE_PROGRAM) }
+        Self {
+            shared: Arc::new(Shared { control, certificates, config: RwLock::new(config), started, file, text }),
+            by: Arc::from(THE_PROGRAM),
+        }
     }
 
     /// The same, for changes that this one makes: so the history calls them.
@@ -93,6 +105,15 @@ impl RelayControl {
         &*self.shared.control
     }
 
+    /// The relay's own file as it was last read.
+    pub(crate) fn config_file(&self) -> Option<ConfigFile> {
+        self.shared.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn keep_config_file(&self, file: ConfigFile) {
+        *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
     /// How it is.
     ///
     /// # Errors
@@ -101,7 +122,7 @@ impl RelayControl {
         let engine = self.engine();
         let queue = engine.queue().await?;
         Ok(RelayStatus {
-            hostname: engine.hostname().clone(),
+            hostname: engine.hostname(),
             started: self.shared.started,
             now: engine.now(),
             policy_file: self.policy_text().map(|(path, _)| path),
@@ -240,7 +261,7 @@ fn text_of(file: &PolicyFile) -> (PathBuf, Arc<str>) {
 
 impl fmt::Debug for RelayControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RelayControl").field("hostname", self.engine().hostname()).finish_non_exhaustive()
+        f.debug_struct("RelayControl").field("hostname", &self.engine().hostname()).finish_non_exhaustive()
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) trait Components: Send + Sync + 'static {
 
 /// What the two hops share.
 pub(crate) struct Engine<C: Components> {
-    pub(crate) config: Arc<Config>,
+    /// What is obeyed of it now: [`Engine::config`].
+    pub(crate) config: ArcSwap<Config>,
     pub(crate) policy: ArcSwap<Policy>,
     pub(crate) spool: C::Spool,
     pub(crate) resolver: C::Resolver,
@@ -62,6 +63,11 @@ pub(crate) struct Engine<C: Components> {
 impl<C: Components> Engine<C> {
     pub(crate) fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// What the relay's own file says.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// Notes what happened; the mail never waits for it.
@@ -118,6 +124,6 @@ impl<T: fmt::Display> fmt::Display for Shown<'_, T> {
 
 impl<C: Components> fmt::Debug for Engine<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("hostname", &self.config.hostname).finish_non_exhaustive()
+        f.debug_struct("Engine").field("hostname", &self.config().hostname).finish_non_exhaustive()
     }
 }

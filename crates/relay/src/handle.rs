@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::certificates::Certificates;
+use crate::config::Config;
+use crate::config_file::ConfigFile;
 use crate::control::{Control, RelayControl, Waiting};
 use crate::engine::{Components, Engine};
 use crate::operate::{self, Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue};
@@ -35,16 +37,14 @@ pub struct RelayHandle {
 }
 
 impl RelayHandle {
-    pub(crate) fn new<C: Components>(
-        engine: Arc<Engine<C>>,
-        (policy_file, certificates): (Option<PolicyFile>, Option<Arc<Certificates>>),
+    pub(crate) fn new(
+        control: RelayControl,
         servers: Vec<Server>,
         stop: watch::Sender<bool>,
         tasks: Vec<JoinHandle<()>>,
         reaper: JoinHandle<()>,
     ) -> Self {
         let addresses = servers.iter().map(Server::local_addr).collect();
-        let control = RelayControl::new(Box::new(Controls(engine)), policy_file, certificates);
         Self { control, servers, addresses, stop, tasks, reaper }
     }
 
@@ -112,11 +112,21 @@ impl Drop for RelayHandle {
     }
 }
 
+/// What can be asked of an engine, and done to it.
+pub(crate) fn control<C: Components>(
+    engine: Arc<Engine<C>>,
+    policy: Option<PolicyFile>,
+    certificates: Option<Arc<Certificates>>,
+    config: Option<ConfigFile>,
+) -> RelayControl {
+    RelayControl::new(Box::new(Controls(engine)), policy, certificates, config)
+}
+
 struct Controls<C: Components>(Arc<Engine<C>>);
 
 impl<C: Components> Control for Controls<C> {
-    fn hostname(&self) -> &Domain {
-        &self.0.config.hostname
+    fn hostname(&self) -> Domain {
+        self.0.config().hostname.clone()
     }
 
     fn now(&self) -> UnixMillis {
@@ -150,7 +160,7 @@ impl<C: Components> Control for Controls<C> {
     }
 
     fn outlook(&self, listed: &Listed) -> Vec<Outlook> {
-        operate::outlook(&self.0.policy.load(), &self.0.config, listed, Some(self.0.spool.releases()), self.0.now())
+        operate::outlook(&self.0.policy.load(), &self.0.config(), listed, Some(self.0.spool.releases()), self.0.now())
     }
 
     fn policy(&self) -> Arc<Policy> {
@@ -176,6 +186,15 @@ impl<C: Components> Control for Controls<C> {
         engine.pool.invalidate_all(generation);
         engine.connector.backend().invalidate(generation);
         engine.lanes.forget_silences();
+        tokio::spawn(async move { wake_all(&engine).await });
+    }
+
+    fn set_config(&self, new: Config) {
+        let engine = Arc::clone(&self.0);
+        let mut config = Config::clone(&engine.config());
+        config.take_live(new);
+        engine.config.store(Arc::new(config));
+        // Another route, or another wait, reaches mail that waits.
         tokio::spawn(async move { wake_all(&engine).await });
     }
 

@@ -15,7 +15,7 @@ pub(crate) fn message<C: Components>(engine: &Engine<C>, id: QueueId, reception:
     for recipient in std::mem::take(&mut envelope.recipients) {
         let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &reception, None, reception.at);
         let expires = reception.at.after(policy.decide_deliver(&facts).fate.lifetime);
-        let destination = route::next_hop(&policy, &engine.config, &recipient.path).destination();
+        let destination = route::next_hop(&policy, &engine.config(), &recipient.path).destination();
         match groups.iter_mut().find(|group| group.destination == destination) {
             Some(group) => {
                 group.expires = group.expires.max(expires);

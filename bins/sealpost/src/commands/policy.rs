@@ -8,6 +8,7 @@ mod located;
 mod ping;
 mod place;
 mod shown;
+pub(super) mod waiting;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `sealpost reload`: the running relay reads its policy again.
+//! `sealpost reload`: the running relay reads its policy again, its own file and its certificates.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use sealpost_admin::Client;
 use sealpost_relay::policy_file::ChangeOptions;
 use sealpost_relay::read_config;
 
+use super::policy::waiting;
 use super::{Failure, in_words, runtime};
 use crate::cli;
 
@@ -13,7 +14,8 @@ pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config.config).map_err(in_words)?;
     let socket = config.admin.socket.ok_or("[admin] socket is \"none\": send SIGHUP to the relay instead")?;
     let request = change_options(options.change).into();
-    let change = runtime()?.block_on(Client::new(socket).reload(request)).map_err(in_words)?;
+    let (runtime, client) = (runtime()?, Client::new(socket));
+    let change = runtime.block_on(client.reload(request)).map_err(in_words)?;
     print!("{}", change.diff);
     let (before, after) = (change.entries_before, change.entries_after);
     match (options.change.dry_run, change.changed) {
@@ -24,6 +26,16 @@ pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
     if change.changed {
         println!("{}", change.summary);
     }
+    let name = options.config.config.display();
+    let (now, later) = (&change.settings.now, &change.settings.restart);
+    if !now.is_empty() {
+        println!("{name}: {}{}", if options.change.dry_run { "would be in force: " } else { "in force: " }, now.join(", "));
+    }
+    if !later.is_empty() {
+        println!("{name}: in force after a restart only: {}", later.join(", "));
+    }
+    change.certificates.iter().for_each(|certificate| println!("{certificate}"));
+    waiting::tell(&runtime, &client, &change, options.change);
     if options.change.apply_to_queue && !options.change.dry_run {
         println!("mail that waits for TLS is let go where the policy allows it");
     }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sealpost_admin::AdminServer;
-use sealpost_relay::policy_file::ChangeOptions;
-use sealpost_relay::{Relay, RelayControl, read_config};
+use sealpost_relay::policy_file::{ChangeOptions, PolicyFileError};
+use sealpost_relay::{ConfigFile, Relay, RelayControl, ReloadError};
 use sealpost_types::WithCauses;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,13 +15,17 @@ use crate::{cli, logging};
 
 pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     logging::start(options.log_format, &options.log)?;
-    let config = with_identity(read_config(&options.config.config).map_err(in_words)?)?;
+    let (file, config) = ConfigFile::open(&options.config.config).map_err(in_words)?;
+    let config = with_identity(config)?;
     runtime()?.block_on(async {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
         let admin = config.admin.clone();
-        let relay = Relay::assemble(config).map_err(in_words)?.start().await.map_err(in_words)?;
-        let management = AdminServer::start(&admin, relay.control().clone()).await.map_err(in_words)?;
+        let ready = Relay::assemble(config).map_err(in_words)?.config_file(file).ready().map_err(in_words)?;
+        // Commands reach it before the first client does.
+        let management = AdminServer::start(&admin, ready.control().clone()).await.map_err(in_words)?;
+        catch_up(ready.control()).await;
+        let relay = ready.begin().map_err(in_words)?;
         tracing::info!("started");
         tokio::select! {
             () = stopped => {}
@@ -46,16 +50,33 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// SIGHUP: the policy and the certificates are read again. What was wrong with them stands in the log, and those of before stay.
+/// What a command wrote into the policy after it was read and before somebody answered the command.
+async fn catch_up(control: &RelayControl) {
+    let (mut look, mut take) = (ChangeOptions::default(), ChangeOptions::default());
+    (look.dry_run, look.force, take.force) = (true, true, true);
+    let obeyed = match control.reload(look).await {
+        Ok(change) if change.changed => control.by("a command during the start").reload(take).await.map(|_| ()),
+        looked => looked.map(|_| ()),
+    };
+    match obeyed {
+        Ok(()) | Err(PolicyFileError::NoFile) => {}
+        Err(error) => tracing::error!("the policy was changed during the start, and is not obeyed: {}", WithCauses(&error)),
+    }
+}
+
+/// SIGHUP: everything is read again. What was wrong with it stands in the log, and that of before stays.
 async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
     loop {
         if hangups.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
-        if let Err(error) = control.by("SIGHUP").reload(ChangeOptions::default()).await {
-            tracing::error!("SIGHUP: the policy of before stays in force: {}", WithCauses(&error));
+        match control.by("SIGHUP").reload_all(ChangeOptions::default()).await {
+            Ok(_) => {}
+            Err(ReloadError::Policy(error)) => {
+                tracing::error!("SIGHUP: the policy of before stays in force: {}", WithCauses(&error));
+            }
+            Err(error) => tracing::error!("SIGHUP: settings and policy of before stay in force: {}", WithCauses(&error)),
         }
-        control.reload_certificates().await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::content::message;
-use crate::relay::{House, Relay, free_address};
+use crate::relay::{House, Relay, finish, free_address, sealpost};
 use crate::sink::{Behaviour, Sink, StartTls};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -240,6 +240,39 @@ fn weakening_holds_back_what_waits_for_tls() {
     assert!(sink.wait_for(1, LIMIT)[0].tls.is_none());
 }
 
+/// Names or pins that are corrected let hosts in that the entry kept out before: mail that waits is not sent there until somebody says
+/// that the new ones count for it. Who corrects them is told so.
+// req: E8 A8 E6
+#[test]
+fn a_corrected_name_or_pin_holds_for_what_waits_when_somebody_says_so() {
+    let pin = |byte: char| format!("sha256//{}=", byte.to_string().repeat(43));
+    for (level, key, wrong) in [("verify", "names", "other.example".to_owned()), ("pinned", "pins", pin('A'))] {
+        let house = House::new();
+        let issued = house.authority.issue(&["mx.bank.example"]);
+        fs::create_dir(house.file("shown")).unwrap();
+        let (certificate, _) = issued.write(&house.file("shown"));
+        let shown = finish(sealpost().args(["cert", "show"]).arg(certificate), LIMIT);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let right = match key {
+            "names" => "mx.bank.example",
+            _ => shown.split_whitespace().find(|word| word.starts_with("sha256//")).unwrap_or_else(|| panic!("no pin in {shown}")),
+        };
+        let sink = Sink::start(Behaviour::offering(&issued));
+        let policy =
+            format!("[[partner]]\nname = \"Bank\"\ndomains = \"bank.example\"\ndeliver = {{ level = \"{level}\", {key} = \"{wrong}\" }}\n");
+        let house = house.route("*", sink.address).policy(&policy);
+        let relay = house.start();
+        Client::secure(relay.address, &house.authority.client()).unwrap().send(FROM, &[TO], message("waits").as_bytes()).unwrap();
+        house.wait_for_history(&["\"deferred\"", TO], LIMIT);
+        let said = house.says(&["domains", "set", "Bank", &format!("deliver.{key}={right}")], 0);
+        assert!(said.contains("note: 1 message waits. What was deferred for TLS stays under what was asked then"), "{said}");
+        house.wait_for_history(&["\"deferred\"", &format!("held by an earlier policy: {level}")], LIMIT);
+        assert_eq!(sink.message_count(), 0);
+        house.says(&["reload", "--apply-to-queue"], 0);
+        assert!(sink.wait_for(1, LIMIT)[0].tls.is_some(), "{level}: it goes out under the corrected entry");
+    }
+}
+
 // req: E8
 #[test]
 fn strengthening_reaches_what_waits() {
@@ -265,6 +298,103 @@ fn without_a_running_relay_there_is_nothing_to_reload() {
     assert!(house.says(&["reload"], 1).contains("no relay answers on"));
     fs::write(house.config(), house.config_text() + "[admin]\nsocket = \"none\"\n").unwrap();
     assert!(house.says(&["reload"], 1).contains("SIGHUP"));
+}
+
+/// Who is greeted may ask: the socket is there before the first client is served.
+// req: E8
+#[test]
+fn management_answers_before_clients_are_greeted() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).policy(&bank("receive", "require"));
+    house.write();
+    for _ in 0..5 {
+        let starting = house.begin();
+        let end = Instant::now() + LIMIT;
+        while Client::connect(house.address).is_err() {
+            assert!(Instant::now() < end, "nobody is greeted:\n{}", starting.log());
+        }
+        std::os::unix::net::UnixStream::connect(house.file("data/admin.sock")).expect("the socket is there when a client is greeted");
+        house.says(&["domains", "set", "Bank", "receive=require"], 0);
+        starting.kill();
+    }
+}
+
+/// A command during the start is obeyed by the relay that starts, whether it changed the file or was answered.
+// req: E8
+#[test]
+fn a_command_during_the_start_is_obeyed() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink);
+    for wait in [0, 5, 15, 30, 60, 120, 200] {
+        let house = House::to(&sink).policy(&bank("receive", "opportunistic"));
+        house.write();
+        let relay = house.begin();
+        thread::sleep(Duration::from_millis(wait));
+        house.says(&["domains", "set", "Bank", "receive=require"], 0);
+        let end = Instant::now() + LIMIT;
+        let mut client = loop {
+            match Client::connect(house.address) {
+                Ok(client) => break client,
+                Err(error) => assert!(Instant::now() < end, "{error}:\n{}", relay.log()),
+            }
+        };
+        client.expect("EHLO client.example", 250).unwrap();
+        assert_eq!(client.answer_to_mail(TO), 530, "after {wait} ms");
+    }
+    drop(house);
+}
+
+/// Also where the socket lies beside the policy, a command without a relay waits for nobody.
+#[test]
+fn a_socket_beside_the_policy_is_no_obstacle() {
+    let sink = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&sink).also("[admin]\nsocket = \"here\"\n").policy(&bank("receive", "require"));
+    house.write();
+    assert!(house.says(&["domains", "set", "Bank", "deliver=require"], 0).contains("no relay runs"));
+}
+
+/// Of the relay's own file, what can be is obeyed at once, and the rest is named until the next start; a wrong one changes nothing.
+// req: E8
+#[test]
+fn settings_are_read_again() {
+    let (old, new) = (Sink::start(Behaviour::new(StartTls::Absent)), Sink::start(Behaviour::new(StartTls::Absent)));
+    let house = House::to(&old).policy(&bank("receive", "require"));
+    let relay = house.start();
+    let send = || {
+        let mut client = Client::connect(relay.address).unwrap();
+        client.expect("EHLO client.example", 250).unwrap();
+        client.send(FROM, &["bob@far.example"], message("x").as_bytes())
+    };
+    send().unwrap();
+    old.wait_for(1, LIMIT);
+    let text = house.config_text();
+    let changed = text.replace(&old.address.to_string(), &new.address.to_string()) + "[limits]\nidle = \"1m\"\n";
+    fs::write(house.config(), &changed).unwrap();
+    let said = house.says(&["reload", "--dry-run"], 0);
+    assert!(said.contains("would be in force: routes.\"*\"") && said.contains("in force after a restart only: limits.idle"), "{said}");
+    send().unwrap();
+    old.wait_for(2, LIMIT);
+    let said = house.says(&["reload"], 0);
+    assert!(said.contains("sealpost.toml: in force: routes.\"*\"") && said.contains("after a restart only: limits.idle"), "{said}");
+    send().unwrap();
+    new.wait_for(1, LIMIT);
+    assert_eq!(old.message_count(), 2);
+    // Nothing is wrong with the policy, but it is not read either where the file beside it is wrong.
+    fs::write(house.config(), changed.replace("idle =", "idel =")).unwrap();
+    write_policy(&house, &bank("receive", "opportunistic"));
+    relay.hang_up();
+    wait_for_log(&relay, "SIGHUP: settings and policy of before stay in force");
+    assert!(relay.log().contains("idel"), "{}", relay.log());
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    assert_eq!(client.answer_to_mail(TO), 530);
+    // By SIGHUP as well, and rights with it: who was trusted is a stranger now.
+    fs::write(house.config(), changed.replace("trusted_networks = [\"127.0.0.0/8\"]", "trusted_networks = []")).unwrap();
+    relay.hang_up();
+    wait_for_log(&relay, "keys=\"relay.trusted_networks\"");
+    assert_eq!(client.answer_to_mail(TO), 250);
+    assert!(send().is_err(), "it may not relay any more");
+    assert!(relay.log().contains("keys=\"limits.idle\""), "what needs a restart is told again: {}", relay.log());
 }
 
 /// Where the socket is, and that there is none.

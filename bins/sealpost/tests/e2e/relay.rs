@@ -130,18 +130,22 @@ impl House {
         self.start_again()
     }
 
-    /// Starts the relay with the files that are there.
-    pub(crate) fn start_again(&self) -> Relay {
+    /// Begins to start the relay with the files that are there, and waits for nothing.
+    pub(crate) fn begin(&self) -> Relay {
         let log = self.file("relay.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
-        let before = usize::try_from(output.metadata().unwrap().len()).unwrap();
         let mut command = sealpost();
         command.arg("run").arg("--config").arg(self.config());
         command.envs(self.environment.clone());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        let mut relay = Relay { child: Some(command.spawn().unwrap()), address: self.address, log };
+        Relay { child: Some(command.spawn().unwrap()), address: self.address, log }
+    }
+
+    /// Starts the relay with the files that are there.
+    pub(crate) fn start_again(&self) -> Relay {
+        let before = fs::metadata(self.file("relay.log")).map_or(0, |log| usize::try_from(log.len()).unwrap());
+        let mut relay = self.begin();
         let end = Instant::now() + START;
-        // It greets before its management listens, and says when all of it does.
         while !relay.log()[before..].contains("started") || Client::connect(self.address).map(Client::quit).is_err() {
             let ended = relay.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "the relay ended at once: {ended:?}");

@@ -65,7 +65,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         let (entry, now) = (self.subject.entry, self.engine.now());
         let decided = entry.due_recipients(now).into_iter().filter_map(|index| {
             let recipient = entry.envelope.recipients.get(index)?;
-            let next_hop = route::next_hop(&self.subject.policy, &self.engine.config, &recipient.path);
+            let next_hop = route::next_hop(&self.subject.policy, &self.engine.config(), &recipient.path);
             Some((index, next_hop, self.subject.decide(index, now)?))
         });
         group(decided)
@@ -110,7 +110,7 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// The hosts of the next hop, those that did not answer a short while ago last.
     async fn hosts(&self, next_hop: &NextHop) -> Result<Hosts, ResolveError> {
-        let mut hosts = hosts::resolve(&self.engine.resolver, next_hop, &self.engine.config.hostname, random::number()).await?;
+        let mut hosts = hosts::resolve(&self.engine.resolver, next_hop, &self.engine.config().hostname, random::number()).await?;
         let now = self.engine.now();
         hosts.list.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
         Ok(hosts)
@@ -299,7 +299,7 @@ impl<'a, C: Components> Attempt<'a, C> {
     }
 
     fn fell_silent(&self, next_hop: &NextHop, reason: &str) {
-        let retry = &self.engine.config.queue.retry;
+        let retry = &self.engine.config().queue.retry;
         let wait = |failures| retry.wait_after(failures, random::jitter()).min(LONGEST_SILENCE);
         self.engine.lanes.fell_silent(&next_hop.destination(), self.engine.now(), reason, wait);
     }

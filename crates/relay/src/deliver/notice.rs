@@ -128,7 +128,7 @@ pub(crate) async fn about<C: Components>(
     }
     let back = Recipient::new(mailbox.clone().into());
     let id = engine.spool.next_id();
-    let mut dsn = Dsn::new(engine.config.hostname.clone(), entry.message.to_string(), mailbox, at);
+    let mut dsn = Dsn::new(engine.config().hostname.clone(), entry.message.to_string(), mailbox, at);
     dsn.own_id = Some(id.to_string());
     dsn.arrival = Some(entry.reception.at);
     dsn.received_from = received_from(&entry.reception);

@@ -188,7 +188,7 @@ impl<'a, C: Components> Settling<'a, C> {
 
     /// Until the next attempt after so many: by the entry of the policy, else by the queue's own schedule for such failures.
     fn wait(&self, party: &Party, trouble: &Trouble, attempts: u32) -> Duration {
-        let queue = &self.engine.config.queue;
+        let queue = &self.engine.config().queue;
         let own = party.decision.fate.retry.as_ref();
         let schedule = own.unwrap_or(if trouble.tls { &queue.retry_tls } else { &queue.retry });
         schedule.wait_after(attempts, self.jitter)

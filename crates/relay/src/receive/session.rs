@@ -79,7 +79,7 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
     }
 
     fn is_exempt(&self, client: IpAddr) -> bool {
-        self.engine.config.rights.is_trusted(client)
+        self.engine.config().rights.is_trusted(client)
     }
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
@@ -130,7 +130,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
             tls: self.tls.is_some(),
             login: self.login.is_some(),
         };
-        let field = trace_header::received_field(&engine.config.hostname, &id.to_string(), &reception, protocol, &paths);
+        let field = trace_header::received_field(&engine.config().hostname, &id.to_string(), &reception, protocol, &paths);
         let content = HeaderFilter::new(engine.policy.load().header_name().clone());
         let mut sink = Sink { id, reception, writer, content, first_level: None };
         sink.take(field.as_bytes()).await?;
@@ -147,7 +147,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
             return refusal;
         }
         // The relay's own field is among them.
-        if sink.content.received_fields() > self.engine.config.limits.hops {
+        if sink.content.received_fields() > self.engine.config().limits.hops {
             return self.turned_away(&transaction.command.reverse_path, Refusal::LoopDetected.reply());
         }
         self.accept(transaction, sink).await.unwrap_or_else(|refusal| refusal)
@@ -223,14 +223,15 @@ impl<C: Components> ClientSession<C> {
     /// The recipient, if this client may send to it with the session as it is.
     fn admit(&self, reverse_path: &ReversePath, command: &RcptCommand) -> Result<Recipient, Reply> {
         let policy = self.engine.policy.load();
-        let mailbox =
-            rights::admit(&self.engine.config.rights, &policy, &self.facts(reverse_path), &command.forward_path).inspect_err(|reply| {
+        let mailbox = rights::admit(&self.engine.config().rights, &policy, &self.facts(reverse_path), &command.forward_path).inspect_err(
+            |reply| {
                 let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
                 event.sender = Some(reverse_path.clone());
                 event.recipient = Some(command.forward_path.clone());
                 event.reply = Some(reply.to_string());
                 self.refused(event);
-            })?;
+            },
+        )?;
         // The mailbox that is meant: <Postmaster> is somebody's.
         let mut recipient = Recipient::new(mailbox.into());
         self.check(reverse_path, Some(&recipient.path))?;

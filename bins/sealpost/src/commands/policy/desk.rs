@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::super::reload::change_options;
 use super::super::{Failure, in_words, runtime};
+use super::waiting;
 use crate::cli;
 
 /// The policy in force, and who changes it.
@@ -75,22 +76,31 @@ impl Desk {
 
     /// Makes the edits, all or none, and says what came of it.
     pub(super) fn change(&self, edits: Vec<Edit>, arguments: cli::ChangeArguments) -> Result<ExitCode, Failure> {
+        self.change_quietly(edits, arguments, ())
+    }
+
+    /// The same; `telling` is dropped before anything is said.
+    pub(super) fn change_quietly<T>(&self, edits: Vec<Edit>, arguments: cli::ChangeArguments, telling: T) -> Result<ExitCode, Failure> {
         let options = change_options(arguments);
-        let change = match &self.relay {
-            Some(client) => self.runtime.block_on(client.edit(&EditRequest::new(edits, options))).map_err(in_words)?,
-            None => self.change_file(options, |file| file.edit(&edits, options))?,
-        };
-        self.tell(&self.file, &change, arguments);
+        let change = self.make(
+            options,
+            |client| self.runtime.block_on(client.edit(&EditRequest::new(edits.clone(), options))),
+            |file| file.edit(&edits, options),
+            &self.file,
+        );
+        drop(telling);
+        let (change, obeyed) = change?;
+        self.tell(&self.file, &change, obeyed, arguments);
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Changes a row of an included list, and says what came of it.
+    /// Changes rows of an included list, and says what came of it.
     pub(super) fn change_row(&self, list: &str, row: RowChange, arguments: cli::ChangeArguments) -> Result<ExitCode, Failure> {
-        let change = self.row(list, row, change_options(arguments))?;
+        let (change, obeyed) = self.row(list, row, change_options(arguments))?;
         for place in &change.also {
             eprintln!("warning: {place} has that domain already; both hold, and the stricter of the two counts");
         }
-        self.tell(&self.beside(list), &change, arguments);
+        self.tell(&self.beside(list), &change, obeyed, arguments);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -101,17 +111,39 @@ impl Desk {
         self.row(list, row, options).map(|_| ())
     }
 
-    fn row(&self, list: &str, row: RowChange, options: ChangeOptions) -> Result<Change, Failure> {
-        match &self.relay {
-            Some(client) => {
-                let request = RowRequest::new(list.to_owned(), row, options);
-                self.runtime.block_on(client.edit_row(&request)).map_err(in_words)
-            }
-            None => self.change_file(options, |file| file.edit_row(list, &row, options)),
+    fn row(&self, list: &str, row: RowChange, options: ChangeOptions) -> Result<(Change, bool), Failure> {
+        self.make(
+            options,
+            |client| self.runtime.block_on(client.edit_row(&RowRequest::new(list.to_owned(), row.clone(), options))),
+            |file| file.edit_row(list, &row, options),
+            &self.beside(list),
+        )
+    }
+
+    /// Has the relay make a change, and tells that it obeys; or makes it in the file where none runs, and lets none begin meanwhile: it
+    /// would have read what was there before.
+    fn make(
+        &self,
+        options: ChangeOptions,
+        ask: impl FnOnce(&Client) -> Result<Change, ClientError>,
+        draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError>,
+        written: &Path,
+    ) -> Result<(Change, bool), Failure> {
+        if let Some(client) = &self.relay {
+            return Ok((ask(client).map_err(in_words)?, true));
+        }
+        // Who writes in a folder locks it: one that holds the socket as well is not locked twice.
+        let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());
+        let socket = self.config.admin.socket.clone().filter(|socket| folder(socket) != folder(written));
+        let client = socket.map(Client::new);
+        let absence = client.as_ref().map(Client::hold_off);
+        match (&client, &absence) {
+            // One began since this command did.
+            (Some(client), Some(None)) => Ok((ask(client).map_err(in_words)?, true)),
+            _ => Ok((self.change_file(options, draft)?, false)),
         }
     }
 
-    /// The same without a relay.
     fn change_file(
         &self,
         options: ChangeOptions,
@@ -129,13 +161,16 @@ impl Desk {
         Ok(change)
     }
 
-    fn tell(&self, file: &Path, change: &Change, arguments: cli::ChangeArguments) {
-        let whose = if self.relay.is_some() { "the relay obeys it" } else { "no relay runs: it holds from its next start" };
+    fn tell(&self, file: &Path, change: &Change, obeyed: bool, arguments: cli::ChangeArguments) {
+        let whose = if obeyed { "the relay obeys it" } else { "no relay runs: it holds from its next start" };
         print!("{}", change.diff);
         match (change.changed, arguments.dry_run) {
             (false, _) => println!("{}: no difference", file.display()),
             (true, true) => println!("nothing is changed"),
             (true, false) => println!("{}: changed; {whose}", file.display()),
+        }
+        if let (true, Some(client)) = (obeyed, &self.relay) {
+            waiting::tell(&self.runtime, client, change, arguments);
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Entries from files of others, and into them (E10).
 
 mod merge;
+mod progress;
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use sealpost_policy::{
     CsvDefaults, Entry, Exported, Fingerprints, HopForm, PartnerForm, PolicyText, Warning, export_csv, export_postfix_policy,
-    import_postfix,
+    import_csv_with, import_postfix,
 };
 
 use self::merge::{Carried, Merge};
+use self::progress::Progress;
 use super::super::{Failure, in_words};
 use super::desk::Desk;
 use crate::cli::{self, EntryFormat, Format};
@@ -21,7 +23,6 @@ pub(super) fn import(options: &cli::Import) -> Result<ExitCode, Failure> {
         return Err("--receive and --deliver are for rows of a CSV".to_owned());
     }
     let found = read(options)?;
-    progress(found.len(), "entries are read");
     merge(&options.config, found, options.replace, options.change)
 }
 
@@ -30,7 +31,7 @@ pub(super) fn import_entries<T: Carried>(options: &cli::ImportEntries) -> Result
     let (name, text) = (options.file.display().to_string(), text(&options.file)?);
     let found = match options.format {
         EntryFormat::Toml => T::entries(&PolicyText::parse(&name, &text).map_err(in_words)?).to_vec(),
-        EntryFormat::Csv => T::from_csv(&name, &text, &CsvDefaults::default()).ok_or(NO_COLUMNS)?.map_err(in_words)?,
+        EntryFormat::Csv => T::from_csv(&name, &text).ok_or(NO_COLUMNS)?.map_err(in_words)?,
     };
     merge(&options.config, found, options.replace, options.change)
 }
@@ -42,8 +43,8 @@ fn merge<T: Carried>(config: &cli::Config, found: Vec<Entry<T>>, replace: bool, 
     if edits.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    progress(new + replaced, "entries are checked and written");
-    desk.change(edits, change)
+    let telling = Progress::begin(format!("{} entries are checked and written", new + replaced), 0);
+    desk.change_quietly(edits, change, telling)
 }
 
 /// The entries of the file. What is not quite as it was there stands on stderr.
@@ -55,7 +56,9 @@ fn read(options: &cli::Import) -> Result<Vec<Entry<PartnerForm>>, Failure> {
             let hop = |level: &Option<String>| level.as_deref().map(HopForm::from);
             let mut defaults = CsvDefaults::default();
             (defaults.receive, defaults.deliver) = (hop(&options.receive), hop(&options.deliver));
-            PartnerForm::from_csv(&name, &text, &defaults).ok_or(NO_COLUMNS)?.map_err(in_words)?
+            let lines = u64::try_from(text.lines().count()).unwrap_or_default();
+            let telling = Progress::begin(format!("{name} is read"), lines);
+            import_csv_with(&name, &text, &defaults, |line| telling.at(line.into())).map_err(in_words)?
         }
         Format::Toml => PolicyText::parse(&name, &text).map_err(in_words)?.partners().to_vec(),
         Format::Postfix => {
@@ -125,16 +128,6 @@ fn told(exported: Exported) -> (String, ExitCode) {
 fn tell(what: &str, warnings: &[Warning]) {
     warnings.iter().for_each(|warning| eprintln!("{what}: {warning}"));
 }
-
-/// Long work is told of on a terminal.
-fn progress(count: usize, what: &str) {
-    if count >= LONG && std::io::stderr().is_terminal() {
-        eprintln!("sealpost: {count} {what} ...");
-    }
-}
-
-/// Entries of which the work takes long enough to tell of it.
-const LONG: usize = 10_000;
 
 /// Owners have hops with options, and rules have conditions and actions.
 const NO_COLUMNS: &str = "owners and rules are no rows: what they say stands in tables within tables; --format toml is meant";

@@ -17,7 +17,7 @@ pub(in crate::commands::policy) trait Carried: EntryForm + Clone + PartialEq + '
     fn addition(self) -> Edit;
 
     /// From a CSV; nothing where no columns hold what such an entry says.
-    fn from_csv(name: &str, text: &str, defaults: &CsvDefaults) -> Option<Result<Vec<Entry<Self>>, CsvErrors>>;
+    fn from_csv(name: &str, text: &str) -> Option<Result<Vec<Entry<Self>>, CsvErrors>>;
 
     fn to_csv(name: &str, entries: &[Entry<Self>]) -> Option<Exported>;
 }
@@ -33,8 +33,8 @@ macro_rules! carried {
                 $addition(self)
             }
 
-            fn from_csv(name: &str, text: &str, defaults: &CsvDefaults) -> Option<Result<Vec<Entry<Self>>, CsvErrors>> {
-                $from(name, text, defaults)
+            fn from_csv(name: &str, text: &str) -> Option<Result<Vec<Entry<Self>>, CsvErrors>> {
+                $from(name, text)
             }
 
             fn to_csv(name: &str, entries: &[Entry<Self>]) -> Option<Exported> {
@@ -45,14 +45,14 @@ macro_rules! carried {
 }
 
 carried! {
-    PartnerForm: SetPartner, |entry| Edit::AddPartner { entry }, |name, text, defaults| Some(import_csv(name, text, defaults)),
+    PartnerForm: SetPartner, |entry| Edit::AddPartner { entry }, |name, text| Some(import_csv(name, text, &CsvDefaults::default())),
         |name, entries| Some(export_csv(name, entries));
-    DomainForm: SetDomain, |entry| Edit::AddDomain { entry }, |name, text, _| Some(import_domains_csv(name, text)),
+    DomainForm: SetDomain, |entry| Edit::AddDomain { entry }, |name, text| Some(import_domains_csv(name, text)),
         |name, entries| Some(export_domains_csv(name, entries));
-    ListForm: SetList, |entry| Edit::AddList { entry }, |name, text, _| Some(import_lists_csv(name, text)),
+    ListForm: SetList, |entry| Edit::AddList { entry }, |name, text| Some(import_lists_csv(name, text)),
         |_, entries| Some(export_lists_csv(entries));
-    OwnerForm: SetOwner, |entry| Edit::AddOwner { entry }, |_, _, _| None, |_, _| None;
-    RuleForm: SetRule, |entry| Edit::AddRule { entry, to: RulePlace::Last }, |_, _, _| None, |_, _| None;
+    OwnerForm: SetOwner, |entry| Edit::AddOwner { entry }, |_, _| None, |_, _| None;
+    RuleForm: SetRule, |entry| Edit::AddRule { entry, to: RulePlace::Last }, |_, _| None, |_, _| None;
 }
 
 /// What an import comes to.
