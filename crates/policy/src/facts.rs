@@ -76,6 +76,10 @@ pub struct DeliverFacts<'a> {
     pub header_level: Option<HeaderLevel>,
     /// The header section, for rules that look at it; without it no such rule holds.
     pub header: Option<&'a HeaderBlock>,
+    /// Whether MAIL said REQUIRETLS (RFC 8689).
+    pub require_tls: bool,
+    /// Whether the header has a single valid `TLS-Required: No` (RFC 8689 section 3). REQUIRETLS makes it void.
+    pub tls_optional: bool,
     /// The time; without it every `until` counts as past, which never makes a decision weaker.
     pub now: UnixMillis,
 }
@@ -196,13 +200,29 @@ impl<'a> DeliverFacts<'a> {
     /// The facts of their parts.
     #[must_use]
     pub fn new(reverse_path: &'a ReversePath, forward_path: &'a ForwardPath, received_secure: bool) -> Self {
-        Self { reverse_path, forward_path, received_secure, header_level: None, header: None, now: UnixMillis::MAX }
+        Self {
+            reverse_path,
+            forward_path,
+            received_secure,
+            header_level: None,
+            header: None,
+            require_tls: false,
+            tls_optional: false,
+            now: UnixMillis::MAX,
+        }
     }
 
     /// The same with what a trusted client's X-TLSLevel field said.
     #[must_use]
     pub fn with_header_level(mut self, level: Option<HeaderLevel>) -> Self {
         self.header_level = level;
+        self
+    }
+
+    /// The same with what the sender says of TLS by RFC 8689: REQUIRETLS at MAIL, `TLS-Required: No` in the header.
+    #[must_use]
+    pub fn with_sender_choice(mut self, require_tls: bool, tls_optional: bool) -> Self {
+        (self.require_tls, self.tls_optional) = (require_tls, tls_optional);
         self
     }
 

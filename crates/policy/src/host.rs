@@ -7,6 +7,7 @@ use sealpost_types::{
 use crate::decide::{DeliverDecision, DeliverShadow};
 use crate::facts::{HostFacts, Sts, Tlsa};
 use crate::policy::Policy;
+use crate::require_tls::RequireTls;
 
 /// What is asked of one host, and which connections to it will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct HostDecision {
 pub enum Barred {
     /// The recipient domain's MTA-STS policy does not name it (RFC 8461 section 4.1).
     NotInStsPolicy,
+    /// REQUIRETLS was asked for, and the host's name was learnt without DNSSEC and without MTA-STS (RFC 8689 section 4.2.1).
+    NotKnownForSure,
 }
 
 /// What is asked of a host, with what comes of it.
@@ -56,23 +59,26 @@ impl Policy {
     /// a host with secure TLSA records is under DANE (RFC 7672) and not under MTA-STS.
     #[must_use]
     pub fn decide_host(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> HostDecision {
-        host_decision(&decision.demand, decision.ignores_published, facts)
+        host_decision(&decision.demand, decision.ignores_published, decision.require_tls, facts)
     }
 
     /// What would be asked of it if entries in testing counted; nothing where that is the same.
     #[must_use]
     pub fn decide_host_shadow(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> Option<HostDecision> {
         let DeliverShadow { demand, ignores_published, .. } = decision.shadow.as_deref()?;
-        Some(host_decision(demand, *ignores_published, facts))
+        Some(host_decision(demand, *ignores_published, decision.require_tls, facts))
     }
 }
 
-fn host_decision(demand: &Demand, ignores_published: bool, facts: &HostFacts<'_>) -> HostDecision {
+fn host_decision(demand: &Demand, ignores_published: bool, require_tls: Option<RequireTls>, facts: &HostFacts<'_>) -> HostDecision {
     let mut filled = Filled { facts, tls: demand.tls, clauses: Vec::new(), insecure: false };
     demand.clauses.iter().for_each(|clause| filled.fill(clause));
     let mut barred = None;
     if !ignores_published && matches!(facts.next_hop, NextHop::Mx(_)) {
         barred = filled.add_published();
+    }
+    if let Some(grade) = require_tls {
+        barred = barred.or(filled.add_require_tls(grade));
     }
     if filled.tls == TlsRequirement::Never {
         // Nothing of the name or the floors reaches the wire in clear.
@@ -120,6 +126,28 @@ impl Filled<'_> {
             Tlsa::Secure { usable } => self.clauses.push(HostClause::Dane(usable.to_vec())),
             _ => self.clauses.push(HostClause::Dane(Vec::new())),
         }
+    }
+
+    /// What REQUIRETLS asks of a host, but for that it announces it (RFC 8689 section 4.2.1).
+    fn add_require_tls(&mut self, grade: RequireTls) -> Option<Barred> {
+        self.tls = TlsRequirement::Mandatory;
+        if grade == RequireTls::Require {
+            return None;
+        }
+        let facts = self.facts;
+        let known = facts.securely_known || facts.sts == Sts::Enforce { host_matches: true };
+        if grade == RequireTls::Strict && !known {
+            return Some(Barred::NotKnownForSure);
+        }
+        if matches!(facts.tlsa, Tlsa::Secure { usable: [_, ..] }) {
+            self.add_dane(false);
+            return None;
+        }
+        let name = facts.host.map_or_else(|| ReferenceName::Address(facts.address.ip()), |host| ReferenceName::Exact(host.clone()));
+        self.insecure |= !known;
+        self.clauses.push(HostClause::Chain);
+        self.clauses.push(HostClause::Identity(vec![name]));
+        None
     }
 
     /// What the recipient's domain publishes of this host.

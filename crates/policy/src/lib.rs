@@ -54,6 +54,7 @@ mod lint;
 mod network;
 mod pattern;
 mod policy;
+mod require_tls;
 mod rule;
 mod scope;
 mod setting;
@@ -91,6 +92,7 @@ pub use pattern::{
     AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,
 };
 pub use policy::Policy;
+pub use require_tls::RequireTls;
 pub use rule::Direction;
 pub use trace::{Axes, Axis, Note, Party, Place, Question, Source, SourceKind, Step, Trace};
 

@@ -10,6 +10,7 @@ use crate::facts::{ClientFacts, ReceiveFacts};
 use crate::header::FieldName;
 use crate::layer::{Entry, Hops, Layer, Side};
 use crate::network::{ClientIndex, ClientSet};
+use crate::require_tls::RequireTls;
 use crate::rule::Rule;
 use crate::setting::Setting;
 use crate::table;
@@ -71,6 +72,7 @@ pub(crate) struct Main {
     /// The name of the X-TLSLevel field.
     pub(crate) header: FieldName,
     pub(crate) header_trust: ClientSet,
+    pub(crate) require_tls: RequireTls,
 }
 
 /// A table of defaults.

@@ -23,13 +23,16 @@ pub struct Reception {
     /// The name that the client proved with AUTH.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub login: Option<String>,
+    /// Whether the header has a single valid `TLS-Required: No` (RFC 8689), and REQUIRETLS does not make it void.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub tls_optional: bool,
 }
 
 impl Reception {
     /// Mail from a client.
     #[must_use]
     pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
-        Self { at, client: Some(client), helo, tls, level_header: None, login: None }
+        Self { at, client: Some(client), helo, tls, level_header: None, login: None, tls_optional: false }
     }
 
     /// The same from a client that proved this name with AUTH.
@@ -42,7 +45,7 @@ impl Reception {
     /// Mail that the relay itself made: notifications and reports.
     #[must_use]
     pub fn local(at: UnixMillis) -> Self {
-        Self { at, client: None, helo: String::new(), tls: None, level_header: None, login: None }
+        Self { at, client: None, helo: String::new(), tls: None, level_header: None, login: None, tls_optional: false }
     }
 
     /// Whether it counts as received over TLS: it was, or it was never on a wire.

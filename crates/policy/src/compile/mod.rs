@@ -124,6 +124,7 @@ impl<'c, 't> Compiler<'c, 't> {
             named_lists: Vec::new(),
             header: document.base.header.unwrap_or_default(),
             header_trust: ClientSet::new(document.base.header_trust),
+            require_tls: document.base.require_tls.unwrap_or_default(),
         };
         for entry in document.domains {
             self.domain(entry, &mut main);

@@ -1,14 +1,16 @@
 //! The deliver hop: the recipient's sources, then rules and the X-TLSLevel field.
 
-use sealpost_types::{KexFloor, Level, TlsRequirement, TlsVersion};
+use sealpost_types::{KexFloor, Level, ReversePath, TlsRequirement, TlsVersion};
 
 use super::{Joined, Outcome, is_own};
+use crate::asked::Asked;
 use crate::facts::{DeliverFacts, HeaderLevel};
 use crate::layer::Side;
 use crate::policy::Policy;
+use crate::require_tls::RequireTls;
 use crate::rule::Direction;
 use crate::scope::{Mail, Origin, Resolved, Scope};
-use crate::trace::{Note, Party, SourceKind, Tracer};
+use crate::trace::{Axis, Note, Party, SourceKind, Tracer};
 
 impl Policy {
     /// What the sources ask; `shadow` tells whether entries in testing count.
@@ -48,7 +50,39 @@ impl Policy {
             let origin = Origin { kind: SourceKind::Header, included: false, entry: 0 };
             self.apply_level(level, origin, false, &mut outcome.joined, tracer);
         }
+        self.apply_sender_choice(facts, &mut outcome, tracer);
         outcome
+    }
+
+    /// What the sender says of TLS by RFC 8689. What it takes of the certificate is decided host by host.
+    fn apply_sender_choice<T: Tracer>(&self, facts: &DeliverFacts<'_>, outcome: &mut Outcome, tracer: &mut T) {
+        let Some(grade) = self.require_tls(facts) else {
+            if facts.tls_optional {
+                tracer.scope(Party::Nobody);
+                let origin = Origin { kind: SourceKind::TlsRequiredField, included: false, entry: 0 };
+                let asked = || Asked { ignore_published: Some(true), ..Asked::default() };
+                tracer.sender_asked(origin, asked, Some(Axis::IgnorePublished));
+            }
+            return;
+        };
+        tracer.scope(Party::Nobody);
+        let origin = Origin { kind: SourceKind::RequireTls, included: false, entry: 0 };
+        let (level, settled) = match grade {
+            RequireTls::Require => (Level::Require, None),
+            _ => (Level::Verify, Some(Axis::Certificate)),
+        };
+        tracer.sender_asked(origin, || Asked { level: Some(level), ..Asked::default() }, settled);
+        tracer.holds(Axis::Tls, origin);
+        let demand = self.plain.demand(TlsRequirement::Mandatory, TlsVersion::Tls1_2, KexFloor::Any, None);
+        outcome.joined.join(Resolved::of_level(level, demand, origin));
+    }
+
+    /// How much of REQUIRETLS is insisted on, if the sender asks for it.
+    ///
+    /// A notification is not lost for want of a server that knows REQUIRETLS: RFC 8689 section 5.
+    pub(super) fn require_tls(&self, facts: &DeliverFacts<'_>) -> Option<RequireTls> {
+        let grade = if *facts.reverse_path == ReversePath::Null { RequireTls::Require } else { self.main.require_tls };
+        facts.require_tls.then_some(grade)
     }
 
     /// The first level that a rule sets.
@@ -99,7 +133,7 @@ impl Policy {
         tracer.rule_asked(origin, level, expired.then_some(Note::Expired));
         let demand = self.plain.demand(tls, TlsVersion::Tls1_2, KexFloor::Any, None);
         let resolved = Resolved::of_level(word, demand, origin);
-        tracer.holds(crate::trace::Axis::Tls, origin);
+        tracer.holds(Axis::Tls, origin);
         joined.join(resolved);
     }
 }

@@ -10,6 +10,7 @@ use sealpost_types::{ClearFallback, Demand, Fate, ForwardPath, Hop, KexFloor, Le
 
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::policy::Policy;
+use crate::require_tls::RequireTls;
 use crate::scope::Resolved;
 use crate::trace::{NoTrace, Question, Recorder, Trace};
 
@@ -65,9 +66,11 @@ pub struct DeliverDecision {
     pub fate: Fate,
     /// When it may go in clear after TLS failed; means something only where the demand is opportunistic.
     pub clear_fallback: ClearFallback,
-    /// Whether what the recipient's domain publishes is left out of account: by `ignore_published`, or by a `none` that an
-    /// entry writes.
+    /// Whether what the recipient's domain publishes is left out of account: by `ignore_published`, by a `none` that an
+    /// entry writes, or by the sender's `TLS-Required: No`.
     pub ignores_published: bool,
+    /// How much of REQUIRETLS is insisted on, if the sender asks for it; the host's name and certificate are part of it.
+    pub require_tls: Option<RequireTls>,
     /// What would hold if entries in testing counted (F2); none where that is the same.
     pub shadow: Option<Box<DeliverShadow>>,
 }
@@ -168,18 +171,20 @@ impl Policy {
     fn deliver_decision(&self, facts: &DeliverFacts<'_>, outcome: Outcome) -> DeliverDecision {
         let Outcome { ref joined, left_out_testing } = outcome;
         let level = joined.level();
-        let ignores_published = joined.resolved().is_some_and(Resolved::leaves_out_published);
+        let require_tls = self.require_tls(facts);
+        let by_sender = facts.tls_optional && require_tls.is_none();
+        let ignores_published = by_sender || joined.resolved().is_some_and(Resolved::leaves_out_published);
         let fate = joined.resolved().map_or_else(Fate::default, Resolved::fate);
         let clear_fallback = joined.resolved().map_or_else(ClearFallback::default, Resolved::clear_fallback);
         let demand = outcome.joined.into_demand(self);
         let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
             let level = shadow.level();
-            let ignores = shadow.resolved().is_some_and(Resolved::leaves_out_published);
+            let ignores = by_sender || shadow.resolved().is_some_and(Resolved::leaves_out_published);
             let wanted = shadow.into_demand(self);
             let differs = wanted != demand || ignores != ignores_published;
             differs.then(|| Box::new(DeliverShadow { demand: wanted, level, ignores_published: ignores }))
         });
-        DeliverDecision { demand, level, fate, clear_fallback, ignores_published, shadow }
+        DeliverDecision { demand, level, fate, clear_fallback, ignores_published, require_tls, shadow }
     }
 }
 

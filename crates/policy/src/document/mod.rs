@@ -16,6 +16,7 @@ use crate::asked::Asked;
 use crate::header::FieldName;
 use crate::layer::Side;
 use crate::network::ClientPattern;
+use crate::require_tls::RequireTls;
 
 pub use problem::{PolicyError, PolicyErrors, Problem};
 
@@ -49,6 +50,7 @@ pub(crate) struct Base {
     pub(crate) header: Option<FieldName>,
     pub(crate) header_trust: Vec<ClientPattern>,
     pub(crate) tag_delimiters: Option<Arc<str>>,
+    pub(crate) require_tls: Option<RequireTls>,
 }
 
 /// `[defaults.hosted]` or `[defaults.external]`.
@@ -119,7 +121,9 @@ impl Document {
             text.problem(offset, Problem::Delimiters { found: found.to_owned() });
             None
         });
-        self.base = Base { line: text.line(offset), fate, header, header_trust: trust, tag_delimiters: delimiters };
+        let expected = "\"strict\", \"verify\" or \"require\"";
+        let require_tls = text.read_at(defaults, "requiretls", expected, |found| words::require_tls("requiretls", found));
+        self.base = Base { line: text.line(offset), fate, header, header_trust: trust, tag_delimiters: delimiters, require_tls };
         if let Some((offset, hosted)) = text.table_at(defaults, "hosted", "a table [defaults.hosted]") {
             text.check_keys(hosted, "[defaults.hosted]", &["receive", "submit", "deliver"]);
             let hops = HopEntries::read(text, hosted, &[Side::Receive, Side::Submit, Side::Deliver]);
@@ -140,5 +144,16 @@ const RESERVED_FIELDS: &[&str] = &["received", "from", "date", "return-path", "m
 
 const ROOT_KEYS: &[&str] = &["defaults", "owner", "domain", "partner", "list", "rule", "include"];
 
-const DEFAULTS_KEYS: &[&str] =
-    &["lifetime", "retry", "on_expiry", "on_failure", "bounce_after", "header", "header_trust", "tag_delimiters", "hosted", "external"];
+const DEFAULTS_KEYS: &[&str] = &[
+    "lifetime",
+    "retry",
+    "on_expiry",
+    "on_failure",
+    "bounce_after",
+    "header",
+    "header_trust",
+    "tag_delimiters",
+    "requiretls",
+    "hosted",
+    "external",
+];

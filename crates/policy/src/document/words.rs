@@ -10,6 +10,7 @@ use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, NameMatch, OnExp
 use super::problem::{Problem, levels_of};
 use crate::asked::{FailureEnd, RefuseWith};
 use crate::layer::Side;
+use crate::require_tls::RequireTls;
 use crate::rule::Direction;
 
 type Read<T> = Result<T, Problem>;
@@ -67,6 +68,10 @@ pub(crate) fn on_failure(key: &str, text: &str) -> Read<FailureEnd> {
 pub(crate) fn clear_fallback(key: &str, text: &str) -> Read<ClearFallback> {
     let meanings = [ClearFallback::SecondAttempt, ClearFallback::Immediate, ClearFallback::Never];
     one_of(key, text, &["second-attempt", "immediate", "never"], &meanings)
+}
+
+pub(crate) fn require_tls(key: &str, text: &str) -> Read<RequireTls> {
+    one_of(key, text, &["strict", "verify", "require"], &[RequireTls::Strict, RequireTls::Verify, RequireTls::Require])
 }
 
 pub(crate) fn refuse(key: &str, text: &str) -> Read<RefuseWith> {

@@ -200,6 +200,8 @@ pub struct DefaultsForm {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag_delimiters: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub requiretls: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hosted: Option<ScopeForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external: Option<ScopeForm>,

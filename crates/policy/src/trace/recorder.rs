@@ -33,6 +33,9 @@ pub(crate) trait Tracer {
     /// A rule or a header field does not speak.
     fn rule_passed_over(&mut self, origin: Origin, level: Option<HeaderLevel>, note: Note);
 
+    /// What the sender says of TLS by RFC 8689 asks this; it settles an axis that the join knows nothing of, or none.
+    fn sender_asked(&mut self, origin: Origin, asked: impl FnOnce() -> Asked, settled: Option<Axis>);
+
     /// Within the scope, this source's word holds.
     fn holds(&mut self, axis: Axis, origin: Origin);
 }
@@ -88,6 +91,8 @@ impl Tracer for NoTrace {
 
     fn rule_passed_over(&mut self, _: Origin, _: Option<HeaderLevel>, _: Note) {}
 
+    fn sender_asked(&mut self, _: Origin, _: impl FnOnce() -> Asked, _: Option<Axis>) {}
+
     fn holds(&mut self, _: Axis, _: Origin) {}
 }
 
@@ -121,6 +126,13 @@ impl Tracer for Recorder<'_> {
         let party = std::mem::replace(&mut self.party, Party::Nobody);
         self.draft(0, origin, Seen::of(self.policy, origin), asked_by_rule(level), Some(note), false);
         self.party = party;
+    }
+
+    fn sender_asked(&mut self, origin: Origin, asked: impl FnOnce() -> Asked, settled: Option<Axis>) {
+        self.draft(0, origin, None, Arc::new(asked()), None, true);
+        if let (Some(axis), Some(draft)) = (settled, self.drafts.last_mut()) {
+            draft.step.decided.insert(axis);
+        }
     }
 
     fn holds(&mut self, axis: Axis, origin: Origin) {

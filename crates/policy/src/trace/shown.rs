@@ -16,7 +16,9 @@ impl Trace {
     pub fn short(&self) -> String {
         let mut text = format!("{}: ", self.level);
         let mut any = false;
-        for step in self.steps.iter().filter(|step| !step.decided.is_empty() && step.source.place().is_some()) {
+        // What the sender asks stands in no file.
+        let is_told = |source: &Source| source.place().is_some() || source.kind().is_of_sender();
+        for step in self.steps.iter().filter(|step| !step.decided.is_empty() && is_told(&step.source)) {
             let separator = if any { "; " } else { "" };
             let _ = write!(text, "{separator}{} {}", step.source, Effects { step, demand: &self.demand });
             any = true;

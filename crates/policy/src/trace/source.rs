@@ -43,6 +43,10 @@ pub enum SourceKind {
     List,
     /// The X-TLSLevel field of a client in `header_trust`.
     Header,
+    /// REQUIRETLS at MAIL (RFC 8689).
+    RequireTls,
+    /// `TLS-Required: No` in the header (RFC 8689).
+    TlsRequiredField,
     /// The rule that comes with the product: opportunistic for all outbound mail (C6).
     SystemRule,
 }
@@ -138,8 +142,15 @@ impl SourceKind {
             Self::Rule => "rule",
             Self::List => "list",
             Self::Header => "X-TLSLevel field",
+            Self::RequireTls => "REQUIRETLS",
+            Self::TlsRequiredField => "TLS-Required field",
             Self::SystemRule => "system rule",
         }
+    }
+
+    /// Whether the sender of the mail says it, by RFC 8689.
+    pub(crate) fn is_of_sender(self) -> bool {
+        matches!(self, Self::RequireTls | Self::TlsRequiredField)
     }
 
     /// Whether it is an entry for the domain itself, not a default or what an owner inherits.

@@ -14,6 +14,7 @@ bounce_after = 4
 header = "X-TLSLevel"
 header_trust = ["192.0.2.0/28", "auth:app"]
 tag_delimiters = "+-"
+requiretls = "verify"
 [defaults.external]
 receive = "opportunistic"
 deliver = { level = "mirror", min_version = "1.3", min_group = "x25519", clear_fallback = "never" }

@@ -34,7 +34,7 @@ fn unknown_keys_in_each_table() {
     check(
         "[defaults]\nlifetme = '7d'",
         &[
-            "policy.toml:2:1: unknown key \"lifetme\" in [defaults]; did you mean \"lifetime\"? Allowed: lifetime, retry, on_expiry, on_failure, bounce_after, header, header_trust, tag_delimiters, hosted, external",
+            "policy.toml:2:1: unknown key \"lifetme\" in [defaults]; did you mean \"lifetime\"? Allowed: lifetime, retry, on_expiry, on_failure, bounce_after, header, header_trust, tag_delimiters, requiretls, hosted, external",
         ],
     );
     check(

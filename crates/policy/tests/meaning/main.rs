@@ -6,6 +6,7 @@ mod loopholes;
 mod notes;
 mod owners;
 mod published;
+mod require_tls;
 mod rules;
 mod servers;
 mod support;
