@@ -296,11 +296,12 @@ fn server_settings(config: &Config, listener: &config::Listener, logins: bool, g
     settings
 }
 
-/// What the whole path honours beside the default of the session: no REQUIRETLS yet. AUTH where there are users.
+/// What the whole path honours beside the default of the session; AUTH where there are users.
 fn offer(logins: bool) -> Offer {
     let mut offer = Offer::default();
     offer.smtputf8 = true;
     offer.dsn = true;
+    offer.require_tls = true;
     if logins {
         offer.auth = vec![AuthMechanism::Plain, AuthMechanism::Login];
     }

@@ -13,7 +13,8 @@ pub(crate) fn message<C: Components>(engine: &Engine<C>, id: QueueId, reception:
     let policy = engine.policy.load();
     let mut groups: Vec<Group> = Vec::new();
     for recipient in std::mem::take(&mut envelope.recipients) {
-        let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &reception, None, reception.at);
+        let require_tls = envelope.require_tls;
+        let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &reception, require_tls, None, reception.at);
         let expires = reception.at.after(policy.decide_deliver(&facts).fate.lifetime);
         let destination = route::next_hop(&policy, &engine.config(), &recipient.path).destination();
         match groups.iter_mut().find(|group| group.destination == destination) {

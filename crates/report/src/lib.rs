@@ -43,7 +43,7 @@ pub use error::{EventBytesError, HistoryError};
 pub use event::{Decided, Event, EventKind, EventResult, Shadow, ShadowOutcome, UnknownWord};
 pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, Row, WAITING_EVENTS};
 pub use messages::{Lang, UnknownLang};
-pub use proof::{NoTls, PROOF_NAMES, Proof};
+pub use proof::{NoTls, PROOF_NAMES, Proof, RequireTlsMark};
 pub use render::TextStyle;
 pub use time::Clock;
 

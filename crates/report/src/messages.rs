@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use crate::{EventKind, EventResult};
+use crate::{EventKind, EventResult, RequireTlsMark};
 
 /// A language that entries and notifications can be read in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -150,6 +150,9 @@ keys! {
     Satisfied = "satisfied",
     NotSatisfied = "not-satisfied",
     InsecureName = "insecure-name",
+    RequireTlsAsked = "requiretls-asked",
+    RequireTlsHandedOn = "requiretls-handed-on",
+    RequireTlsGradedDown = "requiretls-graded-down",
     DsnFrom = "dsn-from",
     DsnSubjectFailed = "dsn-subject-failed",
     DsnSubjectDelayed = "dsn-subject-delayed",
@@ -204,6 +207,14 @@ impl Key {
             EventKind::Released => Self::TitleReleased,
             EventKind::Removed => Self::TitleRemoved,
             EventKind::PolicyChanged => Self::TitlePolicyChanged,
+        }
+    }
+
+    pub(crate) fn require_tls(mark: RequireTlsMark) -> Self {
+        match mark {
+            RequireTlsMark::Asked => Self::RequireTlsAsked,
+            RequireTlsMark::HandedOn => Self::RequireTlsHandedOn,
+            RequireTlsMark::GradedDown => Self::RequireTlsGradedDown,
         }
     }
 

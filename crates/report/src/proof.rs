@@ -45,6 +45,9 @@ pub struct Proof {
     /// forges that answer chooses the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure_name: Option<Domain>,
+    /// What became of the sender's REQUIRETLS; none where it asked for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_tls: Option<RequireTlsMark>,
     /// What the check found, demanded or not, the most telling first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -65,6 +68,19 @@ pub enum NoTls {
     BelowFloor,
 }
 
+/// What became of a sender's REQUIRETLS at a host (RFC 8689).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RequireTlsMark {
+    /// It was asked for, and the mail did not go out here.
+    Asked,
+    /// The host announced it, and was given it.
+    HandedOn,
+    /// The host does not announce it, and the operator had less insisted on: beyond this host nothing binds anybody.
+    GradedDown,
+}
+
 impl Proof {
     /// A proof without a certificate.
     #[must_use]
@@ -82,6 +98,7 @@ impl Proof {
             host_secure: None,
             no_tls: None,
             insecure_name: None,
+            require_tls: None,
             findings: Vec::new(),
         }
     }

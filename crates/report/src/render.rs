@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, EventKind, Lang, NoTls, Proof, Shadow, ShadowOutcome};
+use crate::{Clock, Event, EventKind, Lang, NoTls, Proof, RequireTlsMark, Shadow, ShadowOutcome};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -174,6 +174,9 @@ impl Block {
         }
         let met = if proof.satisfied { Key::Satisfied } else { Key::NotSatisfied };
         self.line(Key::LabelDemand, &met.fill(self.lang, &[("demand", &proof.demand)]));
+        if let Some(mark) = proof.require_tls {
+            self.line(Key::LabelDemand, Key::require_tls(mark).text(self.lang));
+        }
         if let Some(name) = &proof.insecure_name {
             self.line(Key::LabelFinding, &Key::InsecureName.fill(self.lang, &[("name", name.as_str())]));
         }
@@ -301,6 +304,8 @@ struct JsonProof<'a> {
     no_tls: Option<NoTls>,
     #[serde(skip_serializing_if = "Option::is_none")]
     insecure_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    require_tls: Option<RequireTlsMark>,
     findings: &'a [String],
 }
 
@@ -334,6 +339,7 @@ impl<'a> JsonProof<'a> {
             host_secure: proof.host_secure,
             no_tls: proof.no_tls,
             insecure_name: proof.insecure_name.as_ref().map(Domain::as_str),
+            require_tls: proof.require_tls,
             findings: &proof.findings,
         }
     }

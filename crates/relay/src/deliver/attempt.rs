@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
-use sealpost_policy::{DeliverDecision, HostDecision, HostFacts};
+use sealpost_policy::{Barred, DeliverDecision, HostDecision, HostFacts};
 use sealpost_queue::{BodyReadError, Lease, Spool as _};
-use sealpost_report::EventKind;
+use sealpost_report::{EventKind, RequireTlsMark};
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
 use sealpost_types::{ClearFallback, Domain, HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
@@ -37,8 +37,8 @@ struct Candidate<'a> {
     downgrade: Option<&'a str>,
     /// What would be asked of it if entries in testing counted, where that is something else.
     shadow: Option<HostDecision>,
-    /// Whether it may not be used, whatever it presents.
-    barred: bool,
+    /// Why it may not be used, whatever it presents.
+    barred: Option<Barred>,
 }
 
 impl<'a, C: Components> Attempt<'a, C> {
@@ -105,7 +105,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         if answer.is_none() && failures.is_silent() {
             self.fell_silent(&party.next_hop, failures.reason());
         }
-        answer.unwrap_or_else(|| party.all(failures.conclude()))
+        answer.unwrap_or_else(|| party.all(failures.conclude(party.decision.require_tls)))
     }
 
     /// The hosts of the next hop, those that did not answer a short while ago last.
@@ -141,7 +141,7 @@ impl<'a, C: Components> Attempt<'a, C> {
             let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
             let decision = self.subject.policy.decide_host(&party.decision, &facts);
             let shadow = self.shadow(party, host);
-            let barred = decision.barred.is_some();
+            let barred = decision.barred;
             Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None, shadow, barred }
         };
         hosts.iter().map(candidate).collect()
@@ -157,7 +157,7 @@ impl<'a, C: Components> Attempt<'a, C> {
     fn in_clear<'h>(&self, party: &Party, failed: &'h [(Host, String)]) -> Vec<Candidate<'h>> {
         let candidate = |(host, reason): &'h (Host, String)| {
             let key = WireKey::new(host.address, None, beside_policy(TlsRequirement::Never));
-            Candidate { host, key, insecure_name: None, downgrade: Some(reason), shadow: self.shadow(party, host), barred: false }
+            Candidate { host, key, insecure_name: None, downgrade: Some(reason), shadow: self.shadow(party, host), barred: None }
         };
         failed.iter().map(candidate).collect()
     }
@@ -166,14 +166,14 @@ impl<'a, C: Components> Attempt<'a, C> {
     fn over_tls<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
         let candidate = |host: &'h Host| {
             let key = WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
-            Candidate { host, key, insecure_name: None, downgrade: None, shadow: self.shadow(party, host), barred: false }
+            Candidate { host, key, insecure_name: None, downgrade: None, shadow: self.shadow(party, host), barred: None }
         };
         hosts.iter().map(candidate).collect()
     }
 
     /// Candidate after candidate, those with an open connection first, until one gives an answer.
     async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
-        for candidate in candidates.iter().filter(|candidate| !candidate.barred) {
+        for candidate in candidates.iter().filter(|candidate| candidate.barred.is_none()) {
             while let Some(connection) = self.engine.pool.take(&candidate.key) {
                 let _permit = self.engine.permits.acquire().await.ok()?;
                 match self.transfer(party, candidate).run(connection).await {
@@ -191,12 +191,8 @@ impl<'a, C: Components> Attempt<'a, C> {
         }
         let options = ConnectOptions::of_generation(self.generation);
         for candidate in candidates {
-            if candidate.barred {
-                let mut trouble = Trouble::new(
-                    format!("{} is not named by the recipient domain's MTA-STS policy", candidate.host.shown()),
-                    outcome::TLS_TROUBLE,
-                );
-                trouble.tls = true;
+            if let Some(barred) = candidate.barred {
+                let trouble = Trouble::barred(candidate.host, barred);
                 self.record(party, EventKind::CheckTls, &trouble);
                 failures.note(candidate.host, trouble, true, false);
                 continue;
@@ -240,6 +236,10 @@ impl<'a, C: Components> Attempt<'a, C> {
     /// A host was reached and no recipient has an answer: it is the next one's turn, unless another copy might go out.
     fn unanswered(&self, party: &Party, candidate: &Candidate<'_>, no_answer: NoAnswer, failures: &mut Failures) -> Option<Vec<Outcome>> {
         match no_answer {
+            NoAnswer::Lacking(trouble) if trouble.tls => {
+                self.record(party, EventKind::CheckTls, &trouble);
+                failures.note(candidate.host, *trouble, true, false);
+            }
             NoAnswer::Lacking(trouble) => failures.lacks(candidate.host, *trouble),
             NoAnswer::Broken(contact, error) => {
                 let trouble = broken(&contact, &error);
@@ -286,7 +286,10 @@ impl<'a, C: Components> Attempt<'a, C> {
         trouble.reply = error.reply().cloned();
         trouble.host = Some(host.shown());
         trouble.address = Some(host.address);
-        trouble.proof = account::failed_proof(host, &candidate.key, error).map(Arc::new);
+        trouble.proof = account::failed_proof(host, &candidate.key, error).map(|mut proof| {
+            proof.require_tls = party.decision.require_tls.map(|_| RequireTlsMark::Asked);
+            Arc::new(proof)
+        });
         if tls {
             self.engine.counters.tls_failures.add_one();
         }

@@ -1,5 +1,7 @@
 //! What the hosts that failed in one attempt add up to.
 
+use sealpost_policy::RequireTls;
+
 use super::outcome::{self, Outcome, Trouble};
 use crate::hosts::Host;
 
@@ -86,7 +88,10 @@ impl Failures {
     }
 
     /// What a recipient is told when every host failed.
-    pub(crate) fn conclude(self) -> Outcome {
+    ///
+    /// Where REQUIRETLS is insisted on and it is certain that no host has what it asks, the mail goes back at once (RFC 8689
+    /// section 4.2.1); a host that is down, or in trouble, may have it later.
+    pub(crate) fn conclude(self, require_tls: Option<RequireTls>) -> Outcome {
         let mut trouble = match (self.told, self.lacking) {
             (None, Some(trouble)) if !self.some_untried => return Outcome::Failed(trouble),
             // A host that cannot be found now may be one that takes it.
@@ -101,12 +106,20 @@ impl Failures {
         // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
         trouble.tls = trouble.tls_at_a_host && !self.some_untried && self.hosts.iter().all(|host| host.tls);
         let certain = trouble.tls && self.hosts.iter().all(|host| host.conclusive && !host.verdicts.is_empty());
-        trouble.verdict = certain.then(|| {
+        if certain {
             let mut words: Vec<_> = self.hosts.into_iter().flat_map(|host| host.verdicts).collect();
             words.sort();
             words.dedup();
-            words.join(" ")
-        });
+            trouble.verdict = Some(words.join(" "));
+            if require_tls == Some(RequireTls::Strict) {
+                let of_requiretls = |word: &String| [outcome::NO_REQUIRETLS, outcome::NOT_KNOWN_FOR_SURE].contains(&word.as_str());
+                let none_lacks_tls = words.iter().all(of_requiretls);
+                trouble.status = if none_lacks_tls { outcome::REQUIRETLS_NEEDED } else { outcome::ENCRYPTION_NEEDED };
+                return Outcome::Failed(trouble);
+            }
+        } else {
+            trouble.verdict = None;
+        }
         Outcome::Deferred(trouble)
     }
 
@@ -136,7 +149,7 @@ mod tests {
     }
 
     fn concluded(failures: Failures) -> (String, bool, bool) {
-        match failures.conclude() {
+        match failures.conclude(None) {
             Outcome::Deferred(trouble) => (trouble.reason, trouble.tls, trouble.tls_at_a_host),
             other => panic!("{other:?}"),
         }
@@ -164,7 +177,7 @@ mod tests {
     fn what_no_host_can_take_is_returned_unless_another_may_take_it_later() {
         let mut failures = Failures::default();
         failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
-        assert!(matches!(failures.conclude(), Outcome::Failed(trouble) if trouble.reason == "too big"));
+        assert!(matches!(failures.conclude(None), Outcome::Failed(trouble) if trouble.reason == "too big"));
         let mut failures = Failures::default();
         failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), trouble("too big", false));
         failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("refused", false), false, true);
@@ -178,7 +191,7 @@ mod tests {
         let lacking = Trouble::new("no 8BITMIME", outcome::CONVERSION_NEEDED);
         failures.lacks(&host("mx1.a.example", "192.0.2.1:25"), lacking);
         failures.some_untried();
-        match failures.conclude() {
+        match failures.conclude(None) {
             Outcome::Deferred(trouble) => assert_eq!((trouble.reason.as_str(), trouble.status.class()), ("no 8BITMIME", 4)),
             other => panic!("{other:?}"),
         }
@@ -208,7 +221,7 @@ mod tests {
             if untried {
                 failures.some_untried();
             }
-            match failures.conclude() {
+            match failures.conclude(None) {
                 Outcome::Deferred(trouble) => (trouble.tls, trouble.verdict.is_some()),
                 other => panic!("{other:?}"),
             }
@@ -225,9 +238,36 @@ mod tests {
             trouble.verdict = word.map(str::to_owned);
             failures.note(&host(name, address), trouble, *answered, true);
         }
-        match failures.conclude() {
+        match failures.conclude(None) {
             Outcome::Deferred(trouble) => trouble.verdict,
             other => panic!("{other:?}"),
+        }
+    }
+
+    // req: E4
+    #[test]
+    fn rfc8689_4_2_1_what_is_certain_goes_back_where_requiretls_is_insisted_on() {
+        let end = |words: &[Option<&str>], grade: RequireTls| {
+            let mut failures = Failures::default();
+            for (number, word) in words.iter().enumerate() {
+                let mut trouble = trouble("reason", true);
+                trouble.verdict = word.map(str::to_owned);
+                failures.note(&host(&format!("mx{number}.a.example"), "192.0.2.1:25"), trouble, true, false);
+            }
+            match failures.conclude(Some(grade)) {
+                Outcome::Failed(trouble) => trouble.status.to_string(),
+                Outcome::Deferred(_) => "waits".to_owned(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (no, unknown, tls) = (Some(outcome::NO_REQUIRETLS), Some(outcome::NOT_KNOWN_FOR_SURE), Some("no-starttls"));
+        assert_eq!(end(&[no, unknown], RequireTls::Strict), "5.7.30");
+        assert_eq!(end(&[no, tls], RequireTls::Strict), "5.7.10");
+        assert_eq!(end(&[tls, tls], RequireTls::Strict), "5.7.10");
+        // a broken handshake may be a matter of a moment
+        assert_eq!(end(&[no, None], RequireTls::Strict), "waits");
+        for graded in [RequireTls::Verify, RequireTls::Require] {
+            assert_eq!(end(&[tls, tls], graded), "waits");
         }
     }
 

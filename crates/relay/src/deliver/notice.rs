@@ -135,7 +135,8 @@ pub(crate) async fn about<C: Components>(
     dsn.envelope_id.clone_from(&entry.envelope.envelope_id);
     dsn.recipients = told.iter().map(|one| one.shown(subject, at)).collect();
     // What had to travel well guarded does not come back less so: then only its header does.
-    let way_back = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &back.path, true).at(at));
+    let facts = DeliverFacts::new(&ReversePath::Null, &back.path, true).with_sender_choice(entry.envelope.require_tls, false);
+    let way_back = policy.decide_deliver(&facts.at(at));
     let guarded = told.iter().any(|one| was_better_guarded(policy, entry, one, &way_back.demand, at));
     let small = usize::try_from(body.size().0).is_ok_and(|size| size <= RETURNED_OCTETS);
     // RFC 8689 section 5: of REQUIRETLS mail only the header goes back, whatever RET says.

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealpost_policy::DeliverDecision;
+use sealpost_policy::{Barred, DeliverDecision};
 use sealpost_queue::Deferral;
-use sealpost_report::{Proof, Shadow};
+use sealpost_report::{Proof, RequireTlsMark, Shadow};
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
 use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
@@ -101,6 +101,15 @@ impl Contact {
     }
 }
 
+impl Contact {
+    /// What becomes of the sender's REQUIRETLS here. A host that lacks what the sender insists on has not met the demand.
+    pub(crate) fn mark_require_tls(&mut self, mark: RequireTlsMark) {
+        let proof = Arc::make_mut(&mut self.proof);
+        proof.require_tls = Some(mark);
+        proof.satisfied &= mark != RequireTlsMark::Asked;
+    }
+}
+
 impl Trouble {
     /// Trouble of which no host has said anything.
     pub(crate) fn new(reason: impl Into<String>, status: EnhancedStatus) -> Self {
@@ -116,6 +125,22 @@ impl Trouble {
             address: None,
             proof: None,
         }
+    }
+
+    /// A host that may not be used, whatever it presents.
+    pub(crate) fn barred(host: &Host, barred: Barred) -> Self {
+        let (why, verdict) = match barred {
+            Barred::NotInStsPolicy => ("is not named by the recipient domain's MTA-STS policy", None),
+            Barred::NotKnownForSure => {
+                ("was learnt without DNSSEC and MTA-STS, and the sender asks for REQUIRETLS", Some(NOT_KNOWN_FOR_SURE))
+            }
+            _ => ("may not be used", None),
+        };
+        let mut trouble = Self::new(format!("{} {why}", host.shown()), TLS_TROUBLE);
+        trouble.tls = true;
+        trouble.verdict = verdict.map(str::to_owned);
+        trouble.host = Some(host.shown());
+        trouble
     }
 
     /// What a host answered.
@@ -186,6 +211,10 @@ fn plain_status(reply: &Reply) -> EnhancedStatus {
     if reply.severity() == Severity::Permanent { PERMANENT } else { TRANSIENT }
 }
 
+/// The verdicts on a host that are about REQUIRETLS, and not about its TLS.
+pub(crate) const NO_REQUIRETLS: &str = "no-requiretls";
+pub(crate) const NOT_KNOWN_FOR_SURE: &str = "not-known-for-sure";
+
 const PERMANENT: EnhancedStatus = status(5, 0, 0);
 const TRANSIENT: EnhancedStatus = status(4, 0, 0);
 
@@ -206,6 +235,8 @@ pub(crate) const BAD_CONNECTION: EnhancedStatus = status(4, 4, 2);
 pub(crate) const TIME_EXPIRED: EnhancedStatus = status(5, 4, 7);
 /// RFC 5248 registry: encryption needed.
 pub(crate) const ENCRYPTION_NEEDED: EnhancedStatus = status(5, 7, 10);
+/// RFC 8689 section 4.2.1: REQUIRETLS support required.
+pub(crate) const REQUIRETLS_NEEDED: EnhancedStatus = status(5, 7, 30);
 /// RFC 3463 section 3.8: cryptographic failure.
 pub(crate) const TLS_TROUBLE: EnhancedStatus = status(4, 7, 5);
 /// RFC 3463 section 3.7: conversion required but not supported.

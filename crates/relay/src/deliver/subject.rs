@@ -90,9 +90,10 @@ impl<'a> Subject<'a> {
     }
 
     fn facts(&self, index: usize, now: UnixMillis) -> Option<DeliverFacts<'_>> {
-        let path = &self.entry.envelope.recipients.get(index)?.path;
+        let envelope = &self.entry.envelope;
+        let path = &envelope.recipients.get(index)?.path;
         let header = self.header.as_ref().and_then(|header| header.as_deref().ok());
-        Some(facts::of_delivery(&self.entry.envelope.reverse_path, path, &self.entry.reception, header, now))
+        Some(facts::of_delivery(&envelope.reverse_path, path, &self.entry.reception, envelope.require_tls, header, now))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use sealpost_policy::HostDecision;
+use sealpost_policy::{HostDecision, RequireTls};
 use sealpost_queue::Lease;
+use sealpost_report::RequireTlsMark;
 use sealpost_smtp::{Extensions, Missing, Transaction, missing_for};
 use sealpost_transport::{Connection, RecipientOutcome, TransferError};
 use sealpost_types::{Domain, WireKey};
@@ -45,8 +46,17 @@ impl<C: Components> Transfer<'_, C> {
         let shadow = self.party.decision.shadow.as_deref().zip(self.shadow);
         let shadow =
             shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), self.engine.now()));
-        let contact = Arc::new(Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow));
-        let transaction = self.transaction();
+        let transaction = self.transaction(&connection);
+        let mut contact = Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow);
+        if self.party.decision.require_tls.is_some() {
+            let given = transaction.require_tls && connection.extensions().require_tls();
+            contact.mark_require_tls(match (given, transaction.require_tls) {
+                (true, _) => RequireTlsMark::HandedOn,
+                (false, true) => RequireTlsMark::Asked,
+                (false, false) => RequireTlsMark::GradedDown,
+            });
+        }
+        let contact = Arc::new(contact);
         if let Some(missing) = first_missing(&transaction, connection.extensions()) {
             self.engine.pool.put(connection);
             return Err(NoAnswer::Lacking(Box::new(lacking(&contact, &transaction, missing))));
@@ -88,7 +98,7 @@ impl<C: Components> Transfer<'_, C> {
         }
     }
 
-    fn transaction(&self) -> Transaction {
+    fn transaction(&self, connection: &Connection<C::Tls>) -> Transaction {
         let entry = self.lease.entry();
         let envelope = &entry.envelope;
         let recipients = self.party.recipients.iter().filter_map(|index| envelope.recipients.get(*index).cloned()).collect();
@@ -98,6 +108,12 @@ impl<C: Components> Transfer<'_, C> {
         // RFC 3461 section 5.2.1; the session leaves them out where the server has no DSN (section 5.2.2).
         transaction.ret = envelope.ret;
         transaction.envelope_id.clone_from(&envelope.envelope_id);
+        // Graded down, it is handed on where it is announced, and not missed elsewhere.
+        transaction.require_tls = match self.party.decision.require_tls {
+            Some(RequireTls::Strict) => true,
+            Some(_) => connection.tls().is_some() && connection.extensions().require_tls(),
+            None => false,
+        };
         // One flight for what fits into a packet or a few; a large body waits for the answers to the envelope.
         transaction.inline_body = self.lease.body().as_slice().is_some_and(|body| body.len() <= INLINE_OCTETS);
         transaction
@@ -120,10 +136,16 @@ fn lacking(contact: &Contact, transaction: &Transaction, missing: Missing) -> Tr
             (outcome::CONVERSION_NEEDED, format!("{host} does not offer 8BITMIME; {why}"))
         }
         Missing::SmtpUtf8 => (outcome::UTF8_NEEDED, format!("{host} does not offer SMTPUTF8; {}", needs_utf8(transaction))),
+        Missing::RequireTls => (outcome::TLS_TROUBLE, format!("{host} does not announce REQUIRETLS, which the sender asks for")),
         Missing::Size { limit } => (outcome::TOO_BIG, format!("{host} takes messages of up to {limit} octets, and this one is larger")),
         other => (outcome::CONVERSION_NEEDED, format!("{host} does not offer {other}, which the message needs")),
     };
     let mut trouble = Trouble::new(reason, status);
+    if missing == Missing::RequireTls {
+        // The host's TLS is not what the sender asks for, and that is certain to last.
+        trouble.tls = true;
+        trouble.verdict = Some(outcome::NO_REQUIRETLS.to_owned());
+    }
     trouble.host = Some(host.clone());
     trouble.address = Some(contact.address);
     trouble.proof = Some(Arc::clone(&contact.proof));

@@ -3,7 +3,7 @@
 use sealpost_policy::FieldName;
 
 /// Takes one field out of the header section of a body that streams through, keeps the first value of it, counts Received
-/// fields, and notes octets beyond ASCII in what is left.
+/// fields, looks at TLS-Required, and notes octets beyond ASCII in what is left.
 ///
 /// The pieces may be cut anywhere: that never changes what comes out. Lines are read as `sealpost_policy::HeaderBlock` reads
 /// them: white space, and a fold, may stand before the colon; a line that is no field is kept and ends nothing, because
@@ -18,6 +18,9 @@ pub(crate) struct HeaderFilter {
     state: State,
     level: FieldMatch,
     received: FieldMatch,
+    required: FieldMatch,
+    /// The field that is being read is the first TLS-Required.
+    in_required: bool,
     /// The field that is being read is taken out.
     dropping: bool,
     /// Octets of the field that is being read, as long as it may turn out to be the one to take out.
@@ -29,6 +32,8 @@ pub(crate) struct HeaderFilter {
     value: Option<Vec<u8>>,
     value_ended: bool,
     received_fields: usize,
+    required_fields: usize,
+    required_value: Vec<u8>,
     non_ascii: bool,
 }
 
@@ -68,6 +73,8 @@ impl HeaderFilter {
             state: State::LineStart,
             level: FieldMatch::NONE,
             received: FieldMatch::NONE,
+            required: FieldMatch::NONE,
+            in_required: false,
             dropping: false,
             head: 0,
             held: Vec::new(),
@@ -75,6 +82,8 @@ impl HeaderFilter {
             value: None,
             value_ended: false,
             received_fields: 0,
+            required_fields: 0,
+            required_value: Vec::new(),
             non_ascii: false,
         }
     }
@@ -111,6 +120,12 @@ impl HeaderFilter {
     /// How often the message was relayed, by its Received fields (RFC 5321 section 6.3).
     pub(crate) fn received_fields(&self) -> usize {
         self.received_fields
+    }
+
+    /// Whether there is a single TLS-Required field, and it says `No` (RFC 8689 section 3).
+    pub(crate) fn says_tls_is_optional(&self) -> bool {
+        let is_whole = self.required_value.len() < REQUIRED_OCTETS;
+        self.required_fields == 1 && is_whole && self.required_value.trim_ascii().eq_ignore_ascii_case(b"no")
     }
 
     /// Whether no octet of what is left lies beyond ASCII.
@@ -165,6 +180,13 @@ impl HeaderFilter {
                 if self.dropping && !self.value_ended {
                     self.keep_value(piece.part(at, at + taken));
                 }
+                if self.in_required {
+                    let room = REQUIRED_OCTETS.saturating_sub(self.required_value.len());
+                    let value = piece.part(at, at + taken).iter().filter(|byte| !matches!(byte, b'\r' | b'\n'));
+                    let is_padding = self.required_value.is_empty();
+                    let value = value.skip_while(|byte| is_padding && matches!(byte, b' ' | b'\t'));
+                    self.required_value.extend(value.take(room));
+                }
                 if end.is_some() {
                     self.state = State::LineStart;
                 }
@@ -175,7 +197,8 @@ impl HeaderFilter {
     }
 
     fn inside(&self) -> State {
-        if self.level.found.is_none() || self.received.found.is_none() { State::Name } else { State::Line }
+        let is_settled = |field: &FieldMatch| field.found.is_some();
+        if [&self.level, &self.received, &self.required].into_iter().all(is_settled) { State::Line } else { State::Name }
     }
 
     fn begin_field(&mut self, at: usize, piece: &mut Piece<'_>) {
@@ -183,6 +206,7 @@ impl HeaderFilter {
         self.head = 0;
         self.level = FieldMatch::OPEN;
         self.received = FieldMatch::OPEN;
+        self.required = FieldMatch::OPEN;
         self.state = State::Name;
     }
 
@@ -190,6 +214,10 @@ impl HeaderFilter {
     fn name(&mut self, byte: u8, piece: &mut Piece<'_>) {
         if self.received.step(byte, RECEIVED) {
             self.received_fields += usize::from(self.received.found == Some(true));
+        }
+        if self.required.step(byte, TLS_REQUIRED) && self.required.found == Some(true) {
+            self.required_fields += 1;
+            self.in_required = self.required_fields == 1;
         }
         self.head += 1;
         let settled = self.level.step(byte, self.level_name.as_str().as_bytes());
@@ -219,6 +247,8 @@ impl HeaderFilter {
         self.kept.append(&mut self.held);
         self.level = FieldMatch::NONE;
         self.received = FieldMatch::NONE;
+        self.required = FieldMatch::NONE;
+        self.in_required = false;
     }
 
     fn keep_value(&mut self, part: &[u8]) {
@@ -261,6 +291,10 @@ impl<'b> Piece<'b> {
 }
 
 const RECEIVED: &[u8] = b"received";
+const TLS_REQUIRED: &[u8] = b"tls-required";
+
+/// Octets that are kept of the value of TLS-Required: more than `No` with white space behind it is not what RFC 8689 writes.
+const REQUIRED_OCTETS: usize = 64;
 
 /// Octets that are kept of a value; the longest that means something has seven.
 pub(crate) const VALUE_OCTETS: usize = 256;

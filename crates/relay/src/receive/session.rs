@@ -262,7 +262,9 @@ impl<C: Components> ClientSession<C> {
         let Sink { id, mut reception, writer, content, first_level } = sink;
         // A stranger's field is taken out too, and asks for nothing (C5).
         reception.level_header = first_level.filter(|_| engine.policy.load().trusts_header_of(&self.client_facts()));
-        let MailCommand { reverse_path, body, smtputf8, ret, envelope_id, .. } = transaction.command;
+        let MailCommand { reverse_path, body, smtputf8, ret, envelope_id, require_tls, .. } = transaction.command;
+        // REQUIRETLS makes the field void (RFC 8689 section 4.1).
+        reception.tls_optional = content.says_tls_is_optional() && !require_tls;
         let mut envelope = Envelope::new(reverse_path, transaction.recipients);
         let ascii_paths = envelope.reverse_path.is_ascii() && envelope.recipients.iter().all(|recipient| recipient.path.is_ascii());
         // What the message needs, not what the client announced: so a next host without the extension may still take it.
@@ -272,6 +274,7 @@ impl<C: Components> ClientSession<C> {
             (false, BodyKind::SevenBit) => BodyKind::EightBitMime,
             _ => body,
         };
+        envelope.require_tls = require_tls;
         envelope.ret = ret;
         envelope.envelope_id = envelope_id;
         if let Some(hook) = &engine.accept_hook

@@ -51,8 +51,11 @@ impl Replay<'_> {
         let secure = received_secure.unwrap_or(true);
         let host_secure = if matches!(seen.next_hop, NextHop::Mx(_)) { seen.proof.host_secure } else { Some(true) };
         let header_level = seen.event.level_header.as_deref().map(HeaderLevel::of_client);
-        let facts =
-            |received_secure| DeliverFacts::new(seen.sender, seen.recipient, received_secure).with_header_level(header_level).at(at);
+        let require_tls = seen.proof.require_tls.is_some();
+        let facts = |received_secure| {
+            let facts = DeliverFacts::new(seen.sender, seen.recipient, received_secure).with_header_level(header_level);
+            facts.with_sender_choice(require_tls, false).at(at)
+        };
         let ask = |facts: DeliverFacts<'_>, host_secure| {
             let decision = self.policy.decide_deliver(&facts);
             let host = HostFacts::new(&seen.next_hop, seen.host.as_ref(), host_secure, seen.address);

@@ -19,7 +19,8 @@ impl Replay<'_> {
     #[must_use]
     pub fn waiting(&self, current: &Policy, entry: &Entry, index: usize, last: Option<&Event>, now: UnixMillis) -> Option<Judged> {
         let recipient = &entry.envelope.recipients.get(index)?.path;
-        let facts = facts::of_delivery(&entry.envelope.reverse_path, recipient, &entry.reception, None, now);
+        let envelope = &entry.envelope;
+        let facts = facts::of_delivery(&envelope.reverse_path, recipient, &entry.reception, envelope.require_tls, None, now);
         let (before, after) = (current.decide_deliver(&facts), self.policy.decide_deliver(&facts));
         let ends = |decision: &DeliverDecision| entry.reception.at.after(decision.fate.lifetime);
         let change = if ends(&after) <= now && ends(&before) > now {

@@ -18,6 +18,7 @@ mod listeners;
 mod login;
 mod notice;
 mod proxy;
+mod require_tls;
 mod reuse;
 mod rights;
 mod rules;

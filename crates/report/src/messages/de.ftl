@@ -61,6 +61,9 @@ no-path = keiner zu einem Vertrauensanker
 satisfied = { $demand }: erfüllt
 not-satisfied = { $demand }: nicht erfüllt
 insecure-name = der Name { $name } stammt aus dem DNS ohne DNSSEC
+requiretls-asked = REQUIRETLS war verlangt
+requiretls-handed-on = REQUIRETLS war verlangt und wurde weitergegeben
+requiretls-graded-down = REQUIRETLS war verlangt und wurde abgeschwächt: der Server kündigt es nicht an
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Ihre Nachricht konnte nicht zugestellt werden

@@ -61,6 +61,9 @@ no-path = none to a trust anchor
 satisfied = { $demand }: met
 not-satisfied = { $demand }: not met
 insecure-name = the name { $name } was learnt from DNS without DNSSEC
+requiretls-asked = REQUIRETLS was asked for
+requiretls-handed-on = REQUIRETLS was asked for, and handed on
+requiretls-graded-down = REQUIRETLS was asked for, and graded down: the host does not announce it
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Your message could not be delivered

@@ -9,6 +9,7 @@ struct Outcome {
     stored: Vec<u8>,
     level: Option<String>,
     received: usize,
+    tls_is_optional: bool,
     ascii: bool,
 }
 
@@ -23,7 +24,13 @@ fn filter(pieces: &[&[u8]]) -> Outcome {
     }
     stored.extend_from_slice(filter.finish());
     assert_eq!(filter.finish(), b"");
-    Outcome { stored, level: filter.first_level(), received: filter.received_fields(), ascii: filter.is_ascii() }
+    Outcome {
+        stored,
+        level: filter.first_level(),
+        received: filter.received_fields(),
+        tls_is_optional: filter.says_tls_is_optional(),
+        ascii: filter.is_ascii(),
+    }
 }
 
 /// The same of a whole message, with no regard to memory: cut into lines, the lines into fields.
@@ -47,9 +54,14 @@ fn naive(message: &[u8]) -> Outcome {
         String::from_utf8_lossy(&value).trim_matches([' ', '\t']).to_owned()
     });
     let received = fields.iter().filter(|field| has_name(field, "received")).count();
+    let required: Vec<Vec<u8>> = fields.iter().filter(|field| has_name(field, "tls-required")).cloned().collect();
+    let value = |field: &[u8]| -> Vec<u8> {
+        field.iter().copied().skip_while(|&b| b != b':').skip(1).filter(|b| !matches!(b, b'\r' | b'\n')).collect()
+    };
+    let tls_is_optional = required.len() == 1 && value(&required[0]).trim_ascii().eq_ignore_ascii_case(b"no");
     fields.retain(|field| !has_name(field, "x-tlslevel"));
     let stored = [fields.concat(), body.concat()].concat();
-    Outcome { ascii: stored.is_ascii(), stored, level, received }
+    Outcome { ascii: stored.is_ascii(), stored, level, received, tls_is_optional }
 }
 
 fn at_every_cut(message: &[u8]) -> Outcome {
@@ -60,6 +72,38 @@ fn at_every_cut(message: &[u8]) -> Outcome {
     let single: Vec<&[u8]> = message.chunks(1).collect();
     assert_eq!(filter(&single), whole, "octet by octet");
     whole
+}
+
+/// RFC 8689 section 3: one field, one word, however it is folded; it stays in the message.
+// req: E4
+#[test]
+fn rfc8689_3_tls_required_is_a_single_no() {
+    for (message, is_optional) in [
+        ("TLS-Required: No\r\n\r\n", true),
+        ("To: b\r\ntls-required:no\r\nFrom: a\r\n\r\n", true),
+        ("TLS-Required:\r\n No\r\n\r\n", true),
+        ("X-TLSLevel: Try\r\nTLS-Required: NO \r\n\r\n", true),
+        ("TLS-Required: Yes\r\n\r\n", false),
+        ("TLS-Required: No way\r\n\r\n", false),
+        ("TLS-Required: No\r\n way\r\n\r\n", false),
+        ("TLS-Required: No\r\nTLS-Required: No\r\n\r\n", false),
+        ("TLS-Required: No\r\nTo: b\r\nTLS-Required: Yes\r\n\r\n", false),
+        ("TLS-Required:\r\n\r\n", false),
+        ("X-TLS-Required: No\r\n\r\n", false),
+        ("TLS-Required-Not: No\r\n\r\n", false),
+        ("To: b\r\n\r\nTLS-Required: No\r\n", false),
+        ("", false),
+    ] {
+        let outcome = at_every_cut(message.as_bytes());
+        assert_eq!(outcome, naive(message.as_bytes()), "{message:?}");
+        assert_eq!(outcome.tls_is_optional, is_optional, "{message:?}");
+        assert_eq!(
+            outcome.stored.windows(8).any(|part| part.eq_ignore_ascii_case(b"required")),
+            message.to_ascii_lowercase().contains("required")
+        );
+    }
+    let long = format!("TLS-Required: No{}x\r\n\r\n", " ".repeat(200));
+    assert!(!at_every_cut(long.as_bytes()).tls_is_optional);
 }
 
 // req: C5
@@ -172,7 +216,7 @@ fn long_lines_take_no_memory() {
 
 /// Lines that look like the field, nearly like it, or like anything.
 fn line() -> impl Strategy<Value = Vec<u8>> {
-    let text = "[xX]-[tT][lL][sS][lL]evel[ \t]{0,2}:? ?[a-c]{0,3}|Received ?: [a-c]{0,2}|[ \t][a-c:]{0,4}|[XR:a-c -]{0,5}|X-TLSLeve|";
+    let text = "[xX]-[tT][lL][sS][lL]evel[ \t]{0,2}:? ?[a-c]{0,3}|Received ?: [a-c]{0,2}|[tT]LS-[rR]equired ?: ?[NnOo]{0,3}|[ \t][a-c:]{0,4}|[XR:a-c -]{0,5}|X-TLSLeve|";
     let end = prop_oneof![8 => Just(&b"\r\n"[..]), 1 => Just(&b"\n"[..]), 1 => Just(&b""[..]), 1 => Just(&b"\r"[..])];
     (text, end).prop_map(|(text, end)| [text.as_bytes(), end].concat())
 }
