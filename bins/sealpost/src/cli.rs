@@ -137,6 +137,9 @@ pub(crate) struct Explain {
     /// A field of the message, such as 'X-TLSLevel: Require'; may be repeated.
     #[arg(long, value_name = "FIELD")]
     pub(crate) header: Vec<String>,
+    /// The client says REQUIRETLS with MAIL (RFC 8689).
+    #[arg(long, conflicts_with = "clear")]
+    pub(crate) requiretls: bool,
     /// As if it were this time or day, not now.
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,

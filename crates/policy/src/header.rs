@@ -99,6 +99,13 @@ impl HeaderBlock {
         self.fields.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
+    /// Whether there is a single TLS-Required field, and it says `No` (RFC 8689 section 3).
+    #[must_use]
+    pub fn says_tls_is_optional(&self) -> bool {
+        let mut values = self.values("TLS-Required");
+        values.next().is_some_and(|value| value.eq_ignore_ascii_case("no")) && values.next().is_none()
+    }
+
     /// Each field: its name as written, and its value without the white space around it.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (&**name, &**value))

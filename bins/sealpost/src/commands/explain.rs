@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use sealpost_policy::{
-    ClientCertificate, ClientFacts, DeliverDecision, DeliverFacts, HeaderBlock, HeaderLevel, Policy, ReceiveDecision, ReceiveFacts, Trace,
+    ClientCertificate, ClientFacts, DeliverDecision, DeliverFacts, HeaderBlock, HeaderLevel, Policy, ReceiveDecision, ReceiveFacts,
+    RequireTls, Trace,
 };
 use sealpost_relay::{next_hop, read_config, read_policy};
 use sealpost_types::{CipherSuite, Domain, ForwardPath, KexGroup, Mailbox, ReversePath, TlsFacts, TlsVersion, UnixMillis};
@@ -28,6 +29,7 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
     let (receive, receive_trace) = policy.explain_receive(&facts);
     let level = header_level(&policy, &client, &header);
     let facts = DeliverFacts::new(&from, &to, tls.is_some()).with_header_level(level.counted()).with_header(Some(&header)).at(at);
+    let facts = facts.with_sender_choice(options.requiretls, header.says_tls_is_optional());
     let (deliver, deliver_trace) = policy.explain_deliver(&facts);
     let next_hop = next_hop(&policy, &config, &to);
     let shown = if options.json {
@@ -37,7 +39,8 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
                 "refused_with_testing": refused_with_testing(&receive),
                 "trace": receive_trace,
             },
-            "deliver": { "next_hop": next_hop.to_string(), "ignored_header": level.ignored(), "trace": deliver_trace },
+            "deliver": { "next_hop": next_hop.to_string(), "ignored_header": level.ignored(),
+                "requiretls": deliver.require_tls.map(RequireTls::as_str), "trace": deliver_trace },
         });
         format!("{answer}\n")
     } else {
@@ -68,7 +71,15 @@ fn on_receive(decision: &ReceiveDecision, trace: &Trace) -> String {
 
 fn on_deliver(decision: &DeliverDecision, trace: &Trace) -> String {
     let published = "  what the recipient's domain publishes (DANE, MTA-STS) is ignored\n";
-    format!("{trace}\n{}", if decision.ignores_published { published } else { "" })
+    let require_tls = decision.require_tls.map_or_else(String::new, |grade| {
+        let asked = match grade {
+            RequireTls::Strict => "the host is known for sure, verified by its name or by DANE, and announces REQUIRETLS",
+            RequireTls::Verify => "the host is verified by its name or by DANE; REQUIRETLS is handed on where it is announced",
+            _ => "any certificate will do; REQUIRETLS is handed on where it is announced",
+        };
+        format!("  REQUIRETLS ({grade}): {asked}\n")
+    });
+    format!("{trace}\n{require_tls}{}", if decision.ignores_published { published } else { "" })
 }
 
 fn refused_with_testing(decision: &ReceiveDecision) -> Option<String> {

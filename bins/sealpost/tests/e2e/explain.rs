@@ -37,6 +37,25 @@ when = { direction = "outbound", header = { name = "Subject", matches = "*secret
 then = { add_header = { X-TLSLevel = "Require" } }
 "#;
 
+/// What a sender says of TLS by RFC 8689 is a source like any other.
+// req: E4 F1
+#[test]
+fn requiretls_is_explained() {
+    let house = House::new().policy("[[partner]]\ndomains = \"bank.example\"\ndeliver = \"require\"\n");
+    house.write();
+    let mail = ["--from", "a@shop.example", "--to", "b@bank.example"];
+    let strict = explain(&house, &[&mail[..], &["--requiretls", "--header", "TLS-Required: No"]].concat());
+    assert!(strict.contains("\n  REQUIRETLS: asks verify -> asked for chain and name\n"), "{strict}");
+    assert!(strict.contains("REQUIRETLS (strict): the host is known for sure") && !strict.contains("TLS-Required"), "{strict}");
+    let field = explain(&house, &[&mail[..], &["--header", "TLS-Required: No"]].concat());
+    assert!(field.contains("TLS-Required field") && field.contains("(DANE, MTA-STS) is ignored"), "{field}");
+    let twice = ["--header", "TLS-Required: No"].repeat(2);
+    let void = explain(&house, &[&mail[..], &twice].concat());
+    assert!(!void.contains("is ignored") && !void.contains("TLS-Required field"), "{void}");
+    let json = explain(&house, &[&mail[..], &["--requiretls", "--json"]].concat());
+    assert!(json.contains("\"requiretls\":\"strict\""), "{json}");
+}
+
 fn explain(house: &House, arguments: &[&str]) -> String {
     let output = house.run(&[&["explain"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -179,7 +179,10 @@ fn dates_counts_and_delimiters() {
 #[test]
 fn how_requiretls_is_taken() {
     check("[defaults]\nrequiretls = 'relaxed'", &["policy.toml:2:14: requiretls is \"relaxed\"; allowed: strict, verify, require"]);
-    check("[defaults]\nrequiretls = false", &["policy.toml:2:14: requiretls is a boolean; write \"strict\", \"verify\" or \"require\""]);
+    check(
+        "[defaults]\nrequiretls = false",
+        &["policy.toml:2:14: requiretls is true or false; write \"strict\", \"verify\" or \"require\""],
+    );
 }
 
 #[test]
