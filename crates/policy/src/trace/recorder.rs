@@ -130,8 +130,8 @@ impl Tracer for Recorder<'_> {
 
     fn sender_asked(&mut self, origin: Origin, asked: impl FnOnce() -> Asked, settled: Option<Axis>) {
         self.draft(0, origin, None, Arc::new(asked()), None, true);
-        if let (Some(axis), Some(draft)) = (settled, self.drafts.last_mut()) {
-            draft.step.decided.insert(axis);
+        if let (Some(axis), Some(step)) = (settled, self.steps.last_mut()) {
+            step.decided.insert(axis);
         }
     }
 
