@@ -153,7 +153,8 @@ fn events(listed: &Listed, kind: EventKind, now: UnixMillis) -> Vec<Vec<u8>> {
 pub fn outlook(policy: &Policy, config: &Config, listed: &Listed, releases: Option<u64>, now: UnixMillis) -> Vec<Outlook> {
     let Some(entry) = &listed.entry else { return Vec::new() };
     let one = |(index, recipient): (usize, &sealpost_types::Recipient)| {
-        let facts = facts::of_delivery(&entry.envelope.reverse_path, &recipient.path, &entry.reception, None, now);
+        let envelope = &entry.envelope;
+        let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &entry.reception, envelope.require_tls, None, now);
         let (mut decision, trace) = policy.explain_deliver(&facts);
         let before = entry.deferrals.get(index).and_then(Option::as_ref);
         let releases = releases.or_else(|| Some(before?.hold.as_ref()?.releases)).unwrap_or(0);
