@@ -129,7 +129,7 @@ impl Tracer for Recorder<'_> {
     }
 
     fn sender_asked(&mut self, origin: Origin, asked: impl FnOnce() -> Asked, settled: Option<Axis>) {
-        self.draft(0, origin, None, Arc::new(asked()), None, true);
+        self.draft(0, origin, Seen::of(self.policy, origin), Arc::new(asked()), None, true);
         if let (Some(axis), Some(step)) = (settled, self.steps.last_mut()) {
             step.decided.insert(axis);
         }
