@@ -78,7 +78,8 @@ fn host_decision(demand: &Demand, ignores_published: bool, require_tls: Option<R
         barred = filled.add_published();
     }
     if let Some(grade) = require_tls {
-        barred = barred.or(filled.add_require_tls(grade));
+        let unknown = filled.add_require_tls(grade);
+        barred = barred.or(unknown);
     }
     if filled.tls == TlsRequirement::Never {
         // Nothing of the name or the floors reaches the wire in clear.
