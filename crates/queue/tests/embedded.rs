@@ -470,3 +470,31 @@ async fn a_body_may_come_in_any_pieces() {
         }
     }
 }
+
+/// What is whole is left alone, in whatever state it is.
+#[tokio::test]
+async fn looking_through_a_sound_queue_finds_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    let under_way = accept(&queue, at(0), &["a@one.example", "b@two.example"], &content(1, 3_000)).await.unwrap();
+    let rotten = accept(&queue, at(0), &["a@one.example"], b"x").await.unwrap().remove(0);
+    queue.set_aside(rotten, "rotten").await.unwrap();
+    let large = accept(&queue, at(0), &["a@one.example"], &content(2, 30_000)).await.unwrap().remove(0);
+    let wait = Settlement::deferred(large.entry(), &Deferral::new(at(0).after(support::WEEK), "later"));
+    queue.settle(large, wait).await.unwrap();
+    let held = accept_deferred(&queue, at(0), &["a@one.example"], at(5)).await;
+    queue.change(vec![(held, sealpost_queue::Change::Hold { outbox: Vec::new() })]).await.unwrap();
+    for _ in 0..200 {
+        accept_deferred(&queue, at(0), &["a@one.example"], at(5)).await;
+    }
+    let stats = queue.stats().await.unwrap();
+    let found = queue.verify().await.unwrap();
+    assert_eq!((found.entries, found.set_aside, found.put_right, found.damage), (205, 0, 0, Vec::new()));
+    assert_eq!((queue.stats().await.unwrap(), queue.health()), (stats, Health::Good));
+    drop(under_way);
+    // The negative control: what no index leads to, or a due time in a far future, is found.
+    tamper(directory.path(), "UPDATE entry SET due = due + 100000000000000 WHERE id = (SELECT max(id) FROM entry)");
+    assert_eq!(queue.verify().await.unwrap().put_right, 1);
+    eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
+    assert_eq!(queue.lease_due(at(10), 1_000, &[]).await.unwrap().len(), 200);
+}

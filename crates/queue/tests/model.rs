@@ -51,6 +51,10 @@ enum Operation {
     RetryMessage {
         message: usize,
     },
+    /// The clock jumps by so many hours.
+    Jump {
+        hours: i64,
+    },
     Reopen,
 }
 
@@ -69,6 +73,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::RetryAll),
         1 => (0..3_u8).prop_map(|domain| Operation::RetryDomain { domain }),
         1 => (0..8_usize).prop_map(|message| Operation::RetryMessage { message }),
+        1 => (-24..=24_i64).prop_map(|hours| Operation::Jump { hours }),
         1 => Just(Operation::Reopen),
     ]
 }
@@ -164,6 +169,7 @@ impl<S: Spool> Side<S> {
                     self.queue.retry_now(Selector::Id(*id), now).await.unwrap();
                 }
             }
+            Operation::Jump { .. } => {}
             // To a queue in memory it is as if all leases were given back.
             Operation::Reopen => {
                 let before = self.held.len();
@@ -217,8 +223,12 @@ impl<S: Spool> Side<S> {
 async fn agree(directory: &Path, operations: &[Operation]) -> Result<(), TestCaseError> {
     let mut memory = Side::new(MemorySpool::new());
     let mut embedded = Side::new(EmbeddedSpool::open(directory, Settings::default()).unwrap());
+    let mut jumped = 0;
     for (step, operation) in operations.iter().enumerate() {
-        let now = at(step as i64 * 3);
+        if let Operation::Jump { hours } = operation {
+            jumped += hours * 3_600_000;
+        }
+        let now = at(step as i64 * 3 + jumped);
         memory.apply(operation, now).await;
         if matches!(operation, Operation::Reopen) {
             embedded.queue.close().await.unwrap();

@@ -45,12 +45,14 @@ impl Checkpoints {
         }
     }
 
-    /// Called by the writer between two transactions: copies the rest if the thread has copied most.
-    pub(crate) fn finish(&mut self, db: &Connection, poison: &Poison) {
-        if self.made.load(Ordering::Acquire) {
+    /// Called by the writer between two transactions: copies the rest if the thread has copied most; whether it had.
+    pub(crate) fn finish(&mut self, db: &Connection, poison: &Poison) -> bool {
+        let is_made = self.made.load(Ordering::Acquire);
+        if is_made {
             self.made.store(false, Ordering::Release);
             run(db, poison);
         }
+        is_made
     }
 }
 
@@ -67,7 +69,7 @@ fn serve(db: &Connection, asked: &Receiver<()>, made: &AtomicBool, poison: &Pois
 }
 
 /// Copies what can be copied without waiting for anybody; frames left, if SQLite said.
-fn run(db: &Connection, poison: &Poison) -> Option<i64> {
+pub(crate) fn run(db: &Connection, poison: &Poison) -> Option<i64> {
     let outcome = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
     match outcome {
         Ok((log, copied)) => Some(log - copied),

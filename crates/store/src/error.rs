@@ -11,7 +11,7 @@ use sealpost_types::{Blame, Retry};
 #[error("{message} (SQLite code {code})")]
 #[non_exhaustive]
 pub struct SqliteFailure {
-    /// The extended result code; -1 for a failure of the call, not of SQLite.
+    /// The extended result code; negative for a failure of the call, not of SQLite.
     pub code: i32,
     /// Its words.
     pub message: Arc<str>,
@@ -187,6 +187,13 @@ impl SqliteFailure {
         matches!(self.code & 0xff, CORRUPT | NOT_A_DATABASE)
     }
 
+    /// Whether a value was of another type than its column takes: also what is not the file's fault may say so, but only in a store
+    /// whose tables are not strict.
+    #[must_use]
+    pub fn is_wrong_type(&self) -> bool {
+        self.code == WRONG_TYPE
+    }
+
     pub(crate) fn damaged_head() -> Self {
         Self { code: NOT_A_DATABASE, message: "the head of the file is not that of a database".into() }
     }
@@ -197,13 +204,20 @@ impl SqliteFailure {
     }
 
     pub(crate) fn of(error: &rusqlite::Error) -> Self {
-        Self { code: error.sqlite_error().map_or(-1, |e| e.extended_code), message: error.to_string().into() }
+        let code = if is_wrong_type(error) { WRONG_TYPE } else { error.sqlite_error().map_or(-1, |e| e.extended_code) };
+        Self { code, message: error.to_string().into() }
     }
 }
 
 /// Whether the pages behind this failure can no longer be trusted: the system could not write or sync them.
 pub(crate) fn is_fatal(error: &rusqlite::Error) -> bool {
     !matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Whether a value was of another type than its column takes.
+pub(crate) fn is_wrong_type(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
 /// Whether this failure says that the file is not what was written.
@@ -214,3 +228,6 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
 /// SQLite's primary result codes for a damaged file.
 const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
+
+/// A code of our own.
+const WRONG_TYPE: i32 = -2;

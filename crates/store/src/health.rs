@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::WriteError;
-use crate::error::is_damage;
+use crate::error::{is_damage, is_wrong_type};
 use crate::salvage::Marker;
 
 /// Whether a store still takes anything.
@@ -57,7 +57,8 @@ impl Poison {
 
     /// Poisons if this failure says that the database is damaged.
     pub(crate) fn judge(&self, what: &str, error: &rusqlite::Error) {
-        if is_damage(error) {
+        // Whoever can salvage has strict tables: a value of another type was not written so.
+        if is_damage(error) || (self.marker.is_some() && is_wrong_type(error)) {
             self.set_damaged(&format!("{what}: {error}"));
         }
     }

@@ -30,6 +30,13 @@ struct Queue {
     asleep: bool,
 }
 
+/// What [`Inbox::take`] came back with.
+pub(crate) enum Taken {
+    Batch,
+    Nothing,
+    End,
+}
+
 /// Jobs in the order in which they came.
 #[derive(Default)]
 pub(crate) struct Inbox {
@@ -59,8 +66,9 @@ impl Inbox {
         Ok(())
     }
 
-    /// Waits until something must be written and fills `batch` with what is there; false when closed and empty.
-    pub(crate) fn take(&self, batch: &mut Vec<Box<dyn Job>>) -> bool {
+    /// Waits until something must be written and fills `batch` with what is there; [`Taken::End`] when closed and empty,
+    /// [`Taken::Nothing`] if nothing came for so long.
+    pub(crate) fn take(&self, batch: &mut Vec<Box<dyn Job>>, patience: Option<Duration>) -> Taken {
         let mut queue = self.lock();
         loop {
             let overdue = queue.deadline.is_some_and(|deadline| deadline <= Instant::now());
@@ -73,7 +81,17 @@ impl Inbox {
                     let left = deadline.saturating_duration_since(Instant::now());
                     self.wake.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                None => match patience {
+                    Some(patience) => {
+                        let (mut queue, waited) = self.wake.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner);
+                        if waited.timed_out() && queue.jobs.is_empty() && !queue.closed {
+                            queue.asleep = false;
+                            return Taken::Nothing;
+                        }
+                        queue
+                    }
+                    None => self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                },
             };
             queue.asleep = false;
         }
@@ -87,7 +105,7 @@ impl Inbox {
         if queue.jobs.len() == queue.urgent {
             queue.deadline = None;
         }
-        !batch.is_empty()
+        if batch.is_empty() { Taken::End } else { Taken::Batch }
     }
 
     /// Takes nothing more; what is there is still written.

@@ -52,6 +52,7 @@ mod lock;
 mod migrate;
 mod open;
 mod read;
+mod reclaim;
 mod salvage;
 mod settings;
 mod store;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{self, Checkpoints};
 use crate::error::{SqliteFailure, WriteError, is_fatal};
 use crate::faults::Faults;
 use crate::files::Files;
 use crate::health::Poison;
-use crate::inbox::{Inbox, Job};
+use crate::inbox::{Inbox, Job, Taken};
 use crate::lock::Lock;
+use crate::reclaim;
 
 /// All that the writer thread owns or shares.
 pub(crate) struct Writer {
@@ -35,16 +36,51 @@ impl Writer {
             Ok(())
         }));
         let mut batch = Vec::new();
-        while self.inbox.take(&mut batch) {
-            self.write(&mut batch);
-            self.checkpoints.after_commit(FRAMES.get());
-            self.checkpoints.finish(&self.db, &self.poison);
+        // Space that became free is given back while nothing is to be written, and after each checkpoint in case there always is.
+        let mut patience = Some(reclaim::IDLE);
+        let mut is_shorter = false;
+        loop {
+            match self.inbox.take(&mut batch, patience) {
+                Taken::Batch => {
+                    self.write(&mut batch);
+                    self.checkpoints.after_commit(FRAMES.get());
+                    if self.checkpoints.finish(&self.db, &self.poison) {
+                        self.reclaim();
+                    }
+                    patience = Some(reclaim::IDLE);
+                }
+                Taken::Nothing => {
+                    let is_more = self.reclaim();
+                    self.checkpoints.after_commit(FRAMES.get());
+                    self.checkpoints.finish(&self.db, &self.poison);
+                    // The file gets shorter when the log is copied into it.
+                    if std::mem::replace(&mut is_shorter, is_more) && !is_more {
+                        checkpoint::run(&self.db, &self.poison);
+                    }
+                    patience = is_more.then_some(reclaim::PAUSE);
+                }
+                Taken::End => break,
+            }
         }
         self.db.wal_hook(None);
         if self.poison.check().is_ok() {
             // A clean end leaves nothing in the log. If it fails, the log has it all.
             let _ = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }
+    }
+
+    /// Gives some free space back to the system; whether there is more.
+    fn reclaim(&self) -> bool {
+        if self.poison.check().is_err() {
+            return false;
+        }
+        reclaim::some(&self.db).unwrap_or_else(|error| {
+            if is_fatal(&error) {
+                self.poison.judge("reclaim", &error);
+                self.poison.set(&format!("reclaim: {error}"));
+            }
+            false
+        })
     }
 
     fn write(&mut self, batch: &mut Vec<Box<dyn Job>>) {

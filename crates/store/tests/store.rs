@@ -270,6 +270,27 @@ async fn the_log_stays_small_and_is_used_again() {
     assert_eq!(numbers(&store).await.len(), 5);
 }
 
+#[tokio::test]
+async fn space_that_a_backlog_left_is_given_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let length = || std::fs::metadata(path(directory.path())).unwrap().len();
+    for n in 0..60 {
+        store.write(1 << 20, move |tx| tx.execute("INSERT INTO number VALUES (?1, zeroblob(1000000))", [n])).await.unwrap();
+    }
+    store.write(0, |tx| tx.execute("DELETE FROM number WHERE n > 0", [])).await.unwrap();
+    let begin = std::time::Instant::now();
+    let mut largest = 0;
+    while largest < 40 << 20 || length() > 24 << 20 {
+        largest = largest.max(length());
+        assert!(begin.elapsed().as_secs() < 30, "{} octets, {largest} at most", length());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What little is free stays, to be used again, and the rest is as it was.
+    assert!(length() > 8 << 20);
+    assert_eq!(numbers(&store).await, [0]);
+}
+
 #[test]
 fn the_bundled_sqlite_is_recent_enough() {
     // Before 3.51.3 a rare race between a checkpoint and a writer could damage the database.

@@ -83,7 +83,7 @@ impl QueueSalvage {
             Ok((entry, _)) => {
                 let releases = entry.deferrals.iter().flatten().filter_map(|deferral| deferral.hold.as_ref()).map(|hold| hold.releases);
                 self.released = self.released.max(releases.max().and_then(|last| i64::try_from(last).ok()).unwrap_or(0));
-                let repair = "UPDATE entry SET state = 1, due = created WHERE id = ?1 AND (state NOT BETWEEN 0 AND 2 OR (state = 1 AND due IS NULL))";
+                let repair = "UPDATE entry SET state = 1, due = created WHERE id = ?1 AND (state NOT BETWEEN 0 AND 3 OR (state = 1 AND due IS NULL))";
                 tx.prepare_cached(repair)?.execute([id]).map(drop)
             }
             Err(_) if !is_known => tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id]).map(drop),

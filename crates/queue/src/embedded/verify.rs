@@ -67,13 +67,12 @@ pub(super) fn pass(engine: &Weak<Engine>, pause: impl FnMut(Duration) -> bool) -
     let view =
         Reader::open(&path, &schema::MIGRATIONS).map_err(|error| SpoolError::Store { reason: WithCauses(&error).to_string().into() })?;
     let mut pass = Pass { engine, view, pause, verified: Verified::default() };
-    pass.structure()?;
-    pass.rows()?;
-    pass.due_times()?;
+    let outcome = pass.structure().and_then(|()| pass.rows()).and_then(|()| pass.due_times());
+    // Also if the rest could not be read.
     if let (Some(first), Some(engine)) = (pass.verified.damage.first(), engine.upgrade()) {
         engine.store.report_damage(first);
     }
-    Ok(pass.verified)
+    outcome.map(|()| pass.verified)
 }
 
 /// One look through the queue, under way.
@@ -116,7 +115,7 @@ impl<P: FnMut(Duration) -> bool> Pass<'_, P> {
         let begin = Instant::now();
         let found = match self.view.read(piece) {
             Ok(found) => found,
-            Err(ReadError::Failed(failure)) if failure.is_damage() => {
+            Err(ReadError::Failed(failure)) if failure.is_damage() || failure.is_wrong_type() => {
                 self.verified.damage.push(failure.to_string());
                 return Ok(None);
             }
@@ -137,11 +136,11 @@ impl Engine {
         if let Some(index) = missing {
             verified.damage.push(format!("the index {index} does not lead to entry {id}"));
         }
-        if !(schema::FRESH..=schema::DAMAGED).contains(&found.state) {
+        if !(schema::FRESH..=schema::HELD).contains(&found.state) {
             verified.damage.push(format!("entry {id} has the state {}", found.state));
         }
         let late = match &found.entry {
-            // Held ones change; they are looked at the next time.
+            // Leased ones change; they are looked at the next time.
             Err(reason) if found.state != schema::DAMAGED && self.leases.hold_free(id) => {
                 verified.set_aside += 1;
                 self.set_aside_soon(id, reason.clone());

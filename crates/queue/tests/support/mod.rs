@@ -89,7 +89,7 @@ pub(crate) fn preloaded(source: &Path) -> PathBuf {
     let name = source.file_stem().unwrap().to_str().unwrap();
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{check:08x}.so"));
     if !library.exists() {
-        let fresh = library.with_extension(format!("{}.fresh", std::process::id()));
+        let fresh = library.with_extension(format!("{}-{:?}.fresh", std::process::id(), std::thread::current().id()));
         let status = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]).arg(&fresh).arg(source).arg("-ldl").status();
         assert!(status.unwrap().success(), "cc cannot compile {}", source.display());
         std::fs::rename(fresh, &library).unwrap();
