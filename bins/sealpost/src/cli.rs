@@ -1,6 +1,7 @@
 //! The command line: every command with its options.
 
 mod change;
+mod history;
 mod policy;
 mod queue;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use change::{ChangeArguments, Reload};
+pub(crate) use history::{ExportFormat, History, HistoryCommand, HistoryExport, Wanted};
 pub(crate) use policy::{
     Add, AddPartner, Address, Domains, EntryFormat, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries,
     ListPartners, Listing, Lists, Owners, Remove, RemovePartner, RulePlace, Rules, Search, Set, SetPartner, ShowPartner, Test,
@@ -58,8 +60,8 @@ pub(crate) enum Command {
     #[command(after_help = EXPLAIN)]
     Explain(Explain),
     /// Show what became of each message.
-    #[command(after_help = HISTORY)]
-    History(History),
+    #[command(after_help = history::HISTORY, args_conflicts_with_subcommands = true)]
+    History(Box<History>),
     /// Mail that waits: look at it, try it again, hold it, delete it.
     #[command(subcommand, after_help = queue::QUEUE)]
     Queue(Queue),
@@ -146,36 +148,6 @@ pub(crate) struct Explain {
     /// One JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct History {
-    #[command(flatten)]
-    pub(crate) config: Config,
-    /// Only mail from or to this domain.
-    #[arg(long)]
-    pub(crate) domain: Option<String>,
-    /// Only this message.
-    #[arg(long, value_name = "QUEUE-ID")]
-    pub(crate) id: Option<String>,
-    /// Not before: a span such as 30m, 36h or 7d, or a time.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<String>,
-    /// At most this many entries, the newest ones.
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    pub(crate) limit: usize,
-    /// The language of titles and sentences, en or de.
-    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Language::En)]
-    pub(crate) lang: Language,
-    /// One JSON object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Language {
-    En,
-    De,
 }
 
 #[derive(Debug, Subcommand)]
@@ -280,14 +252,6 @@ Examples:
   sealpost explain --from ann@acme.example --to bob@bank.example --clear
   sealpost explain --from '<>' --to bob@bank.example --client 192.0.2.1 --json";
 
-const HISTORY: &str = "\
-Examples:
-  sealpost history --domain bank.example --since 36h
-  sealpost history --since 2026-11-22T04:00:00Z --limit 1000 --json
-  sealpost history --id 1M80YCQS80000
-
-The queue id stands in the relay's answer to the client and in the log.";
-
 const POLICY_REPLAY: &str = "\
 Examples:
   sealpost policy replay --policy new.toml
@@ -329,7 +293,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 25] = [
+    const EXAMPLES: [&str; 26] = [
         policy::IMPORT,
         policy::EXPORT,
         policy::DOMAINS,
@@ -346,7 +310,8 @@ mod tests {
         CHECK,
         QUICKSTART,
         EXPLAIN,
-        HISTORY,
+        history::HISTORY,
+        history::EXPORT,
         POLICY_REPLAY,
         CERT_SHOW,
         CIPHERS,
@@ -410,6 +375,7 @@ mod tests {
             "queue list",
             "queue retry",
             "queue delete",
+            "history export",
             "policy replay",
             "cert show",
             "ciphers",

@@ -34,7 +34,7 @@ impl Access {
         Ok(Self::Token(token.into()))
     }
 
-    fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Failure> {
+    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         match self {
             Self::Token(token) => {
                 let shown = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).and_then(bearer);
@@ -46,6 +46,10 @@ impl Access {
             }
             Self::LocalReaders if method != Method::GET && method != Method::HEAD => {
                 Err(Failure::new(StatusCode::FORBIDDEN, "over TCP nothing can be changed without a token")
+                    .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket"))
+            }
+            Self::LocalReaders if path.starts_with(HISTORY) => {
+                Err(Failure::new(StatusCode::FORBIDDEN, "over TCP the history is not shown without a token: it says who wrote to whom")
                     .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket"))
             }
             // A page in a browser on this host may lead a name of its own here, and would read what is answered.
@@ -60,7 +64,7 @@ impl Access {
 
 /// Lets a request pass if whoever makes it may.
 pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.check(request.method(), request.headers()) {
+    match access.check(request.method(), request.uri().path(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(failure) => {
             let mut response = failure.into_response();
@@ -87,6 +91,9 @@ fn is_local(host: &HeaderValue) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// What begins so says who wrote to whom.
+const HISTORY: &str = "/v1/history";
+
 const BEARER: &[u8] = b"Bearer ";
 
 /// Fewer characters can be guessed.
@@ -96,9 +103,20 @@ const TOKEN_CHARACTERS: usize = 16;
 mod tests {
     use super::*;
 
-    fn status(access: &Access, method: &Method, name: header::HeaderName, value: &str) -> StatusCode {
+    fn status_of(access: &Access, method: &Method, path: &str, name: header::HeaderName, value: &str) -> StatusCode {
         let headers = HeaderMap::from_iter([(name, value.parse().unwrap())]);
-        access.check(method, &headers).map_or_else(|failure| failure.into_response().status(), |()| StatusCode::OK)
+        access.check(method, path, &headers).map_or_else(|failure| failure.into_response().status(), |()| StatusCode::OK)
+    }
+
+    fn status(access: &Access, method: &Method, name: header::HeaderName, value: &str) -> StatusCode {
+        status_of(access, method, "/v1/status", name, value)
+    }
+
+    #[test]
+    fn the_history_needs_a_token() {
+        let status = |access: &Access, name, value| status_of(access, &Method::GET, "/v1/history/follow", name, value);
+        assert_eq!(status(&Access::LocalReaders, header::HOST, "localhost"), StatusCode::FORBIDDEN);
+        assert_eq!(status(&Access::Token("0123456789abcdef".into()), header::AUTHORIZATION, "Bearer 0123456789abcdef"), StatusCode::OK);
     }
 
     #[test]

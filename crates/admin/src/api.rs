@@ -1,23 +1,30 @@
 //! The paths, and what each does.
 
-use axum::body::Bytes;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query as Parameters, State};
+use axum::extract::{DefaultBodyLimit, Path, Query as Parameters, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use http_body_util::channel::Channel;
 use sealpost_policy::PolicyText as Text;
 use sealpost_relay::RelayControl;
 use sealpost_relay::policy_file::PolicyFileError;
+use sealpost_report::Event;
 use sealpost_types::WithCauses;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::connection::Peer;
 use crate::entries::{Entries, Kind, Query, search_partners};
+use crate::follow::{self, Stopping};
+use crate::history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryQueryError};
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::{Failure, Problem};
 use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown, QueueState, queue_id};
@@ -31,7 +38,7 @@ pub fn openapi() -> String {
 }
 
 /// Everything that can be asked, for whoever may ask it.
-pub(crate) fn router(control: RelayControl) -> Router {
+pub(crate) fn router(control: RelayControl, stop: watch::Receiver<bool>) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .route("/v1/openapi.json", axum::routing::get(document))
@@ -40,6 +47,7 @@ pub(crate) fn router(control: RelayControl) -> Router {
         })
         .method_not_allowed_fallback(|| async { Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method") })
         .layer(DefaultBodyLimit::disable())
+        .layer(Extension(Stopping(stop)))
         .with_state(control)
 }
 
@@ -63,6 +71,8 @@ fn routes() -> OpenApiRouter<RelayControl> {
         .routes(routes!(queue))
         .routes(routes!(queue_entry))
         .routes(routes!(queue_changes))
+        .routes(routes!(history))
+        .routes(routes!(follow_history))
 }
 
 async fn document() -> impl IntoResponse {
@@ -254,6 +264,52 @@ async fn queue_changes(State(control): State<RelayControl>, body: Bytes) -> Resu
     Ok(Json(control.change_queue(selection, request.action.into()).await?.into()))
 }
 
+/// What became of each message.
+///
+/// Over TCP the token is needed: who wrote to whom is nobody else's business.
+#[utoipa::path(get, path = "/v1/history", params(HistoryQuery), responses(
+    (status = 200, body = HistoryPage),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+    (status = 409, description = "The relay keeps no history.", body = Problem),
+    (status = 500, description = "The history cannot be read.", body = Problem),
+))]
+async fn history(
+    State(control): State<RelayControl>,
+    query: Result<Parameters<HistoryQuery>, QueryRejection>,
+) -> Result<Json<HistoryPage>, Failure> {
+    let Parameters(query) = query.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let filter = query.filter(control.now()).map_err(bad_query)?;
+    let rows = control.history(&filter).await.ok_or_else(|| Failure::new(StatusCode::CONFLICT, "the relay keeps no history"))?;
+    let rows = rows.map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(&error).to_string()))?;
+    Ok(Json(query.page(&filter, &rows).map_err(bad_query)?))
+}
+
+/// What happens from now on, one entry a line.
+///
+/// Each line is an entry as `/v1/history` gives them, without a cursor; a line `{"missed": 5}` says that so many could not be sent
+/// in time; an empty line, now and then, that nothing happened. The page of `limit`, `after` and `oldest_first` has no say here.
+#[utoipa::path(get, path = "/v1/history/follow", params(HistoryQuery), responses(
+    (status = 200, description = "Lines of JSON, without end.", body = HistoryEntry, content_type = "application/x-ndjson"),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+))]
+async fn follow_history(
+    State(control): State<RelayControl>,
+    Extension(Stopping(stop)): Extension<Stopping>,
+    query: Result<Parameters<HistoryQuery>, QueryRejection>,
+) -> Result<impl IntoResponse, Failure> {
+    let Parameters(query) = query.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    let filter = query.filter(control.now()).map_err(bad_query)?;
+    let style = query.style().map_err(bad_query)?;
+    let line = move |event: &Event| filter.matches(event).then(|| query.entry(None, event, style));
+    let (sender, body) = Channel::<Bytes, Infallible>::new(FOLLOWED_LINES);
+    tokio::spawn(follow::lines(control.events(), stop, sender, line));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::new(body)))
+}
+
+fn bad_query(error: HistoryQueryError) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, error.to_string())
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")))
 }
@@ -263,6 +319,9 @@ const ENTRIES: usize = 100;
 
 /// Entries of the queue in one answer at most.
 const QUEUE_ENTRIES: usize = 1000;
+
+/// Lines that a follower may be behind before it misses some.
+const FOLLOWED_LINES: usize = 64;
 
 /// Octets in a request: a million entries at once.
 pub const REQUEST_OCTETS: usize = 256 << 20;

@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
+use crate::history::{HistoryEntry, HistoryPage, HistoryQuery};
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::Problem;
 use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown};
@@ -170,6 +173,50 @@ impl Client {
         self.ask(Method::POST, "/v1/queue/changes", Some(request)).await
     }
 
+    /// A page of the history.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn history(&self, query: &HistoryQuery) -> Result<HistoryPage, ClientError> {
+        self.ask(Method::GET, &with_query("/v1/history", query), None::<&()>).await
+    }
+
+    /// What happens from now on, until `take` says that it is enough or the relay ends.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn follow(&self, query: &HistoryQuery, mut take: impl FnMut(Followed) -> ControlFlow<()>) -> Result<(), ClientError> {
+        let foreign = |source| ClientError::Foreign { socket: self.socket.clone(), source };
+        let (_driving, response) = self.send(Method::GET, &with_query("/v1/history/follow", query), Vec::new()).await?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut waiting = Vec::new();
+        if status == OK && take(Followed::Begun).is_break() {
+            return Ok(());
+        }
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(|source| self.broken(source))?.into_data() else { continue };
+            waiting.extend_from_slice(&piece);
+            if status != OK {
+                continue;
+            }
+            while let Some(end) = waiting.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = waiting.drain(..=end).collect();
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                if take(Followed::read(&line).map_err(foreign)?).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        if status == OK {
+            Ok(())
+        } else {
+            Err(ClientError::Refused { status, problem: serde_json::from_slice(&waiting).map_err(foreign)? })
+        }
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<T, ClientError> {
         let foreign = |source| ClientError::Foreign { socket: self.socket.clone(), source };
         let body = body.map(serde_json::to_vec).transpose().map_err(foreign)?.unwrap_or_default();
@@ -182,21 +229,30 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(u16, Bytes), ClientError> {
-        let broken = |source| ClientError::Broken { socket: self.socket.clone(), source };
+        let (_driving, response) = self.send(method, path, body).await?;
+        let status = response.status().as_u16();
+        let answer = response.into_body().collect().await.map_err(|source| self.broken(source))?.to_bytes();
+        Ok((status, answer))
+    }
+
+    /// Sends a request; the connection is driven as long as the first of the answers is held.
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(Driving, Response<Incoming>), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        // It ends with the sender; what it ends with is told by the request as well.
-        let driving = tokio::spawn(connection);
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|source| self.broken(source))?;
+        // What it ends with is told by the request as well.
+        let driving = Driving(tokio::spawn(async move { drop(connection.await) }));
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_default();
         request.headers_mut().insert(hyper::header::HOST, hyper::header::HeaderValue::from_static("localhost"));
         request.headers_mut().insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
-        let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status().as_u16();
-        let answer = response.into_body().collect().await.map_err(broken)?.to_bytes();
-        driving.abort();
-        Ok((status, answer))
+        let response = sender.send_request(request).await.map_err(|source| self.broken(source))?;
+        Ok((driving, response))
+    }
+
+    fn broken(&self, source: hyper::Error) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), source }
     }
 
     fn unreachable(&self, source: io::Error) -> ClientError {
@@ -219,3 +275,49 @@ fn escaped(value: &str) -> String {
         text
     })
 }
+
+/// What a follower of the history is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Followed {
+    /// From now on nothing is missed.
+    Begun,
+    /// Something happened.
+    Entry(HistoryEntry),
+    /// So many entries were missed: they came faster than they were taken.
+    Missed {
+        /// How many.
+        missed: u64,
+    },
+}
+
+impl Followed {
+    fn read(line: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Missed {
+            missed: u64,
+        }
+        match serde_json::from_slice(line) {
+            Ok(Missed { missed }) => Ok(Self::Missed { missed }),
+            Err(_) => serde_json::from_slice(line).map(Self::Entry),
+        }
+    }
+}
+
+/// A connection that ends when nobody holds this.
+struct Driving(JoinHandle<()>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A path with parameters.
+fn with_query(path: &str, query: &HistoryQuery) -> String {
+    // Only texts, numbers and booleans are in it.
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+const OK: u16 = 200;

@@ -37,6 +37,8 @@ mod client;
 mod connection;
 mod entries;
 mod error;
+mod follow;
+mod history;
 mod model;
 mod problem;
 mod queue;
@@ -44,9 +46,10 @@ mod serve;
 mod socket;
 
 pub use api::{REQUEST_OCTETS, openapi};
-pub use client::{Absence, Client, ClientError};
+pub use client::{Absence, Client, ClientError, Followed};
 pub use entries::{Entries, Kind, ListError, Query, find_rows, rows_of_list, search_partners};
 pub use error::AdminError;
+pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryQueryError};
 pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowCells, RowRequest, Settings, Status};
 pub use problem::Problem;
 pub use queue::{

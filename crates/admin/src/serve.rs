@@ -42,7 +42,7 @@ impl AdminServer {
     pub async fn start(config: &Admin, control: RelayControl) -> Result<Self, AdminError> {
         let mut server = Self { stop: watch::Sender::new(false), tasks: Vec::new(), address: None, name: None };
         let limits = Limits { connections: config.connections, idle: config.idle };
-        let router = api::router(control).layer(from_fn_with_state(limits, connection::whole_body));
+        let router = api::router(control, server.stop.subscribe()).layer(from_fn_with_state(limits, connection::whole_body));
         if let Some(path) = &config.socket {
             let failed = |source| AdminError::Socket { path: path.clone(), source };
             let (listener, name) = socket::bind(path)?;

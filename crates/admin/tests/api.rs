@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sealpost_admin::{AdminServer, Client, ClientError, EditRequest, Problem, ReloadRequest, RowRequest};
+use sealpost_admin::{
+    AdminServer, Client, ClientError, EditRequest, Followed, HistoryEntry, HistoryPage, HistoryQuery, Problem, ReloadRequest, RowRequest,
+};
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::StaticResolver;
 use sealpost_queue::MemorySpool;
 use sealpost_relay::config::{Admin, Config, Listener, ListenerTls};
 use sealpost_relay::policy_file::PolicyFile;
 use sealpost_relay::{Relay, RelayHandle};
+use sealpost_report::History;
 use sealpost_transport::{RustlsBackend, RustlsSettings};
 use sealpost_types::Domain;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -29,11 +32,14 @@ fn partners(count: usize) -> String {
     (0..count).map(|n| format!("[[partner]] # {n}\ndomains = \"p{n}.example\"\nreceive = \"require\"\n")).collect()
 }
 
-async fn relay(policy: Option<PathBuf>) -> RelayHandle {
+async fn relay(policy: Option<PathBuf>, history: Option<&std::path::Path>) -> RelayHandle {
     let mut config = Config::new(Domain::parse("relay.example").unwrap(), "nothing-lies-here".into());
     config.listeners = vec![Listener::new(([127, 0, 0, 1], 0).into(), ListenerTls::None)];
     let tls = RustlsBackend::new(RustlsSettings::new(Arc::new(TrustAnchors::default()))).unwrap();
-    let builder = Relay::builder(config, MemorySpool::new(), StaticResolver::new(), tls);
+    let mut builder = Relay::builder(config, MemorySpool::new(), StaticResolver::new(), tls);
+    if let Some(directory) = history {
+        builder = builder.history(History::open(directory).unwrap());
+    }
     let Some(path) = policy else { return builder.start().await.unwrap() };
     let (file, policy) = PolicyFile::open(&path).unwrap();
     builder.policy_file(file, policy).start().await.unwrap()
@@ -43,7 +49,7 @@ impl Managed {
     async fn start(change: impl FnOnce(&mut Admin, &std::path::Path)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("policy.toml"), partners(40)).unwrap();
-        let relay = relay(Some(folder.path().join("policy.toml"))).await;
+        let relay = relay(Some(folder.path().join("policy.toml")), Some(&folder.path().join("history"))).await;
         let mut admin = Admin::default();
         admin.socket = Some(folder.path().join("admin.sock"));
         change(&mut admin, folder.path());
@@ -87,7 +93,16 @@ fn the_document_that_is_checked_in_is_that_of_the_code() {
     let checked_in = fs::read_to_string(&path).unwrap_or_default();
     assert!(checked_in == made, "openapi.json differs; UPDATE_OPENAPI=1 writes it anew");
     let document: serde_json::Value = serde_json::from_str(&made).unwrap();
-    for path in ["/v1/status", "/v1/reload", "/v1/policy", "/v1/policy/edits", "/v1/policy/rows", "/v1/entries/{kind}"] {
+    for path in [
+        "/v1/status",
+        "/v1/reload",
+        "/v1/policy",
+        "/v1/policy/edits",
+        "/v1/policy/rows",
+        "/v1/entries/{kind}",
+        "/v1/history",
+        "/v1/history/follow",
+    ] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
 }
@@ -154,7 +169,7 @@ async fn entries_are_added_changed_and_removed() {
     assert!(text().starts_with(&partners(40)) && text().contains("name = \"Bank\""), "{}", text());
     assert_eq!(managed.relay.control().policy().entries(), 41);
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap()) & 0o777, 0o640, "the mode stays");
-    assert_eq!(fs::read_dir(managed.folder.path()).unwrap().count(), 2, "nothing but the file and the socket");
+    assert_eq!(fs::read_dir(managed.folder.path()).unwrap().count(), 3, "nothing but the file, the socket and the history");
 
     ask(r#"{"kind": "set_partner", "at": "Bank", "patch": {"receive": null, "deliver": "verify"}}"#, "").await.unwrap();
     assert!(text().contains("deliver = \"verify\"") && text().matches("receive").count() == 40, "{}", text());
@@ -297,7 +312,7 @@ async fn what_takes_out_too_much_needs_force() {
 #[tokio::test]
 async fn a_relay_without_a_file_has_nothing_to_read() {
     let folder = tempfile::tempdir().unwrap();
-    let relay = relay(None).await;
+    let relay = relay(None, None).await;
     let mut admin = Admin::default();
     admin.socket = Some(folder.path().join("s"));
     let _server = AdminServer::start(&admin, relay.control().clone()).await.unwrap();
@@ -361,7 +376,7 @@ async fn over_tcp_without_a_token_one_may_only_look() {
 #[tokio::test]
 async fn a_weak_token_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let relay = relay(None).await;
+    let relay = relay(None, None).await;
     let mut admin = Admin::default();
     (admin.address, admin.token) = (Some(([127, 0, 0, 1], 0).into()), Some(folder.path().join("token")));
     for (token, words) in [("short\n", "at least 16"), ("two words in one line\n", "without spaces"), ("", "at least 16")] {
@@ -377,4 +392,119 @@ async fn after_a_stop_nobody_answers_and_nothing_is_left() {
     managed.server.shutdown().await;
     assert!(matches!(managed.client.status().await.unwrap_err(), ClientError::NotRunning { .. }));
     assert!(!managed.client.socket().exists());
+}
+
+impl Managed {
+    /// A client tries to send to a domain that is nobody's here, and is refused.
+    async fn refuse(&self, from: &str) {
+        let mut stream = TcpStream::connect(self.relay.addresses()[0]).await.unwrap();
+        let dialogue = format!("EHLO c.example\r\nMAIL FROM:<{from}>\r\nRCPT TO:<bob@elsewhere.example>\r\nQUIT\r\n");
+        let mut answer = vec![0; 4096];
+        // A server may end a session whose client does not wait for its greeting.
+        let greeted = stream.read(&mut answer).await.unwrap();
+        assert!(answer[..greeted].starts_with(b"220"));
+        for line in dialogue.split_inclusive("\r\n") {
+            stream.write_all(line.as_bytes()).await.unwrap();
+            let _ = stream.read(&mut answer).await.unwrap();
+        }
+    }
+}
+
+fn query(set: impl FnOnce(&mut HistoryQuery)) -> HistoryQuery {
+    let mut query = HistoryQuery::default();
+    set(&mut query);
+    query
+}
+
+fn field(entry: &HistoryEntry, name: &str) -> String {
+    let entry: serde_json::Value = serde_json::from_str(entry.entry.get()).unwrap();
+    entry[name].as_str().unwrap_or_default().to_owned()
+}
+
+// req: A9 E9
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_is_told_page_by_page() {
+    let managed = Managed::new().await;
+    for from in ["a@one.example", "a@two.example", "b@one.example"] {
+        managed.refuse(from).await;
+    }
+    let senders = |page: &HistoryPage| page.entries.iter().map(|entry| field(entry, "sender")).collect::<Vec<_>>();
+    let all = managed.client.history(&HistoryQuery::default()).await.unwrap();
+    assert_eq!(senders(&all), ["b@one.example", "a@two.example", "a@one.example"]);
+    assert!(all.next.is_none() && all.entries.iter().all(|entry| field(entry, "kind") == "refused" && entry.text.is_none()));
+
+    let first = managed.client.history(&query(|q| (q.domain, q.limit) = (Some("one.example".into()), Some(1)))).await.unwrap();
+    assert_eq!(senders(&first), ["b@one.example"]);
+    let second = query(|q| (q.domain, q.limit, q.after) = (Some("one.example".into()), Some(5), first.next.clone()));
+    assert_eq!(senders(&managed.client.history(&second).await.unwrap()), ["a@one.example"]);
+
+    let german = query(|q| {
+        (q.text, q.sender) = (Some("de".into()), Some("a@two.example".into()));
+        (q.event, q.result, q.since) = (Some("refused,received".into()), Some("permanent".into()), Some("1h".into()));
+    });
+    let page = managed.client.history(&german).await.unwrap();
+    assert!(page.entries.len() == 1 && page.entries[0].text.as_ref().unwrap().contains("Nachricht wurde abgelehnt"), "{page:?}");
+    let none = query(|q| q.until = Some("1h".into()));
+    assert!(managed.client.history(&none).await.unwrap().entries.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_cannot_be_read_names_its_parameter() {
+    let managed = Managed::new().await;
+    for (name, wrong) in [
+        ("domain", query(|q| q.domain = Some("a b".into()))),
+        ("sender", query(|q| q.sender = Some("@".into()))),
+        ("since", query(|q| q.since = Some("soon".into()))),
+        ("event", query(|q| q.event = Some("gone".into()))),
+        ("result", query(|q| q.result = Some("maybe".into()))),
+        ("after", query(|q| q.after = Some("5".into()))),
+        ("text", query(|q| q.text = Some("fr".into()))),
+    ] {
+        let (status, problem) = refused(managed.client.history(&wrong).await.unwrap_err());
+        assert!(status == 400 && problem.error.starts_with(name), "{problem}");
+        let followed = managed.client.follow(&wrong, |_| std::ops::ControlFlow::Continue(())).await.unwrap_err();
+        assert_eq!(refused(followed).0, 400, "{name}");
+    }
+    let socket = UnixStream::connect(managed.client.socket()).await.unwrap();
+    let answer = raw(socket, "GET /v1/history?colour=red HTTP/1.1\nHost: localhost\nConnection: close\n\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("colour"), "{answer}");
+
+    let bare = relay(None, None).await;
+    let mut admin = Admin::default();
+    let folder = tempfile::tempdir().unwrap();
+    admin.socket = Some(folder.path().join("admin.sock"));
+    let _server = AdminServer::start(&admin, bare.control().clone()).await.unwrap();
+    let client = Client::new(folder.path().join("admin.sock"));
+    let (status, problem) = refused(client.history(&HistoryQuery::default()).await.unwrap_err());
+    assert!(status == 409 && problem.error.contains("no history"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_followed_until_the_relay_stops() {
+    let managed = Managed::new().await;
+    let (begun, beginning) = tokio::sync::oneshot::channel();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let client = managed.client.clone();
+    let following = tokio::spawn(async move {
+        let mut begun = Some(begun);
+        let take = |followed| {
+            match followed {
+                Followed::Begun => drop(begun.take().unwrap().send(())),
+                Followed::Entry(entry) => drop(told.send(entry)),
+                other => panic!("{other:?}"),
+            }
+            std::ops::ControlFlow::Continue(())
+        };
+        client.follow(&query(|q| (q.domain, q.text) = (Some("two.example".into()), Some("en".into()))), take).await
+    });
+    beginning.await.unwrap();
+    managed.refuse("a@one.example").await;
+    managed.refuse("a@two.example").await;
+    let entry = tokio::time::timeout(std::time::Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
+    assert_eq!(field(&entry, "sender"), "a@two.example", "the other one is not asked for");
+    assert!(entry.cursor.is_none() && entry.text.unwrap().contains("Mail was refused"));
+    let stopping = std::time::Instant::now();
+    managed.server.shutdown().await;
+    assert!(stopping.elapsed() < std::time::Duration::from_secs(3), "a follower does not hold up the stop");
+    tokio::time::timeout(std::time::Duration::from_secs(20), following).await.unwrap().unwrap().unwrap();
 }

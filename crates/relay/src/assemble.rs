@@ -108,7 +108,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let mut settings = Settings::default();
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
-    let history = History::open(&history_directory(&config))?;
+    let history = History::open_with(&history_directory(&config), config.history.clone())?;
     let builder =
         RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates);
     let builder = match policy_file {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sealpost_cipher::CipherChoice;
+use sealpost_report::HistorySettings;
 use sealpost_types::{CipherSet, Domain, KexFloor, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
 
 pub(crate) use problem::Problems;
@@ -47,6 +48,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where the relay is managed.
     pub admin: Admin,
+    /// How long the history is kept, and where else it goes.
+    pub history: HistorySettings,
 }
 
 /// One address where clients connect.
@@ -225,8 +228,17 @@ impl Config {
             limits: Limits::default(),
             delivery: Delivery::default(),
             admin,
+            history: history(),
         }
     }
+}
+
+/// Ninety days, and not more than 10 GiB.
+fn history() -> HistorySettings {
+    let mut history = HistorySettings::default();
+    history.keep = Duration::from_secs(90 * 24 * 3600);
+    history.max_size = Octets(10 << 30);
+    history
 }
 
 impl Listener {

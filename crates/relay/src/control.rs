@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sealpost_policy::{Edit, Policy};
 use sealpost_queue::{Filter, Listed, SpoolError};
-use sealpost_report::Event;
+use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
@@ -57,6 +57,7 @@ pub(crate) trait Control: Send + Sync {
     fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Waiting<'_, Result<QueueOutcome, SpoolError>>;
     fn outlook(&self, listed: &Listed) -> Vec<Outlook>;
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
+    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>>;
     fn policy(&self) -> Arc<Policy>;
     fn generation(&self) -> u64;
     fn set_policy(&self, policy: Policy);
@@ -156,6 +157,23 @@ impl RelayControl {
         let control = self.clone();
         let changing = tokio::spawn(async move { control.engine().change_queue(selection, action).await });
         changing.await.unwrap_or(Err(SpoolError::Closed))
+    }
+
+    /// The time on its clock.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.engine().now()
+    }
+
+    /// What happens from now on, as the history tells it. Whoever falls a thousand events behind misses some.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.engine().events()
+    }
+
+    /// The entries of the history that a filter lets through, up to those of this moment; nothing if it keeps none.
+    pub async fn history(&self, filter: &HistoryFilter) -> Option<Result<Vec<Row>, HistoryError>> {
+        self.engine().history(filter).await
     }
 
     /// The policy that is in force.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sealpost_policy::Policy;
 use sealpost_queue::{Filter, Listed, Selector, Spool as _, SpoolError};
-use sealpost_report::Event;
+use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
 use sealpost_transport::{Server, TlsBackend as _};
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{broadcast, watch};
@@ -179,6 +179,15 @@ impl<C: Components> Control for Controls<C> {
         self.0.events.subscribe()
     }
 
+    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>> {
+        Box::pin(async move {
+            let history = self.0.history.as_ref()?;
+            // What cannot be written is told in the log, and may take its time; what is there can be read.
+            let _ = tokio::time::timeout(UP_TO_DATE, history.flush()).await;
+            Some(history.query(filter).await)
+        })
+    }
+
     fn set_policy(&self, policy: Policy) {
         let engine = Arc::clone(&self.0);
         engine.policy.store(Arc::new(policy));
@@ -269,6 +278,9 @@ impl fmt::Debug for RelayHandle {
 
 /// For what goes back to the queue to be there again: it rides along with other work.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
+
+/// How long whoever asks for the history waits for the entries of this moment.
+const UP_TO_DATE: Duration = Duration::from_secs(2);
 
 /// Beyond the grace: for deliveries that were broken off to note it, and for the queue to close.
 const LAST_STEPS: Duration = Duration::from_secs(5);

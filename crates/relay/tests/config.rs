@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealpost_relay::config::{Config, ListenerTls};
+use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, KexFloor, Octets, TlsVersion};
 
 fn parse(text: &str) -> Result<Config, String> {
@@ -89,6 +90,10 @@ fn every_key_is_read() {
         socket = "/run/sealpost/admin.sock"
         address = "192.0.2.1:8025"
         token = "token"
+        [history]
+        keep = "30d"
+        max_size = 16777216
+        stream = "history.jsonl"
         "#,
     )
     .unwrap();
@@ -138,6 +143,16 @@ fn every_key_is_read() {
     assert_eq!(config.admin.socket, Some(PathBuf::from("/run/sealpost/admin.sock")));
     assert_eq!(config.admin.address, Some("192.0.2.1:8025".parse().unwrap()));
     assert_eq!(config.admin.token, Some(PathBuf::from("/etc/sealpost/token")));
+    assert_eq!((config.history.keep, config.history.max_size), (Duration::from_secs(30 * 86400), Octets(16 << 20)));
+    assert_eq!(config.history.stream, Some(StreamTarget::File(PathBuf::from("/etc/sealpost/history.jsonl"))));
+}
+
+#[test]
+fn the_history_streams_to_a_file_to_standard_output_or_nowhere() {
+    let stream = |text: &str| parse(&format!("hostname = \"relay.example\"\n[history]\nstream = \"{text}\"")).unwrap().history.stream;
+    assert_eq!(stream("none"), None);
+    assert_eq!(stream("stdout"), Some(StreamTarget::Stdout));
+    assert_eq!(stream("./stdout"), Some(StreamTarget::File(PathBuf::from("/etc/sealpost/./stdout"))));
 }
 
 #[test]
@@ -198,6 +213,9 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[admin]\nsocket = \"\""), "sealpost.toml:3:10:", "\"none\" for no socket"),
         (with("[admin]\naddress = \"0.0.0.0:8025\""), "sealpost.toml:3:11:", "token = \"FILE\" is needed"),
         (with("[admin]\naddress = \"localhost\""), "sealpost.toml:3:11:", "\"127.0.0.1:8025\""),
+        (with("[history]\nkeep = \"1h\""), "sealpost.toml:3:8:", "at least \"1d\""),
+        (with("[history]\nmax_size = 5"), "sealpost.toml:3:12:", "at least 16777216"),
+        (with("[history]\nstream = \"\""), "sealpost.toml:3:10:", "\"stdout\" or \"none\""),
         ("hostname = \"bad name\"".to_owned(), "sealpost.toml:1:12:", "full name"),
         ("hostname = \"a".to_owned(), "sealpost.toml:1:1", "string"),
     ] {
@@ -250,7 +268,10 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
     assert_eq!(shown.admin.socket, default.admin.socket);
-    for key in ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]", "[admin]"] {
+    assert_eq!(shown.history, default.history);
+    for key in
+        ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]", "[admin]", "[history]"]
+    {
         assert!(example.contains(key), "{key}");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use sealpost_store::{OpenError, ReadError, WriteError};
+use sealpost_store::{OpenError, WriteError};
 use sealpost_types::{Blame, Retry};
 
 /// Why bytes are no [`Event`](crate::Event).
@@ -62,12 +63,20 @@ pub enum HistoryError {
         /// What the system said.
         kind: io::ErrorKind,
     },
+    /// The file of its stream could not be opened.
+    #[error("the history's stream cannot be opened: {}", path.display())]
+    Stream {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The runtime ends.
+    #[error("the history is closing")]
+    Stopping,
     /// It could not be written.
     #[error("the history cannot be written: {0}")]
     Write(WriteError),
-    /// It could not be read.
-    #[error("the history cannot be read: {0}")]
-    Read(ReadError),
 }
 
 impl HistoryError {
@@ -76,10 +85,9 @@ impl HistoryError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Open(error) => error.blame(),
-            Self::Missing { .. } => Blame::Caller,
-            Self::Thread { .. } => Blame::Us,
+            Self::Missing { .. } | Self::Stream { .. } => Blame::Caller,
+            Self::Thread { .. } | Self::Stopping => Blame::Us,
             Self::Write(error) => error.blame(),
-            Self::Read(error) => error.blame(),
         }
     }
 
@@ -89,8 +97,8 @@ impl HistoryError {
         match self {
             Self::Open(error) => error.retry(),
             Self::Missing { .. } | Self::Thread { .. } => Retry::Later,
+            Self::Stream { .. } | Self::Stopping => Retry::Never,
             Self::Write(error) => error.retry(),
-            Self::Read(error) => error.retry(),
         }
     }
 }
@@ -98,11 +106,5 @@ impl HistoryError {
 impl From<WriteError> for HistoryError {
     fn from(error: WriteError) -> Self {
         Self::Write(error)
-    }
-}
-
-impl From<ReadError> for HistoryError {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
     }
 }

@@ -142,6 +142,9 @@ pub struct Event {
     /// What would have happened if entries in testing counted; none where that is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Arc<Shadow>>,
+    /// How many more like it, shortly before it, it stands for: refusals of a flood are counted instead of written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<u64>,
 }
 
 /// What would have happened if entries in testing counted (F2).
@@ -275,6 +278,7 @@ impl Event {
             decided: None,
             proof: None,
             shadow: None,
+            more: None,
         }
     }
 
@@ -409,6 +413,7 @@ pub(crate) mod tests {
         event.received_secure = Some(true);
         event.level_header = Some("Require".into());
         event.shadow = Some(Arc::new(Shadow::new("verify", ShadowOutcome::NotMet, Some("it went in clear".into()))));
+        event.more = Some(12);
         event.size = Some(Octets(4096));
         event.next_hop = Some("mx:bank.example".into());
         event.host = Some("mx.bank.example".into());

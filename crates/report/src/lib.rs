@@ -1,12 +1,11 @@
 //! What happened to each message: the history, and the notifications that senders get.
 //!
 //! [`History`] keeps an [`Event`] for everything that happens to a message, with the [`Proof`] of the connection, in a
-//! database of its own, off the path of the mail. Entries are read back with a [`Filter`], also by another process
+//! database for each day, off the path of the mail, for as long as [`HistorySettings`] says, and may stream it as JSON lines. Entries are read back with a [`Filter`], also by another process
 //! ([`HistoryReader`]), and shown as text in several languages or as JSON lines. [`Dsn`] writes the message by which a
 //! sender learns that mail was given up or is late.
 //!
-//! It decides nothing: whether a notification is due, and what is recorded, is the caller's part. It sends nothing, and
-//! deletes no old entries yet.
+//! It decides nothing: whether a notification is due, and what is recorded, is the caller's part. It sends nothing.
 //!
 //! # Example
 //! ```
@@ -33,6 +32,7 @@ mod dsn;
 mod error;
 mod event;
 mod history;
+mod lines;
 mod messages;
 mod proof;
 mod render;
@@ -41,11 +41,11 @@ mod time;
 pub use dsn::{Action, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS, RETURNED_OCTETS, Returned, may_notify};
 pub use error::{EventBytesError, HistoryError};
 pub use event::{Decided, Event, EventKind, EventResult, Shadow, ShadowOutcome, UnknownWord};
-pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, Row, WAITING_EVENTS};
+pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, HistorySettings, Row, StreamTarget, WAITING_EVENTS};
 pub use messages::{Lang, UnknownLang};
 pub use proof::{NoTls, PROOF_NAMES, Proof, RequireTlsMark};
 pub use render::TextStyle;
-pub use time::Clock;
+pub use time::{Clock, TimeError, parse_moment};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

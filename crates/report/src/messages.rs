@@ -1,55 +1,75 @@
 //! Every title and sentence, in every language.
 //!
-//! The texts stand in `messages/<language>.ftl`, one file per language, in the simplest form of Fluent's syntax.
+//! The texts stand in `messages/<language>.ftl`, one file per language, in [Fluent](https://projectfluent.org)'s syntax. A
+//! further language is such a file, and its line in `languages!`.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
+use fluent_bundle::concurrent::FluentBundle;
+use fluent_bundle::{FluentArgs, FluentResource};
+
 use crate::{EventKind, EventResult, RequireTlsMark};
 
-/// A language that entries and notifications can be read in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Lang {
+/// Names each language once: as a variant, by its code, and with its file.
+macro_rules! languages {
+    ($($(#[$meta:meta])* $variant:ident = $code:literal,)*) => {
+        /// A language that entries and notifications can be read in.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Lang { $($(#[$meta])* $variant,)* }
+
+        impl Lang {
+            /// Every language.
+            pub const ALL: [Self; [$($code),*].len()] = [$(Self::$variant,)*];
+
+            /// Its code of two letters (ISO 639-1).
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            fn texts(self) -> &'static Texts {
+                match self {
+                    $(Self::$variant => {
+                        static TEXTS: LazyLock<Texts> = LazyLock::new(|| texts($code, include_str!(concat!("messages/", $code, ".ftl"))));
+                        &TEXTS
+                    })*
+                }
+            }
+        }
+    };
+}
+
+languages! {
     /// English.
     #[default]
-    En,
+    En = "en",
     /// German.
-    De,
+    De = "de",
 }
 
 /// A word that is no [`Lang`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {found:?}; one of en, de is meant")]
+#[error("unknown language {found:?}; one of {} is meant", Lang::ALL.map(Lang::as_str).join(", "))]
 #[non_exhaustive]
 pub struct UnknownLang {
     /// The word.
     pub found: String,
 }
 
-impl Lang {
-    /// Every language.
-    pub const ALL: [Self; 2] = [Self::En, Self::De];
+type Texts = FluentBundle<FluentResource>;
 
-    /// Its code of two letters (ISO 639-1).
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::En => "en",
-            Self::De => "de",
-        }
-    }
-
-    fn table(self) -> &'static Table {
-        static EN: LazyLock<Table> = LazyLock::new(|| parse(include_str!("messages/en.ftl")));
-        static DE: LazyLock<Table> = LazyLock::new(|| parse(include_str!("messages/de.ftl")));
-        match self {
-            Self::En => &EN,
-            Self::De => &DE,
-        }
-    }
+/// The texts of a file. What is wrong with it, a test says; what can be read of it counts.
+fn texts(code: &str, file: &str) -> Texts {
+    let mut texts = Texts::new_concurrent(code.parse().into_iter().collect());
+    // Terminals and mail have no use for marks of direction around what is filled in.
+    texts.set_use_isolating(false);
+    let resource = FluentResource::try_new(file.to_owned()).unwrap_or_else(|(resource, _)| resource);
+    let _ = texts.add_resource(resource);
+    texts
 }
 
 impl EventKind {
@@ -117,6 +137,8 @@ keys! {
     LabelSize = "label-size",
     LabelHost = "label-host",
     LabelResult = "label-result",
+    LabelMore = "label-more",
+    MoreRefusals = "more-refusals",
     LabelReason = "label-reason",
     LabelReply = "label-reply",
     LabelNext = "label-next",
@@ -142,6 +164,8 @@ keys! {
     AttemptNumber = "attempt-number",
     DecidedBy = "decided-by",
     ClearText = "clear-text",
+    InClear = "in-clear",
+    AgainAt = "again-at",
     PostQuantum = "post-quantum",
     NotPostQuantum = "not-post-quantum",
     NoKeyExchange = "no-key-exchange",
@@ -173,23 +197,26 @@ keys! {
 }
 
 impl Key {
-    /// The text in a language, its placeholders not filled in.
+    /// The text in a language, of a message in which nothing is filled in.
     pub(crate) fn text(self, lang: Lang) -> &'static str {
-        // A test holds every table to every key; should one be missing all the same, its name still says something.
-        lang.table().get(self.as_str()).copied().unwrap_or_else(|| self.as_str())
+        match self.format(lang, None) {
+            Some(Cow::Borrowed(text)) => text,
+            // A test holds every file to every key; should one be missing all the same, its name still says something.
+            _ => self.as_str(),
+        }
     }
 
-    /// The text in a language with its placeholders filled in.
+    /// The text in a language with these values filled in.
     pub(crate) fn fill(self, lang: Lang, values: &[(&str, &str)]) -> String {
-        let mut rest = self.text(lang);
-        let mut filled = String::with_capacity(rest.len() + 64);
-        // One pass from left to right: a value that looks like a placeholder stays as it is.
-        while let Some((before, name, after)) = placeholder(rest) {
-            filled.push_str(before);
-            filled.push_str(values.iter().find(|(known, _)| *known == name).map_or("?", |(_, value)| value));
-            rest = after;
-        }
-        filled + rest
+        let arguments: FluentArgs<'_> = values.iter().map(|(name, value)| (*name, *value)).collect();
+        self.format(lang, Some(&arguments)).map_or_else(|| self.as_str().to_owned(), Cow::into_owned)
+    }
+
+    fn format(self, lang: Lang, arguments: Option<&FluentArgs<'_>>) -> Option<Cow<'static, str>> {
+        let texts = lang.texts();
+        let text = texts.get_message(self.as_str())?.value()?;
+        // What cannot be filled in shows as the name of the gap.
+        Some(texts.format_pattern(text, arguments, &mut Vec::new()))
     }
 
     pub(crate) fn title(kind: EventKind) -> Self {
@@ -227,68 +254,98 @@ impl Key {
     }
 }
 
-type Table = HashMap<&'static str, &'static str>;
-
-/// The next `{ $name }`: what stands before it, the name, what stands behind it.
-fn placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let (before, rest) = text.split_once("{ $")?;
-    let (name, after) = rest.split_once(" }")?;
-    Some((before, name, after))
-}
-
-fn parse(file: &'static str) -> Table {
-    let lines = file.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once('=')).map(|(key, text)| (key.trim(), text.trim())).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
+
     use super::*;
 
-    /// What a table lacks, has too much, or fills in otherwise than English does.
-    fn faults(table: &Table) -> Vec<String> {
-        let english = Lang::En.table();
-        let placeholders = |mut text: &'static str| {
-            let mut names = Vec::new();
-            while let Some((_, name, after)) = placeholder(text) {
-                names.push(name);
-                text = after;
+    /// What is filled in, by key.
+    type Gaps = BTreeMap<String, Vec<String>>;
+
+    fn gaps(file: &str) -> Gaps {
+        let resource = FluentResource::try_new(file.to_owned()).expect("the file is Fluent's");
+        let message = |entry: &Entry<&str>| match entry {
+            Entry::Message(message) => {
+                let mut names = message.value.as_ref().map(names).unwrap_or_default();
+                names.sort();
+                names.dedup();
+                Some((message.id.name.to_owned(), names))
             }
-            names.sort_unstable();
-            names
+            _ => None,
         };
+        resource.entries().filter_map(message).collect()
+    }
+
+    fn names(pattern: &Pattern<&str>) -> Vec<String> {
+        let of = |element: &PatternElement<&str>| match element {
+            PatternElement::Placeable { expression: Expression::Inline(InlineExpression::VariableReference { id }) } => {
+                vec![id.name.to_owned()]
+            }
+            PatternElement::Placeable { expression: Expression::Select { selector, variants } } => {
+                let mut all: Vec<String> = variants.iter().flat_map(|variant| names(&variant.value)).collect();
+                if let InlineExpression::VariableReference { id } = selector {
+                    all.push(id.name.to_owned());
+                }
+                all
+            }
+            _ => Vec::new(),
+        };
+        pattern.elements.iter().flat_map(of).collect()
+    }
+
+    fn file(lang: Lang) -> String {
+        let path = format!("{}/src/messages/{lang}.ftl", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// What a language lacks, has too much, or fills in otherwise than English does.
+    fn faults(gaps: &Gaps, english: &Gaps) -> Vec<String> {
         let mut faults = Vec::new();
         for key in Key::ALL.iter().map(|key| key.as_str()) {
-            match (table.get(key), english.get(key)) {
-                (Some(&""), _) => faults.push(format!("{key} is empty")),
-                (Some(text), Some(english)) if placeholders(text) != placeholders(english) => faults.push(format!("{key} fills in others")),
+            match (gaps.get(key), english.get(key)) {
+                (Some(found), Some(english)) if found != english => faults.push(format!("{key} fills in others")),
                 (Some(_), _) => {}
                 (None, _) => faults.push(format!("{key} is missing")),
             }
         }
-        faults.extend(
-            table.keys().filter(|key| !Key::ALL.iter().any(|known| known.as_str() == **key)).map(|key| format!("{key} is unknown")),
-        );
+        let unknown = gaps.keys().filter(|key| !Key::ALL.iter().any(|known| known.as_str() == **key));
+        faults.extend(unknown.map(|key| format!("{key} is unknown")));
         faults
     }
 
     // req: A9
     #[test]
     fn no_message_is_missing_in_any_language() {
+        let english = gaps(&file(Lang::En));
         for lang in Lang::ALL {
-            assert_eq!(faults(lang.table()), Vec::<String>::new(), "{lang}");
+            let gaps = gaps(&file(lang));
+            assert_eq!(faults(&gaps, &english), Vec::<String>::new(), "{lang}");
+            for key in Key::ALL {
+                let empty = gaps.get(key.as_str()).is_none_or(Vec::is_empty);
+                assert_eq!(matches!(key.format(lang, None), Some(Cow::Borrowed(text)) if !text.is_empty()), empty, "{lang} {key:?}");
+            }
         }
     }
 
     #[test]
+    fn each_file_is_a_language() {
+        let folder = format!("{}/src/messages", env!("CARGO_MANIFEST_DIR"));
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().filter_map(|file| file.unwrap().file_name().into_string().ok()).collect();
+        let mut known = Lang::ALL.map(|lang| format!("{lang}.ftl"));
+        files.sort();
+        known.sort();
+        assert_eq!(files, known);
+    }
+
+    #[test]
     fn a_missing_message_would_be_noticed() {
-        let mut table = Lang::De.table().clone();
-        table.remove("title-check-tls");
-        table.insert("octets", "Oktette");
-        table.insert("title-gone", "weg");
-        let mut found = faults(&table);
-        found.sort();
-        assert_eq!(found, ["octets fills in others", "title-check-tls is missing", "title-gone is unknown"]);
+        let english = gaps(&file(Lang::En));
+        let german = file(Lang::De).replace("title-check-tls =", "title-gone =").replace("{ $count } Oktette", "Oktette");
+        assert_eq!(faults(&gaps(&german), &english), ["title-check-tls is missing", "octets fills in others", "title-gone is unknown"]);
     }
 
     // req: A9
@@ -303,6 +360,6 @@ mod tests {
     fn a_value_is_never_filled_in_twice() {
         let text = Key::DecidedBy.fill(Lang::En, &[("level", "{ $source }"), ("source", "x")]);
         assert_eq!(text, "{ $source }, demanded by x");
-        assert_eq!(Key::Octets.fill(Lang::En, &[]), "? octets");
+        assert_eq!(Key::Octets.fill(Lang::En, &[]), "{$count} octets");
     }
 }

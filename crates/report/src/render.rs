@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, EventKind, Lang, NoTls, Proof, RequireTlsMark, Shadow, ShadowOutcome};
+use crate::{Clock, Event, EventKind, EventResult, Lang, NoTls, Proof, RequireTlsMark, Shadow, ShadowOutcome};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,13 +18,28 @@ pub struct TextStyle {
     pub clock: Clock,
     /// Whether the trace of the decision is shown, too.
     pub trace: bool,
+    /// Whether titles have colours, as a terminal shows them.
+    pub color: bool,
 }
 
 impl TextStyle {
     /// A style of its parts, without the trace.
     #[must_use]
     pub fn new(lang: Lang, clock: Clock) -> Self {
-        Self { lang, clock, trace: false }
+        Self { lang, clock, trace: false, color: false }
+    }
+}
+
+impl TextStyle {
+    /// The title of an entry, by its result in green, yellow or red.
+    pub(crate) fn title(self, event: &Event) -> String {
+        let title = event.kind.title(self.lang);
+        let color = match event.result {
+            EventResult::Success => 32,
+            EventResult::Transient => 33,
+            EventResult::Permanent => 31,
+        };
+        if self.color { format!("\u{1b}[1;{color}m{title}\u{1b}[0m") } else { title.to_owned() }
     }
 }
 
@@ -38,7 +53,7 @@ impl Event {
         let mut block = Block { lang: style.lang, text: String::with_capacity(512) };
         let lang = style.lang;
         if self.kind == EventKind::PolicyChanged {
-            let _ = writeln!(block.text, "{}  {}", style.clock.iso(self.at), self.kind.title(lang));
+            let _ = writeln!(block.text, "{}  {}", style.clock.iso(self.at), style.title(self));
             block.opt(Key::LabelBy, self.host.as_deref());
             block.opt(Key::LabelFile, self.next_hop.as_deref());
             block.opt(Key::LabelChanges, self.reason.as_deref());
@@ -48,7 +63,7 @@ impl Event {
             Hop::Receive => Key::HopReceive,
             Hop::Deliver => Key::HopDeliver,
         };
-        let _ = writeln!(block.text, "{}  {} ({})", style.clock.iso(self.at), self.kind.title(lang), hop.text(lang));
+        let _ = writeln!(block.text, "{}  {} ({})", style.clock.iso(self.at), style.title(self), hop.text(lang));
         block.opt(Key::LabelId, self.queue_id.as_deref());
         block.opt(Key::LabelSender, self.sender.as_ref().map(|path| format!("<{path}>")));
         block.opt(Key::LabelRecipient, self.recipient.as_ref().map(|path| format!("<{path}>")));
@@ -57,6 +72,7 @@ impl Event {
         let result = Key::result(self.result).text(lang);
         let attempt = self.attempts.map(|count| Key::AttemptNumber.fill(lang, &[("count", &count.to_string())]));
         block.line(Key::LabelResult, &attempt.map_or_else(|| result.to_owned(), |attempt| format!("{result}, {attempt}")));
+        block.opt(Key::LabelMore, self.more.map(|more| Key::MoreRefusals.fill(lang, &[("count", &more.to_string())])));
         block.opt(Key::LabelReason, self.reason.as_deref());
         block.opt(Key::LabelReply, self.reply.as_deref());
         block.opt(Key::LabelNext, self.next_attempt.map(|at| style.clock.iso(at)));
@@ -112,13 +128,14 @@ impl Event {
             trace: self.decided.as_ref().map(|decided| &*decided.trace),
             proof: self.proof.as_deref().map(JsonProof::new),
             shadow: self.shadow.as_deref(),
+            more: self.more,
         };
         // Only strings, numbers and booleans are in it: that cannot fail.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
     /// The other host with its address, and the next hop where it says more.
-    fn where_to(&self, lang: Lang) -> Option<String> {
+    pub(crate) fn where_to(&self, lang: Lang) -> Option<String> {
         let host = match (&self.host, self.address) {
             (Some(host), Some(address)) => Some(format!("{host} [{}]:{}", address.ip(), address.port())),
             (Some(host), None) => Some(host.clone()),
@@ -212,7 +229,7 @@ impl Block {
 }
 
 /// Text with its control characters shown as `\u{1b}`.
-struct Visible<'a>(&'a str);
+pub(crate) struct Visible<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -280,6 +297,8 @@ struct JsonLine<'a> {
     proof: Option<JsonProof<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shadow: Option<&'a Shadow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -367,6 +386,7 @@ mod tests {
     size               4096 octets
     host               mx.bank.example [192.0.2.7]:25 (next hop mx:bank.example)
     result             not now, attempt 2
+    more               12 more like it in the minute before
     reason             the certificate is not the one that is demanded
     reply              454 4.7.0 TLS not available
                        454 4.7.0 try later

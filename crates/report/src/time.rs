@@ -1,8 +1,9 @@
 //! Times as people and mail headers write them.
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use sealpost_types::UnixMillis;
+use sealpost_types::{UnixMillis, parse_span};
 
 /// Which clock times are shown by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -16,6 +17,16 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// A time for people, to the second: `2025-11-22 04:12:07`.
+    #[must_use]
+    pub fn short(self, at: UnixMillis) -> String {
+        const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+        match self {
+            Self::Utc => timestamp(at).strftime(FORMAT).to_string(),
+            Self::Local => local(at).strftime(FORMAT).to_string(),
+        }
+    }
+
     /// A time in the manner of ISO 8601, to the millisecond.
     #[must_use]
     pub fn iso(self, at: UnixMillis) -> String {
@@ -24,6 +35,31 @@ impl Clock {
             Self::Local => local(at).strftime("%Y-%m-%dT%H:%M:%S.%3f%:z").to_string(),
         }
     }
+}
+
+/// A text that is no time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is neither a span such as 36h nor a time such as 2026-11-22T04:00:00Z nor a day such as 2026-11-22")]
+#[non_exhaustive]
+pub struct TimeError {
+    /// The text.
+    pub found: String,
+}
+
+/// The moment that `text` names: a span back from `now`, a time of RFC 3339, or the beginning of a day on this machine's clock.
+///
+/// # Errors
+/// [`TimeError`] for anything else.
+pub fn parse_moment(text: &str, now: UnixMillis) -> Result<UnixMillis, TimeError> {
+    if let Ok(span) = parse_span(text) {
+        return Ok(UnixMillis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)).max(0)));
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(UnixMillis(time.as_millisecond()));
+    }
+    let day: Option<Date> = text.parse().ok().filter(|_| text.len() == "2026-11-22".len());
+    let midnight = day.and_then(|day| day.to_zoned(TimeZone::system()).ok());
+    midnight.map(|time| UnixMillis(time.timestamp().as_millisecond())).ok_or_else(|| TimeError { found: text.to_owned() })
 }
 
 /// A time as RFC 5322 section 3.3 writes it, in UTC.
@@ -51,6 +87,20 @@ mod tests {
         assert_eq!(rfc5322(at), "Sat, 22 Nov 2025 04:12:07 +0000");
         let local = Clock::Local.iso(at);
         assert_eq!(local.parse::<Timestamp>().unwrap(), timestamp(at), "{local}");
+    }
+
+    #[test]
+    fn moments_are_read() {
+        let now = UnixMillis(1_763_784_727_120);
+        assert_eq!(parse_moment("90m", now), Ok(UnixMillis(now.0 - 5_400_000)));
+        assert_eq!(parse_moment("2025-11-22T04:12:07.120Z", now), Ok(now));
+        assert_eq!(parse_moment("2025-11-22T05:12:07.12+01:00", now), Ok(now));
+        let day = parse_moment("2025-11-22", now).unwrap();
+        assert_eq!(Clock::Local.short(day), "2025-11-22 00:00:00");
+        for text in ["", "yesterday", "2025-13-01", "2025-11-22T04:12", "7w"] {
+            assert!(parse_moment(text, now).unwrap_err().to_string().contains("such as 36h"), "{text}");
+        }
+        assert_eq!(Clock::Utc.short(now), "2025-11-22 04:12:07");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealpost_report::{
-    Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, Proof, Row, Shadow, ShadowOutcome, WAITING_EVENTS,
+    Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, HistorySettings, Proof, Row, Shadow,
+    ShadowOutcome, StreamTarget, WAITING_EVENTS,
 };
 use sealpost_types::{CipherSuite, Domain, ForwardPath, Hop, KexGroup, Mailbox, TlsFacts, TlsVersion, UnixMillis};
 
@@ -126,15 +127,8 @@ async fn pages_hold_every_entry_once() {
     }
     history.flush().await.unwrap();
     for newest_first in [true, false] {
-        let mut page = filter(|f| (f.limit, f.newest_first) = (2, newest_first));
         let all = history.query(&filter(|f| f.newest_first = newest_first)).await.unwrap();
-        let mut paged = Vec::new();
-        loop {
-            let rows = history.query(&page).await.unwrap();
-            let Some(last) = rows.last() else { break };
-            page.after = Some((last.event.at, last.id));
-            paged.extend(rows);
-        }
+        let paged = by_pages(&history, filter(|f| (f.limit, f.newest_first) = (2, newest_first))).await;
         assert_eq!(paged.len(), moments.len());
         assert_eq!(paged, all);
     }
@@ -159,7 +153,7 @@ async fn a_row_is_ids_of_what_many_share() {
     history.record(other);
     history.flush().await.unwrap();
     let count = |sql: &str| {
-        let db = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
+        let db = sealpost_store::rusqlite::Connection::open(directory.path().join(DAY)).unwrap();
         db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
     };
     assert_eq!(count("SELECT count(*) FROM events"), 301);
@@ -187,8 +181,9 @@ async fn what_comes_twice_out_of_an_outbox_is_there_once() {
 async fn record_never_waits_and_says_what_it_drops() {
     let directory = tempfile::tempdir().unwrap();
     let history = History::open(directory.path()).unwrap();
+    history.record_durably(vec![event(0, EventKind::Received, "Q", "a@b.example", "c@d.example")]).await.unwrap();
     // A lock held by somebody else: nothing can be written for now.
-    let other = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
+    let other = sealpost_store::rusqlite::Connection::open(directory.path().join(DAY)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let given = WAITING_EVENTS * 2;
     let started = Instant::now();
@@ -201,7 +196,7 @@ async fn record_never_waits_and_says_what_it_drops() {
     other.execute_batch("ROLLBACK").unwrap();
     history.flush().await.unwrap();
     let rows = history.query(&filter(|f| f.limit = usize::MAX)).await.unwrap();
-    assert_eq!(rows.len() + dropped, given, "each one is there or counted");
+    assert_eq!(rows.len() + dropped, given + 1, "each one is there or counted");
 }
 
 #[test]
@@ -248,12 +243,13 @@ async fn a_damaged_row_hides_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let history = History::open(directory.path()).unwrap();
     history.record_durably(story()).await.unwrap();
-    let db = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
+    let db = sealpost_store::rusqlite::Connection::open(directory.path().join(DAY)).unwrap();
     db.execute_batch(
-        "UPDATE events SET kind = 'gone' WHERE at = 100; UPDATE events SET recipient = '@@' WHERE at = 200; UPDATE proofs SET proof = '{'",
+        "UPDATE codes SET kind = 'gone' WHERE kind = 'received'; UPDATE events SET recipient = '@@' WHERE id >> 20 = 300;
+         UPDATE proofs SET proof = '{'",
     )
     .unwrap();
-    assert_eq!(times(&history.query(&Filter::default()).await.unwrap()), [500, 400, 300]);
+    assert_eq!(times(&history.query(&Filter::default()).await.unwrap()), [500, 400]);
 }
 
 #[test]
@@ -261,23 +257,40 @@ fn there_is_no_history_to_read_before_there_is_one() {
     let directory = tempfile::tempdir().unwrap();
     let error = HistoryReader::open(&directory.path().join("none")).unwrap_err();
     assert!(matches!(&error, HistoryError::Missing { directory } if directory.ends_with("none")), "{error}");
-    std::fs::create_dir(directory.path().join("history.db")).unwrap();
+    std::fs::create_dir(directory.path().join(DAY)).unwrap();
     let error = HistoryReader::open(directory.path()).unwrap_err();
     assert!(matches!(error, HistoryError::Open(_)), "what is there and is none is another matter: {error}");
 }
 
-/// A history of before entries knew how the message had come in.
+/// What versions before wrote: one file of all days, here as its first schema had it.
+const SINGLE: &str = "
+    CREATE TABLE decisions (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, level TEXT NOT NULL, source TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
+    CREATE INDEX decisions_by_digest ON decisions (digest);
+    CREATE TABLE proofs (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, proof TEXT NOT NULL) STRICT;
+    CREATE INDEX proofs_by_digest ON proofs (digest);
+    CREATE TABLE events (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, hop TEXT NOT NULL, result TEXT NOT NULL,
+        queue_id TEXT, sender TEXT, sender_domain TEXT, recipient TEXT, recipient_domain TEXT, size INTEGER, next_hop TEXT, host TEXT,
+        address TEXT, attempts INTEGER, next_attempt INTEGER, reason TEXT, reply TEXT, decision INTEGER, proof INTEGER) STRICT;
+    CREATE INDEX events_by_time ON events (at);
+    CREATE INDEX events_by_queue_id ON events (queue_id);
+    CREATE INDEX events_by_kind ON events (kind, at);
+    CREATE INDEX events_by_result ON events (result, at);
+    CREATE INDEX events_by_sender_domain ON events (sender_domain, at);
+    CREATE INDEX events_by_recipient_domain ON events (recipient_domain, at);
+    INSERT INTO decisions VALUES (1, 7, 'verify', 'policy.toml:12', 'a trace');
+    INSERT INTO events (at, kind, hop, result, queue_id, sender, sender_domain, recipient, recipient_domain, decision) VALUES
+        (100, 'received', 'receive', 'success', 'Q1', 'a@a.example', 'a.example', 'b@b.example', 'b.example', 1),
+        (200, 'delivered', 'deliver', 'success', 'Q1', 'a@a.example', 'a.example', 'b@b.example', 'b.example', 1),
+        (200, 'delivered', 'deliver', 'success', 'Q1', 'a@a.example', 'a.example', 'c@b.example', 'b.example', 1);
+    PRAGMA application_id = 0x53704869;
+    PRAGMA user_version = 1;
+";
+
 #[tokio::test]
-async fn an_older_history_is_read_and_written_on() {
-    const FIRST_STEP_ALONE: &str = "ALTER TABLE events DROP COLUMN received_secure; ALTER TABLE events DROP COLUMN level_header;
-        ALTER TABLE events DROP COLUMN shadow; PRAGMA user_version = 1";
+async fn the_single_file_of_before_is_read_on() {
     let directory = tempfile::tempdir().unwrap();
-    let history = History::open(directory.path()).unwrap();
-    let old = event(100, EventKind::Delivered, "Q1", "a@a.example", "b@b.example");
-    history.record_durably(vec![old.clone()]).await.unwrap();
-    history.close().await.unwrap();
     let db = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
-    db.execute_batch(FIRST_STEP_ALONE).unwrap();
+    db.execute_batch(SINGLE).unwrap();
     drop(db);
     assert!(HistoryReader::open(directory.path()).is_err(), "only its owner may change it");
     let history = History::open(directory.path()).unwrap();
@@ -285,7 +298,218 @@ async fn an_older_history_is_read_and_written_on() {
     new.received_secure = Some(true);
     new.level_header = Some("Try".to_owned());
     new.shadow = Some(Arc::new(Shadow::new("require", ShadowOutcome::NotJudged, None)));
-    history.record_durably(vec![new.clone()]).await.unwrap();
-    let rows = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
-    assert_eq!(rows.into_iter().map(|row| row.event).collect::<Vec<_>>(), [old, new]);
+    let later = event(DAY_MILLIS, EventKind::Delivered, "Q3", "a@a.example", "b@b.example");
+    history.record_durably(vec![new.clone(), later]).await.unwrap();
+
+    let all = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
+    assert_eq!(times(&all), [100, 200, 200, 200, DAY_MILLIS]);
+    assert_eq!(all[0].event.decided, Some(Decided::new("verify", "policy.toml:12", "a trace")));
+    assert_eq!(all[3].event, new);
+    let of_message = history.query(&filter(|f| f.queue_id = Some("Q1".into()))).await.unwrap();
+    assert_eq!(times(&of_message), [200, 200, 100]);
+    let of_kind = history.query(&filter(|f| (f.kinds, f.limit) = (vec![EventKind::Delivered], 2))).await.unwrap();
+    assert_eq!(times(&of_kind), [DAY_MILLIS, 200]);
+    for newest_first in [true, false] {
+        for limit in 1..4 {
+            let paged = by_pages(&history, filter(|f| (f.limit, f.newest_first) = (limit, newest_first))).await;
+            assert_eq!(paged, history.query(&filter(|f| f.newest_first = newest_first)).await.unwrap(), "{newest_first} {limit}");
+        }
+    }
+    history.close().await.unwrap();
+    assert_eq!(HistoryReader::open(directory.path()).unwrap().query(&Filter::default()).unwrap().len(), 5);
 }
+
+async fn by_pages(history: &History, mut page: Filter) -> Vec<Row> {
+    let mut paged = Vec::new();
+    loop {
+        let rows = history.query(&page).await.unwrap();
+        let Some(last) = rows.last() else { return paged };
+        page.after = Some((last.event.at, last.id));
+        paged.extend(rows);
+    }
+}
+
+#[tokio::test]
+async fn each_day_has_its_file_and_pages_run_through_all_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let midnight = 3 * DAY_MILLIS;
+    // Out of order, some of the same moment, around midnight and days apart.
+    let moments = [midnight - 1, midnight, midnight, 5, midnight + 1, midnight, 9 * DAY_MILLIS, midnight - 1, 9 * DAY_MILLIS - 1, 4];
+    for (number, at) in moments.into_iter().enumerate() {
+        history.record(event(at, EventKind::Received, &format!("Q{number}"), "a@a.example", "b@b.example"));
+        if number % 3 == 0 {
+            history.flush().await.unwrap();
+        }
+    }
+    history.flush().await.unwrap();
+    for name in ["1970-01-01.db", "1970-01-03.db", "1970-01-04.db", "1970-01-09.db", "1970-01-10.db"] {
+        assert!(directory.path().join(name).exists(), "{name}");
+    }
+    let mut sorted = moments;
+    sorted.sort_unstable();
+    assert_eq!(times(&history.query(&filter(|f| f.newest_first = false)).await.unwrap()), sorted);
+    for newest_first in [true, false] {
+        for limit in 1..5 {
+            let paged = by_pages(&history, filter(|f| (f.limit, f.newest_first) = (limit, newest_first))).await;
+            assert_eq!(paged, history.query(&filter(|f| f.newest_first = newest_first)).await.unwrap(), "{newest_first} {limit}");
+        }
+    }
+    let within = filter(|f| (f.since, f.until) = (Some(UnixMillis(midnight - 1)), Some(UnixMillis(midnight + 1))));
+    assert_eq!(times(&history.query(&within).await.unwrap()), [midnight, midnight, midnight, midnight - 1, midnight - 1]);
+}
+
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
+fn settings(set: impl FnOnce(&mut HistorySettings)) -> HistorySettings {
+    let mut settings = HistorySettings::default();
+    set(&mut settings);
+    settings
+}
+
+#[tokio::test]
+async fn days_go_when_they_are_older_than_what_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let old = |days: i64| event(now() - days * DAY_MILLIS, EventKind::Received, &format!("Q{days}"), "a@a.example", "b@b.example");
+    history.record_durably(vec![old(0), old(2), old(5), old(9)]).await.unwrap();
+    history.close().await.unwrap();
+    let ids = |history: Vec<Row>| history.into_iter().filter_map(|row| row.event.queue_id).collect::<Vec<_>>();
+
+    let kept = History::open(directory.path()).unwrap();
+    assert_eq!(ids(kept.query(&Filter::default()).await.unwrap()), ["Q0", "Q2", "Q5", "Q9"], "everything, unless a setting says otherwise");
+    kept.close().await.unwrap();
+    let history = History::open_with(directory.path(), settings(|s| s.keep = Duration::from_secs(4 * 86400))).unwrap();
+    history.flush().await.unwrap();
+    assert_eq!(ids(history.query(&Filter::default()).await.unwrap()), ["Q0", "Q2"]);
+    let files: Vec<_> =
+        std::fs::read_dir(directory.path()).unwrap().filter_map(|file| file.unwrap().file_name().into_string().ok()).collect();
+    assert_eq!(files.iter().filter(|name| name.ends_with(".db")).count(), 2, "{files:?}");
+}
+
+#[tokio::test]
+async fn a_history_takes_no_more_space_than_it_may() {
+    const MAX: u64 = 1 << 20;
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open_with(directory.path(), settings(|s| s.max_size = sealpost_types::Octets(MAX))).unwrap();
+    let yesterday = event(now() - DAY_MILLIS, EventKind::Received, "OLD", "a@a.example", "b@b.example");
+    history.record_durably(vec![yesterday]).await.unwrap();
+    history.close().await.unwrap();
+    let mut last = 0;
+    for round in 0..8 {
+        // What takes too much is looked for at the start, and then every minute.
+        let history = History::open_with(directory.path(), settings(|s| s.max_size = sealpost_types::Octets(MAX))).unwrap();
+        for number in 0..1000 {
+            let mut event = event(now(), EventKind::Received, &format!("Q{round}-{number}"), "a@a.example", "b@b.example");
+            event.reply = Some("x".repeat(600));
+            history.record(event);
+            last = number;
+        }
+        history.flush().await.unwrap();
+        history.close().await.unwrap();
+    }
+    let size: u64 = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(size < 3 * MAX, "{size}: 8,000 entries of 600 octets take more than 6 MiB without a limit");
+    let mut reader = HistoryReader::open(directory.path()).unwrap();
+    let newest = reader.query(&filter(|f| f.limit = 1)).unwrap();
+    assert_eq!(newest[0].event.queue_id, Some(format!("Q7-{last}")), "the newest are there");
+    assert!(reader.query(&filter(|f| f.queue_id = Some("OLD".into()))).unwrap().is_empty(), "the oldest went first");
+    let walked = reader.query(&filter(|f| (f.domain, f.limit) = (Some(Domain::parse("a.example").unwrap()), usize::MAX))).unwrap();
+    assert_eq!(walked.len(), reader.query(&filter(|f| f.limit = usize::MAX)).unwrap().len(), "an index has no more than the rows");
+}
+
+#[tokio::test]
+async fn the_stream_has_every_entry_also_after_log_rotation() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("history.jsonl");
+    let target = settings(|s| s.stream = Some(StreamTarget::File(path.clone())));
+    let history = History::open_with(&directory.path().join("h"), target).unwrap();
+    let lines = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
+    let wait = |path: &std::path::Path, count: usize| {
+        for _ in 0..200 {
+            if lines(path).len() >= count {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        lines(path)
+    };
+    story().into_iter().for_each(|event| history.record(event));
+    history.flush().await.unwrap();
+    assert_eq!(wait(&path, 6), story().iter().map(Event::to_json).collect::<Vec<_>>());
+    std::fs::rename(&path, directory.path().join("history.jsonl.1")).unwrap();
+    let last = event(900, EventKind::Expired, "Q9", "a@a.example", "b@b.example");
+    history.record_durably(vec![last.clone()]).await.unwrap();
+    assert_eq!(wait(&path, 1), [last.to_json()], "in a new file");
+    history.close().await.unwrap();
+    let missing = settings(|s| s.stream = Some(StreamTarget::File(directory.path().join("none/x"))));
+    assert!(matches!(History::open_with(&directory.path().join("h"), missing), Err(HistoryError::Stream { .. })));
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_few_rows_that_count_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let mut refusal = Event::new(UnixMillis(5), EventKind::Refused, Hop::Receive);
+    refusal.address = Some("192.0.2.9:999".parse().unwrap());
+    for _ in 0..100_000 {
+        history.record(refusal.clone());
+    }
+    history.close().await.unwrap();
+    let rows = HistoryReader::open(directory.path()).unwrap().query(&Filter::default()).unwrap();
+    assert!(rows.len() < 100, "{}", rows.len());
+    assert_eq!(rows.iter().map(|row| 1 + row.event.more.unwrap_or(0)).sum::<u64>(), 100_000);
+}
+
+/// A day whose file was overwritten with rubbish hides no other day, and is set aside when there is something to write.
+#[tokio::test]
+async fn a_damaged_file_hides_no_other_day() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let of_day = |day: i64| event(day * DAY_MILLIS, EventKind::Received, "Q", "a@a.example", "b@b.example");
+    history.record_durably(vec![of_day(0), of_day(1), of_day(2)]).await.unwrap();
+    history.close().await.unwrap();
+    std::fs::write(directory.path().join("1970-01-02.db"), vec![b'x'; 40_000]).unwrap();
+    let mut reader = HistoryReader::open(directory.path()).unwrap();
+    assert_eq!(times(&reader.query(&Filter::default()).unwrap()), [2 * DAY_MILLIS, 0]);
+    let unreadable = reader.unreadable();
+    assert!(unreadable.len() == 1 && unreadable[0].0.ends_with("1970-01-02.db"), "{unreadable:?}");
+    let history = History::open(directory.path()).unwrap();
+    history.record_durably(vec![of_day(1)]).await.unwrap();
+    assert_eq!(times(&history.query(&Filter::default()).await.unwrap()), [2 * DAY_MILLIS, DAY_MILLIS, 0]);
+    assert!(directory.path().join("1970-01-02.db.damaged").exists());
+}
+
+#[test]
+fn a_filter_says_the_same_of_an_event_as_of_a_row() {
+    let domain = |name| Some(Domain::parse(name).unwrap());
+    let filters = [
+        Filter::default(),
+        filter(|f| f.queue_id = Some("Q2".into())),
+        filter(|f| f.domain = domain("bank.example")),
+        filter(|f| f.domain = domain("clinic.example")),
+        filter(|f| f.sender = Some(mailbox("alice@acme.example").into())),
+        filter(|f| (f.sender, f.domain) = (Some(mailbox("alice@acme.example").into()), domain("bank.example"))),
+        filter(|f| f.sender = Some(sealpost_types::ReversePath::Null)),
+        filter(|f| (f.sender, f.queue_id) = (Some(mailbox("alice@acme.example").into()), Some("Q2".into()))),
+        filter(|f| (f.kinds, f.result) = (vec![EventKind::CheckTls], Some(EventResult::Permanent))),
+        filter(|f| (f.since, f.until) = (Some(UnixMillis(200)), Some(UnixMillis(500)))),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    story().into_iter().for_each(|event| history.record(event));
+    drop(history);
+    let mut reader = HistoryReader::open(directory.path()).unwrap();
+    for filter in filters {
+        let mut matching: Vec<i64> = story().iter().filter(|event| filter.matches(event)).map(|event| event.at.0).collect();
+        matching.reverse();
+        assert_eq!(times(&reader.query(&filter).unwrap()), matching, "{filter:?}");
+    }
+}
+
+/// The file of the first day there is.
+const DAY: &str = "1970-01-01.db";
+const DAY_MILLIS: i64 = 86_400_000;

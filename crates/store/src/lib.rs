@@ -63,6 +63,7 @@ pub use error::{OpenError, ReadError, SqliteFailure, WriteError};
 pub use faults::Faults;
 pub use health::Health;
 pub use inbox::{BATCH_JOBS, BATCH_OCTETS, INBOX_JOBS, RIDE_ALONG};
+pub use lock::Lock;
 pub use migrate::Migrations;
 pub use read::Reader;
 pub use rusqlite;

@@ -10,15 +10,20 @@ use rustix::io::Errno;
 
 use crate::OpenError;
 
-/// Held as long as the store is open; the system lets go of it when the process dies.
+/// The right of one process to a file, as long as this is held; the system lets go of it when the process dies.
+///
+/// A [`Store`](crate::Store) takes its own. Whoever keeps several databases in one directory takes one for all of them.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the lock of the database at `database`: an advisory lock on a file of the same name with `.lock` behind.
-    pub(crate) fn take(database: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if another process holds it; [`OpenError::Io`] if the lock file cannot be used.
+    pub fn take(database: &Path) -> Result<Self, OpenError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let failed = |source| OpenError::Io { path: path.clone().into(), source };

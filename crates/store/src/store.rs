@@ -163,6 +163,17 @@ impl Store {
         self.push(octets, job, then, None, false);
     }
 
+    /// Hands over `job` for the next transaction without waiting for others to ride along; never waits for room. `then` as in
+    /// [`Store::write_then`].
+    pub fn write_now<T, F, D>(&self, octets: usize, job: F, then: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Result<T, WriteError>) + Send + 'static,
+    {
+        self.push(octets, job, then, None, true);
+    }
+
     /// Runs `job` on a thread of its own kind, all of it on one state of the database: the last one committed.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod entries;
 mod exchangers;
 mod explain;
 mod fate;
+mod history;
 mod hostile;
 mod levels;
 mod load;

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, parse_span};
 use serde::Deserialize;
 use toml::Spanned;
@@ -46,6 +47,8 @@ struct Document {
     delivery: DeliveryTable,
     #[serde(default)]
     admin: AdminTable,
+    #[serde(default)]
+    history: HistoryTable,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +121,14 @@ struct AdminTable {
     idle: Option<Text>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryTable {
+    keep: Option<Text>,
+    max_size: Option<Number>,
+    stream: Option<Text>,
+}
+
 pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(name, text);
     let document: Document = match toml::from_str(text) {
@@ -158,6 +169,7 @@ impl Reader<'_, '_> {
         self.limits(document.limits, &mut config);
         self.delivery(document.delivery, &mut config);
         self.admin(document.admin, &mut config);
+        self.history(document.history, &mut config);
         found.then_some(config)
     }
 
@@ -267,6 +279,28 @@ impl Reader<'_, '_> {
         }
     }
 
+    fn history(&mut self, table: HistoryTable, config: &mut Config) {
+        let history = &mut config.history;
+        if let Some(keep) = &table.keep {
+            history.keep = self.span(keep).unwrap_or(history.keep);
+            if history.keep < SHORTEST_HISTORY {
+                let message = "mail that is tried for days would be without a past; at least \"1d\" is meant";
+                self.problems.add(keep.span(), format!("{:?}: {message}", keep.get_ref()));
+            }
+        }
+        history.max_size = self.octets(table.max_size, history.max_size, SMALLEST_HISTORY);
+        let Some(stream) = &table.stream else { return };
+        history.stream = match stream.get_ref().as_str() {
+            "" => {
+                self.problems.add(stream.span(), "stream is empty; a file, \"stdout\" or \"none\" is meant".to_owned());
+                None
+            }
+            NO_STREAM => None,
+            STANDARD_OUTPUT => Some(StreamTarget::Stdout),
+            path => Some(StreamTarget::File(self.folder.join(path))),
+        };
+    }
+
     pub(super) fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
     where
         T: FromStr,
@@ -338,5 +372,13 @@ const DEFAULT_LISTENERS: [std::net::IpAddr; 2] =
 
 /// The word for a socket that is not there.
 const NO_SOCKET: &str = "none";
+
+/// The words for a stream that is no file.
+const NO_STREAM: &str = "none";
+const STANDARD_OUTPUT: &str = "stdout";
+
+/// A history is kept at least so long, and has at least so many octets.
+const SHORTEST_HISTORY: Duration = Duration::from_secs(24 * 3600);
+const SMALLEST_HISTORY: u64 = 16 << 20;
 
 const DNS_PORT: u16 = 53;

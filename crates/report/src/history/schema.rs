@@ -2,12 +2,81 @@
 
 use sealpost_store::Migrations;
 
-/// A row of `events` is small: what many share stands once in `decisions` (per decision) and `proofs` (per connection).
+/// The file of one day.
 ///
-/// Both are found again by a digest of their content, which need not be unique: whoever looks compares the content.
-/// The indices all end in the time (or the row's id, which grows with it), so that the newest ones of anything are a
-/// walk along one of them.
-pub(super) const MIGRATIONS: Migrations = Migrations::new(APPLICATION_ID, &[FIRST, JUDGED_AGAIN]);
+/// A row of `events` is small: what many share stands once, in `codes`, `domains`, `decisions` (per decision) and `proofs`
+/// (per connection). Decisions and proofs are found again by a digest of their content, which need not be unique: whoever
+/// looks compares the content. The number of an event grows with its time, and every index ends in it, so that the newest
+/// ones of anything are a walk along one of them. `domain_events` has a row for the sender's domain and one for the
+/// recipient's, if that is another.
+pub(super) const DAY: Migrations = Migrations::new(DAY_ID, &[FIRST_OF_DAY]);
+
+/// The one file of all days, which earlier versions wrote. It is read on until it is older than what is kept.
+pub(super) const SINGLE: Migrations = Migrations::new(SINGLE_ID, &[FIRST, JUDGED_AGAIN]);
+
+const FIRST_OF_DAY: &str = "
+CREATE TABLE codes (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    hop TEXT NOT NULL,
+    result TEXT NOT NULL,
+    UNIQUE (kind, hop, result)
+) STRICT;
+
+CREATE TABLE domains (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY,
+    digest INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    source TEXT NOT NULL,
+    trace TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_by_digest ON decisions (digest);
+
+CREATE TABLE proofs (
+    id INTEGER PRIMARY KEY,
+    digest INTEGER NOT NULL,
+    proof TEXT NOT NULL
+) STRICT;
+CREATE INDEX proofs_by_digest ON proofs (digest);
+
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    code INTEGER NOT NULL REFERENCES codes (id),
+    queue_id TEXT,
+    sender TEXT,
+    sender_domain INTEGER REFERENCES domains (id),
+    recipient TEXT,
+    recipient_domain INTEGER REFERENCES domains (id),
+    received_secure INTEGER,
+    level_header TEXT,
+    size INTEGER,
+    next_hop TEXT,
+    host TEXT,
+    address TEXT,
+    attempts INTEGER,
+    next_attempt INTEGER,
+    reason TEXT,
+    reply TEXT,
+    decision INTEGER REFERENCES decisions (id),
+    proof INTEGER REFERENCES proofs (id),
+    shadow TEXT,
+    more INTEGER
+) STRICT;
+CREATE INDEX events_by_code ON events (code);
+CREATE INDEX events_by_queue_id ON events (queue_id);
+
+CREATE TABLE domain_events (
+    domain INTEGER NOT NULL REFERENCES domains (id),
+    code INTEGER NOT NULL REFERENCES codes (id),
+    event INTEGER NOT NULL REFERENCES events (id),
+    PRIMARY KEY (domain, code, event)
+) STRICT, WITHOUT ROWID;
+";
 
 const FIRST: &str = "
 CREATE TABLE decisions (
@@ -63,5 +132,8 @@ ALTER TABLE events ADD COLUMN level_header TEXT;
 ALTER TABLE events ADD COLUMN shadow TEXT;
 ";
 
+/// `SpHd`.
+const DAY_ID: i32 = 0x5370_4864;
+
 /// `SpHi`.
-const APPLICATION_ID: i32 = 0x5370_4869;
+const SINGLE_ID: i32 = 0x5370_4869;
