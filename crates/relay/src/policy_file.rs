@@ -109,7 +109,7 @@ impl PolicyFile {
     /// # Errors
     /// [`PolicyFileError::Unreadable`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`].
     pub fn read_again(&self, options: ChangeOptions) -> Result<Draft, PolicyFileError> {
-        self.draft(read(&self.path)?, options, ToWrite::Nothing)
+        self.draft(read(&self.path)?, None, options, ToWrite::Nothing)
     }
 
     /// What comes of these edits, made one after the other.
@@ -127,9 +127,10 @@ impl PolicyFile {
         }
         let failed = |(number, problem)| PolicyFileError::Edit { number, problem };
         let text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from);
-        let mut text = text.map_err(|problem| failed((1, problem)))?;
-        text.apply_all(edits).map_err(failed)?;
-        self.draft(text.to_string(), options, ToWrite::Document)
+        let before = text.map_err(|problem| failed((1, problem)))?;
+        let mut after = before.clone();
+        after.apply_all(edits).map_err(failed)?;
+        self.draft(after.to_string(), Some((before, after)), options, ToWrite::Document)
     }
 
     /// This draft is in force from now on: written, if it was made here. Gives its policy.
@@ -162,7 +163,14 @@ impl PolicyFile {
         self.policy.with_document(&self.name(), text)
     }
 
-    fn draft(&self, text: String, options: ChangeOptions, write: ToWrite) -> Result<Draft, PolicyFileError> {
+    /// `parsed`: the texts of before and after, where they are read already.
+    fn draft(
+        &self,
+        text: String,
+        parsed: Option<(PolicyText, PolicyText)>,
+        options: ChangeOptions,
+        write: ToWrite,
+    ) -> Result<Draft, PolicyFileError> {
         let before = &self.read;
         let (read, policy) = match self.with_lists_kept(&text) {
             Some(policy) => {
@@ -175,7 +183,7 @@ impl PolicyFile {
             changed: before.text != read.text || before.lists != read.lists,
             entries_before: before.entries,
             entries_after: read.entries,
-            differences: self.differences(&read, &policy),
+            differences: self.differences(parsed, &read, &policy),
             diff: if options.dry_run { diff(&self.name(), &before.text, &read.text) } else { String::new() },
             also: Vec::new(),
         };
@@ -190,12 +198,12 @@ impl PolicyFile {
     }
 
     /// What becomes of the entries. A text that is in force, or could be, is one that reads.
-    fn differences(&self, read: &Read, policy: &Policy) -> Differences {
+    fn differences(&self, parsed: Option<(PolicyText, PolicyText)>, read: &Read, policy: &Policy) -> Differences {
         let parse = |text: &str| PolicyText::parse("policy", text).ok();
-        match (parse(&self.read.text), parse(&read.text)) {
-            (Some(before), Some(after)) => Differences::between((&before, &self.policy), (&after, policy)),
+        match parsed.or_else(|| Some((parse(&self.read.text)?, parse(&read.text)?))) {
+            Some((before, after)) => Differences::between((&before, &self.policy), (&after, policy)),
             // Should a policy be none to edit, what there is is counted at least.
-            _ => {
+            None => {
                 let mut found = Differences::of_rows(&self.policy, policy);
                 found.before = self.read.entries;
                 found.gone.count = found.gone.count.max(self.read.entries.saturating_sub(read.entries));

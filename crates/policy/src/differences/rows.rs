@@ -12,7 +12,7 @@ use crate::table::Listed;
 pub(super) fn compare(before: &Policy, after: &Policy, found: &mut Differences) {
     let (old, new) = (Rows::of(before), Rows::of(after));
     let mut same = Same { old: &before.included, new: &after.included, settings: HashMap::new() };
-    let removed_before = found.removed.count;
+    let mut thinned: Vec<Arc<str>> = Vec::new();
     old.each_beside(&new, |file, pattern, rows| {
         let now = new.under(file, pattern);
         for (index, row) in rows.iter().enumerate() {
@@ -20,7 +20,12 @@ pub(super) fn compare(before: &Policy, after: &Policy, found: &mut Differences) 
             match now.get(index) {
                 Some(other) if same.says(row, other) => {}
                 Some(_) => found.changed.note(id()),
-                None => found.remove(id(), !after.has_partner(pattern)),
+                None => {
+                    if !thinned.contains(file) {
+                        thinned.push(Arc::clone(file));
+                    }
+                    found.remove(id(), !after.has_partner(pattern));
+                }
             }
         }
     });
@@ -30,11 +35,8 @@ pub(super) fn compare(before: &Policy, after: &Policy, found: &mut Differences) 
         }
     });
     // Where no row went, none of the lists is empty that was not.
-    if found.removed.count > removed_before {
-        let (old, new) = (old.counts(), new.counts());
-        let files = after.lists.iter().filter(|list| old.contains_key(&list.file) && !new.contains_key(&list.file));
-        found.emptied.extend(files.map(|list| EntryId::Include(list.file.to_string())));
-    }
+    thinned.retain(|file| after.lists.iter().any(|list| list.file == *file) && !new.has_any(file));
+    found.emptied.extend(thinned.iter().map(|file| EntryId::Include(file.to_string())));
 }
 
 /// The rows of a policy.
@@ -71,11 +73,11 @@ impl<'p> Rows<'p> {
         listed.filter_map(|listed| layer.entries.get(listed.entry)).filter(|row| **self.0.file(layer.file_of(row)) == *file).collect()
     }
 
-    fn counts(&self) -> HashMap<&'p Arc<str>, usize> {
-        let mut counts = HashMap::new();
+    /// Whether a list has rows at all.
+    fn has_any(&self, file: &str) -> bool {
         let layer = &self.0.included;
-        layer.entries.iter().for_each(|(_, row)| *counts.entry(self.0.file(layer.file_of(row))).or_default() += 1);
-        counts
+        let number = (1..).zip(self.0.lists.iter()).find(|(_, list)| *list.file == *file).map(|(number, _)| number);
+        number.is_some_and(|number: u32| layer.entries.iter().any(|(_, row)| layer.file_of(row) == number))
     }
 }
 

@@ -35,7 +35,7 @@ pub enum PolicyFileError {
         place: Place,
     },
     /// An included list would go.
-    #[error("the included list {file:?} would go with all its entries; `force` is needed if that is meant")]
+    #[error("the included list {file:?} would go with all its entries; --force (over HTTP `force`) is needed if that is meant")]
     ListGone {
         /// What the policy calls it.
         file: String,
@@ -55,7 +55,7 @@ pub enum PolicyFileError {
         problem: EditError,
     },
     /// More entries would go than a slip may take away.
-    #[error("{} of {before} entries would go, more than {GUARD_PERCENT} %: {gone}; `force` is needed if that is meant", gone.count)]
+    #[error("{} of {before} entries would go, more than {GUARD_PERCENT} %: {gone}; --force (over HTTP `force`) is needed if that is meant", gone.count)]
     Guarded {
         /// Entries in force.
         before: usize,
@@ -63,7 +63,7 @@ pub enum PolicyFileError {
         gone: Named,
     },
     /// A list would be there, and nothing in it.
-    #[error("nothing would be left in {list}; `force` is needed if that is meant")]
+    #[error("nothing would be left in {list}; --force (over HTTP `force`) is needed if that is meant")]
     Emptied {
         /// A `[[list]]` or an `[[include]]`.
         list: EntryId,
