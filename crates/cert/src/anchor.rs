@@ -9,6 +9,7 @@ use sealpost_types::UnixMillis;
 use crate::certificate::Certificate;
 use crate::finding::{Malformed, Position};
 use crate::pem::{PemError, certificates_from_pem};
+use crate::revocation::RevocationLists;
 
 /// The certificates in which a chain may end. Cloning is cheap: the content is shared.
 ///
@@ -23,7 +24,10 @@ use crate::pem::{PemError, certificates_from_pem};
 /// assert_eq!(anchors.problems()[0].problem, Malformed::Der);
 /// ```
 #[derive(Clone, Default)]
-pub struct TrustAnchors(Arc<Loaded>);
+pub struct TrustAnchors {
+    loaded: Arc<Loaded>,
+    revoked: RevocationLists,
+}
 
 /// A certificate that cannot be a trust anchor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,8 @@ pub(crate) struct Anchor {
     pub(crate) raw_subject: Vec<u8>,
     pub(crate) not_before: UnixMillis,
     pub(crate) not_after: UnixMillis,
+    /// Whether its key may sign revocation lists.
+    pub(crate) signs_lists: bool,
 }
 
 #[derive(Default)]
@@ -71,7 +77,7 @@ impl TrustAnchors {
                 Err(problem) => loaded.problems.push(AnchorProblem { number: index + 1, problem }),
             }
         }
-        Self(Arc::new(loaded))
+        Self { loaded: Arc::new(loaded), revoked: RevocationLists::default() }
     }
 
     /// The anchors in a PEM file or bundle.
@@ -82,30 +88,43 @@ impl TrustAnchors {
         certificates_from_pem(file).map(Self::from_der)
     }
 
+    /// The same anchors, and what their lists and those of the authorities below them have taken back.
+    #[must_use]
+    pub fn with_revocation_lists(mut self, lists: RevocationLists) -> Self {
+        self.revoked = lists;
+        self
+    }
+
+    /// What has been taken back.
+    #[must_use]
+    pub fn revocation_lists(&self) -> &RevocationLists {
+        &self.revoked
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.anchors.len()
+        self.loaded.anchors.len()
     }
 
     /// Whether there are none, so that no chain can be trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.anchors.is_empty()
+        self.loaded.anchors.is_empty()
     }
 
     /// The certificates that were left out, in order.
     #[must_use]
     pub fn problems(&self) -> &[AnchorProblem] {
-        &self.0.problems
+        &self.loaded.problems
     }
 
     pub(crate) fn trusted(&self) -> &[TrustAnchor<'static>] {
-        &self.0.trusted
+        &self.loaded.trusted
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Anchor> {
-        self.0.anchors.iter()
+        self.loaded.anchors.iter()
     }
 
     /// What is remembered of an anchor that the path validation arrived at.
@@ -115,7 +134,13 @@ impl TrustAnchors {
                 && other.subject_public_key_info == trusted.subject_public_key_info
                 && other.name_constraints == trusted.name_constraints
         };
-        self.0.trusted.iter().zip(&self.0.anchors).filter(|(other, _)| same(other)).map(|(_, anchor)| anchor).max_by_key(|a| a.not_after)
+        self.loaded
+            .trusted
+            .iter()
+            .zip(&self.loaded.anchors)
+            .filter(|(other, _)| same(other))
+            .map(|(_, anchor)| anchor)
+            .max_by_key(|a| a.not_after)
     }
 }
 
@@ -135,6 +160,7 @@ fn anchor(octets: &[u8]) -> Result<(TrustAnchor<'static>, Anchor), Malformed> {
         raw_subject: certificate.x509.subject().as_raw().to_vec(),
         not_before: certificate.not_before(),
         not_after: certificate.not_after(),
+        signs_lists: certificate.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.crl_sign())),
         der,
     };
     Ok((trusted, anchor))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sealpost_types::{Pin, ReferenceName, UnixMillis};
 
 use crate::date::{Span, Utc};
+use crate::key::PublicKey;
 use crate::name::PresentedName;
 
 /// Something that is wrong with a certificate chain, or with it for this demand.
@@ -136,6 +137,23 @@ pub enum Finding {
         /// The purposes it names.
         purposes: Vec<String>,
     },
+    /// The peer's own key is of a kind or size whose signatures are not taken.
+    UnacceptedKey {
+        /// The key.
+        key: PublicKey,
+    },
+    /// Its issuer has taken a certificate back.
+    Revoked {
+        /// Which one.
+        certificate: Place,
+        /// Since when.
+        since: UnixMillis,
+    },
+    /// The revocation list in the name of an issuer was not signed with its key, or its key may not sign lists.
+    ForeignRevocationList {
+        /// The issuer.
+        issuer: String,
+    },
     /// The certificate's purposes are named, and being a TLS client is not one of them.
     NotForClientAuth {
         /// Which one.
@@ -261,6 +279,9 @@ impl Finding {
             Self::UnknownIssuer { .. } => "unknown-issuer",
             Self::UntrustedRoot { .. } => "untrusted-root",
             Self::Distrusted { .. } => "distrusted",
+            Self::UnacceptedKey { .. } => "unaccepted-key",
+            Self::Revoked { .. } => "revoked",
+            Self::ForeignRevocationList { .. } => "foreign-revocation-list",
             Self::NotForServerAuth { .. } => "not-for-server-auth",
             Self::NotForClientAuth { .. } => "not-for-client-auth",
             Self::CaAsLeaf { .. } => "ca-as-leaf",
@@ -283,7 +304,7 @@ impl Finding {
             Self::NoCertificate => 0,
             Self::UnsupportedDemand => 1,
             Self::TooLarge { certificate: Position::Leaf, .. } | Self::Unparsable { certificate: Position::Leaf, .. } => 2,
-            Self::Distrusted { .. } => 3,
+            Self::Distrusted { .. } | Self::Revoked { .. } => 3,
             Self::SelfSigned { .. } => 4,
             Self::Expired { certificate, .. } | Self::NotYetValid { certificate, .. } if certificate.position == Position::Leaf => 5,
             Self::NameMismatch { .. } | Self::PinMismatch { .. } => 6,
@@ -291,7 +312,9 @@ impl Finding {
             Self::BadSignature { .. }
             | Self::UnsupportedSignatureAlgorithm { .. }
             | Self::SignatureAlgorithmMismatch { .. }
-            | Self::UnsupportedIssuerKey { .. } => 8,
+            | Self::UnsupportedIssuerKey { .. }
+            | Self::UnacceptedKey { .. }
+            | Self::ForeignRevocationList { .. } => 8,
             Self::TooLarge { .. } | Self::Unparsable { .. } | Self::UnsupportedVersion { .. } => 9,
             Self::PathTooDeep { .. } | Self::PathTooCostly | Self::TooManyCertificates { .. } => 10,
             Self::UnknownIssuer { .. } | Self::UntrustedRoot { .. } => 11,
@@ -353,6 +376,13 @@ impl fmt::Display for Finding {
             }
             Self::UntrustedRoot { certificate } => write!(f, "the chain ends in {certificate}, which is self-signed and no trust anchor"),
             Self::Distrusted { certificate } => write!(f, "{certificate} has a public key whose private key is no secret"),
+            Self::UnacceptedKey { key } => {
+                write!(f, "the key of the certificate is too weak, or of a kind that is not accepted: {key} ({ACCEPTED_KEYS} are)")
+            }
+            Self::Revoked { certificate, since } => write!(f, "{certificate} was revoked by its issuer on {}", Utc(*since)),
+            Self::ForeignRevocationList { issuer } => {
+                write!(f, "the revocation list in the name of {issuer} is not signed by it, or its certificate is not for signing lists")
+            }
             Self::NotForServerAuth { certificate, purposes } => {
                 write!(f, "{certificate} is not for TLS servers, only for ")?;
                 list(f, purposes.iter().cloned(), 0, ", ")
@@ -442,6 +472,9 @@ fn list(f: &mut fmt::Formatter<'_>, items: impl ExactSizeIterator<Item = String>
     }
     Ok(())
 }
+
+/// What [`PublicKey::is_accepted`] says in words.
+const ACCEPTED_KEYS: &str = "RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, and Ed25519";
 
 /// Names or purposes that a finding's text lists.
 const LISTED: usize = 5;

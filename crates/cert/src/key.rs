@@ -41,13 +41,13 @@ impl PublicKey {
     }
 
     /// Whether signatures made with such a key are taken, in a path and in a handshake: RSA of 2048 to 8192 bits, ECDSA on
-    /// P-256, P-384 and P-521, and what is neither.
+    /// P-256, P-384 and P-521, and Ed25519.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         match (self.algorithm.as_str(), self.bits, self.curve.as_deref()) {
             ("rsaEncryption", bits, _) => bits.is_some_and(|bits| (2048..=8192).contains(&bits)),
             ("id-ecPublicKey", _, curve) => matches!(curve, Some("P-256" | "P-384" | "P-521")),
-            _ => true,
+            (algorithm, ..) => algorithm == "ED25519",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Verdicts on certificate chains, and the details of a certificate.
 //!
 //! Bytes, a demand and the time come in; a [`Verdict`] with everything that was found goes out. There are no sockets,
-//! files or clocks here, no TLS, and no check of revocation.
+//! files or clocks here, and no TLS. Revocation is checked against the lists that are handed in ([`RevocationLists`]).
 //!
 //! # Example
 //! ```
@@ -49,6 +49,7 @@ mod name;
 mod path;
 mod pem;
 mod pin;
+mod revocation;
 mod verify;
 
 pub use anchor::{AnchorProblem, TrustAnchors};
@@ -59,6 +60,7 @@ pub use key::PublicKey;
 pub use name::{MatchedName, PresentedName};
 pub use pem::{PemError, certificates_from_pem};
 pub use pin::{DIGEST_OCTETS, Fingerprint, pin_of_key};
+pub use revocation::{RevocationListError, RevocationLists};
 pub use verify::{LeafSummary, PRESENTED_NAMES, Verdict, verify_client, verify_server};
 
 #[cfg(doctest)]

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sealpost_types::UnixMillis;
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage};
+use webpki::{ALL_VERIFICATION_ALGS, CertRevocationList, EndEntityCert, Error, KeyUsage};
 
 use crate::anchor::{Anchor, TrustAnchors};
 use crate::certificate::Certificate;
 use crate::chain::{Chain, PATH_STEPS, Walk};
 use crate::finding::{Finding, Malformed, Position};
+use crate::revocation;
 
 /// What the peer of a connection must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,15 +43,16 @@ pub(crate) fn validate(
         Purpose::Client => KeyUsage::client_auth(),
     };
     let time = unix_time(now);
-    let anchor_in_date = |path: &webpki::VerifiedPath<'_>| check_anchor(anchors, path.anchor(), now);
+    let lists = anchors.revocation_lists().lists();
+    let check = |path: &webpki::VerifiedPath<'_>| check_anchor(anchors, &lists, path.anchor(), now);
     let path = end_entity.verify_for_usage(
         ALL_VERIFICATION_ALGS,
         anchors.trusted(),
         &chain.intermediates,
         time,
         usage,
-        None,
-        Some(&anchor_in_date),
+        revocation::options(&lists),
+        Some(&check),
     )?;
     let mut subjects = Vec::new();
     let mut not_after = UnixMillis(i64::MAX);
@@ -66,9 +68,17 @@ pub(crate) fn validate(
     Ok(ValidPath { subjects, not_after })
 }
 
-/// Whether an anchor is in date, as webpki would say it of another certificate.
-fn check_anchor(anchors: &TrustAnchors, trusted: &TrustAnchor<'_>, now: UnixMillis) -> Result<(), Error> {
+/// Whether an anchor is in date and may sign the lists in its name, as webpki would say it of another certificate.
+fn check_anchor(
+    anchors: &TrustAnchors,
+    lists: &[&CertRevocationList<'_>],
+    trusted: &TrustAnchor<'_>,
+    now: UnixMillis,
+) -> Result<(), Error> {
     let Some(anchor) = anchors.find(trusted) else { return Ok(()) };
+    if revocation::is_foreign(lists, anchor) {
+        return Err(Error::IssuerNotCrlSigner);
+    }
     match anchor.validity_at(now) {
         Validity::InDate => Ok(()),
         Validity::NotYet => Err(Error::CertNotValidYet { time: unix_time(now), not_before: unix_time(anchor.not_before) }),
@@ -81,6 +91,8 @@ pub(crate) fn explain(error: &Error, leaf: &Certificate<'_>, walk: &Walk<'_, '_>
     let place = leaf.place();
     match error {
         Error::CaUsedAsEndEntity => Finding::CaAsLeaf { subject: leaf.subject() },
+        Error::IssuerNotCrlSigner | Error::InvalidCrlSignatureForPublicKey => Finding::ForeignRevocationList { issuer: leaf.issuer() },
+        Error::CertRevoked => Finding::Revoked { certificate: place, since: now },
         Error::CertDistrusted => Finding::Distrusted { certificate: place },
         Error::CertExpired { not_after, .. } => {
             let not_after = millis(*not_after);
@@ -232,8 +244,10 @@ mod tests {
             (Error::EmptyEkuExtension, "unparsable"),
             (Error::InvalidSerialNumber, "unparsable"),
             (Error::MalformedDnsIdentifier, "unparsable"),
-            // No revocation list is ever given to the path validation.
-            (Error::CertRevoked, "unsupported-feature"),
+            (Error::CertRevoked, "revoked"),
+            (Error::IssuerNotCrlSigner, "foreign-revocation-list"),
+            (Error::InvalidCrlSignatureForPublicKey, "foreign-revocation-list"),
+            (Error::UnknownRevocationStatus, "unsupported-feature"),
         ] {
             let finding = explain(&error, &leaf, &walk, UnixMillis(2_000_000_000));
             assert_eq!(finding.code(), code, "{error:?}");

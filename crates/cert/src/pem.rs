@@ -70,7 +70,16 @@ pub enum PemError {
 /// assert_eq!(certificates_from_pem(file), Err(PemError::Character { line: 3, column: 1, found: '?' }));
 /// ```
 pub fn certificates_from_pem(file: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
-    let mut certificates = Vec::new();
+    let certificates = blocks(file, &LABELS)?;
+    if certificates.is_empty() {
+        return Err(PemError::NoCertificate { der: file.starts_with(&[0x30, 0x82]) });
+    }
+    Ok(certificates)
+}
+
+/// The content of all blocks with one of these labels.
+pub(crate) fn blocks(file: &[u8], labels: &[&[u8]]) -> Result<Vec<Vec<u8>>, PemError> {
+    let mut found = Vec::new();
     let mut block: Option<Block> = None;
     for (index, octets) in file.split(|&octet| octet == b'\n').enumerate() {
         let line = index + 1;
@@ -79,13 +88,13 @@ pub fn certificates_from_pem(file: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
             if let Some(open) = block.as_ref().filter(|open| open.wanted) {
                 return Err(PemError::Nested { line, begun: open.line });
             }
-            block = Some(Block { line, wanted: LABELS.contains(&label), label: label.to_vec(), text: Vec::new() });
+            block = Some(Block { line, wanted: labels.contains(&label), label: label.to_vec(), text: Vec::new() });
         } else if let Some(label) = label(text, END) {
             let Some(done) = block.take().filter(|open| open.wanted) else { continue };
             if done.label != label {
                 return Err(PemError::OtherEnd { line, begun: done.line });
             }
-            certificates.push(STANDARD.decode(&done.text).map_err(|_| PemError::Length { line: done.line })?);
+            found.push(STANDARD.decode(&done.text).map_err(|_| PemError::Length { line: done.line })?);
         } else if let Some(open) = block.as_mut().filter(|open| open.wanted) {
             let is_base64 = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=' | b' ' | b'\t' | b'\r');
             if let Some(at) = octets.iter().position(|octet| !is_base64(octet)) {
@@ -98,10 +107,7 @@ pub fn certificates_from_pem(file: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     if let Some(open) = block.filter(|open| open.wanted) {
         return Err(PemError::NoEnd { line: open.line });
     }
-    if certificates.is_empty() {
-        return Err(PemError::NoCertificate { der: file.starts_with(&[0x30, 0x82]) });
-    }
-    Ok(certificates)
+    Ok(found)
 }
 
 /// A block whose `END` is still to come.

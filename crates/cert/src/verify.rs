@@ -8,6 +8,7 @@ use crate::anchor::TrustAnchors;
 use crate::certificate::Certificate;
 use crate::chain::{CERTIFICATE_OCTETS, Chain};
 use crate::finding::{Finding, Malformed, Place, Position};
+use crate::key::PublicKey;
 use crate::name::{MatchedName, PresentedName};
 use crate::path::{self, Purpose, Validity, validity};
 use crate::pin::{Fingerprint, pin_of_key};
@@ -56,7 +57,8 @@ impl Verdict {
     /// The one finding that explains most, for a line of a log or a reply; none where nothing is wrong.
     ///
     /// What breaks a demand comes before what does not. Then, in this order: nothing to judge (no certificate, an
-    /// unreadable one), a distrusted key, self-signed, the leaf's dates, its names, the issuers' dates, signatures,
+    /// unreadable one), a distrusted key or a
+    /// revoked certificate, self-signed, the leaf's dates, its names, the issuers' dates, signatures,
     /// unreadable issuers, limits, an unknown issuer, the purpose, the issuers' constraints, unknown extensions.
     #[must_use]
     pub fn most_telling(&self) -> Option<&Finding> {
@@ -112,12 +114,16 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
     let summary = leaf.as_ref().map(|leaf| summarise(leaf, &names));
     let common_name = leaf.as_ref().and_then(Certificate::common_name);
 
+    // The path validation looks at the keys of issuers only.
+    let key = leaf.as_ref().map(PublicKey::of).filter(|key| !key.is_accepted());
+    findings.extend(key.map(|key| Finding::UnacceptedKey { key }));
+
     let chain = Chain::new(leaf, presented);
     let mut path = None;
     if let Some(leaf) = &chain.leaf {
         let der = CertificateDer::from(leaf.der);
         match path::validate(&der, &chain, anchors, now, purpose) {
-            Ok(valid) => path = Some(valid),
+            Ok(valid) => path = Some(valid).filter(|_| PublicKey::of(leaf).is_accepted()),
             Err(error) => refusal(&error, leaf, &chain, anchors, now, purpose, &mut findings),
         }
     }
@@ -224,6 +230,7 @@ fn refusal(
         if step.position != Position::Leaf && !step.is_ca().unwrap_or(true) {
             findings.push(Finding::IssuerNotCa { certificate: step.place() });
         }
+        findings.extend(anchors.revocation_lists().finding(step));
         if let Err(error) = EndEntityCert::try_from(&CertificateDer::from(step.der)) {
             findings.push(unreadable(&error, step));
         }
@@ -247,6 +254,7 @@ fn tells(finding: &Finding, error: &webpki::Error) -> bool {
     match error {
         // The last resort of the path validation: whatever else keeps the chain from an anchor is the reason.
         Error::UnknownIssuer => !matches!(finding, Finding::NameMismatch { .. }),
+        Error::CertRevoked => matches!(finding, Finding::Revoked { .. }),
         Error::CertExpired { .. } => matches!(finding, Finding::Expired { .. }),
         Error::CertNotValidYet { .. } => matches!(finding, Finding::NotYetValid { .. }),
         Error::InvalidCertValidity => matches!(finding, Finding::InvalidValidity { .. }),
