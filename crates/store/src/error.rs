@@ -136,7 +136,8 @@ impl OpenError {
 impl OpenError {
     /// Whether the file is not what was written.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Sqlite { source, .. } if source.is_damage())
+        // What is none of SQLite's failures is a row that is missing, or a value of another type.
+        matches!(self, Self::Sqlite { source, .. } if source.is_damage() || source.code < 0)
     }
 }
 
