@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -36,7 +37,7 @@ pub(crate) struct Zone {
     pub(crate) records: String,
 }
 
-/// A running server; it is killed when this is dropped.
+/// A running server; it ends when this is dropped, or the process does.
 pub(crate) struct Bind {
     folder: TempDir,
     pub(crate) address: SocketAddr,
@@ -98,7 +99,7 @@ impl Bind {
         text.push_str(&zone.records);
         text.push('\n');
         sign(self.folder.path(), zone, &text);
-        self.stop();
+        self.stop("again\n");
         self.child = Some(run(self.folder.path(), &self.config, self.address));
     }
 
@@ -118,17 +119,17 @@ impl Bind {
         Self { folder, address, config, child: Some(child) }
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, word: &str) {
         if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+            child.stdin.take().unwrap().write_all(word.as_bytes()).unwrap();
+            child.wait().unwrap();
         }
     }
 }
 
 impl Drop for Bind {
     fn drop(&mut self) {
-        self.stop();
+        self.stop("again\n");
         if thread::panicking() {
             eprintln!("{}", fs::read_to_string(self.folder.path().join("named.log")).unwrap_or_default());
         }
@@ -198,9 +199,10 @@ fn sign(folder: &Path, zone: &Zone, text: &str) -> (PathBuf, String) {
 
 fn run(folder: &Path, config: &Path, address: SocketAddr) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join("named.log")).unwrap();
-    let mut command = Command::new("named");
-    command.arg("-g").arg("-c").arg(config).args(["-n", "1"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let child = command.spawn().unwrap();
+    // It ends with its standard input, so that none is left when the tests end, however they do.
+    let mut command = Command::new("sh");
+    command.args(["-c", "named -g -n 1 -c \"$0\" & read -r word; kill -9 $!; [ \"$word\" = again ] || rm -rf \"$1\""]).arg(config).arg(folder);
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(address).is_err() {
         let log = || fs::read_to_string(folder.join("named.log")).unwrap_or_default();
