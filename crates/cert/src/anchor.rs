@@ -52,6 +52,15 @@ pub(crate) struct Anchor {
     pub(crate) signs_lists: bool,
 }
 
+/// A key without a certificate, trusted to issue in this name.
+pub(crate) struct AnchorKey<'a> {
+    /// The DER of the name.
+    pub(crate) raw_subject: &'a [u8],
+    pub(crate) subject: String,
+    /// The DER of its `SubjectPublicKeyInfo`.
+    pub(crate) spki: &'a [u8],
+}
+
 #[derive(Default)]
 struct Loaded {
     /// The same length and order as `anchors`.
@@ -78,6 +87,17 @@ impl TrustAnchors {
             }
         }
         Self { loaded: Arc::new(loaded), revoked: RevocationLists::default() }
+    }
+
+    /// The anchors that these certificates and keys make; what cannot be read is left out.
+    pub(crate) fn from_parts(certificates: &[&[u8]], keys: &[AnchorKey<'_>]) -> Self {
+        let mut loaded = Loaded::default();
+        let certificates = certificates.iter().filter_map(|certificate| anchor(certificate).ok());
+        for (trusted, anchor) in certificates.chain(keys.iter().filter_map(anchor_of_key)) {
+            loaded.trusted.push(trusted);
+            loaded.anchors.push(anchor);
+        }
+        Self(Arc::new(loaded))
     }
 
     /// The anchors in a PEM file or bundle.
@@ -165,3 +185,31 @@ fn anchor(octets: &[u8]) -> Result<(TrustAnchor<'static>, Anchor), Malformed> {
     };
     Ok((trusted, anchor))
 }
+
+/// A key is always in date.
+fn anchor_of_key(key: &AnchorKey<'_>) -> Option<(TrustAnchor<'static>, Anchor)> {
+    let trusted = TrustAnchor {
+        subject: content(key.raw_subject)?.to_vec().into(),
+        subject_public_key_info: content(key.spki)?.to_vec().into(),
+        name_constraints: None,
+    };
+    let anchor = Anchor {
+        der: CertificateDer::from(Vec::new()),
+        subject: key.subject.clone(),
+        raw_subject: key.raw_subject.to_vec(),
+        not_before: UnixMillis(i64::MIN),
+        not_after: UnixMillis::MAX,
+    };
+    Some((trusted, anchor))
+}
+
+/// What stands in a DER SEQUENCE, without its tag and length.
+fn content(der: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = der.strip_prefix(&[SEQUENCE])?.split_first()?;
+    match length.checked_sub(0x80) {
+        None => Some(rest),
+        Some(octets) => rest.get(usize::from(octets)..),
+    }
+}
+
+const SEQUENCE: u8 = 0x30;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sealpost_types::{Pin, ReferenceName, UnixMillis};
+use sealpost_types::{Pin, ReferenceName, TlsaRecord, UnixMillis};
 
 use crate::date::{Span, Utc};
 use crate::key::PublicKey;
@@ -214,6 +214,15 @@ pub enum Finding {
         /// The key of the certificate.
         found: Pin,
     },
+    /// The chain is not what any TLSA record says.
+    TlsaMismatch {
+        /// The records of which one would have been enough.
+        wanted: Vec<TlsaRecord>,
+        /// The key of the peer's own certificate.
+        found: Pin,
+    },
+    /// TLSA records are demanded, and there are none that are secure and can be used.
+    NoTlsa,
     /// The demand has a clause that this version cannot judge; it counts as not met.
     UnsupportedDemand,
 }
@@ -294,6 +303,8 @@ impl Finding {
             Self::UnsupportedCriticalExtension { .. } => "unsupported-critical-extension",
             Self::UnsupportedFeature { .. } => "unsupported-feature",
             Self::PinMismatch { .. } => "pin-mismatch",
+            Self::TlsaMismatch { .. } => "tlsa-mismatch",
+            Self::NoTlsa => "no-tlsa",
             Self::UnsupportedDemand => "unsupported-demand",
         }
     }
@@ -302,12 +313,12 @@ impl Finding {
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::NoCertificate => 0,
-            Self::UnsupportedDemand => 1,
+            Self::UnsupportedDemand | Self::NoTlsa => 1,
             Self::TooLarge { certificate: Position::Leaf, .. } | Self::Unparsable { certificate: Position::Leaf, .. } => 2,
             Self::Distrusted { .. } | Self::Revoked { .. } => 3,
             Self::SelfSigned { .. } => 4,
             Self::Expired { certificate, .. } | Self::NotYetValid { certificate, .. } if certificate.position == Position::Leaf => 5,
-            Self::NameMismatch { .. } | Self::PinMismatch { .. } => 6,
+            Self::NameMismatch { .. } | Self::PinMismatch { .. } | Self::TlsaMismatch { .. } => 6,
             Self::Expired { .. } | Self::NotYetValid { .. } | Self::InvalidValidity { .. } => 7,
             Self::BadSignature { .. }
             | Self::UnsupportedSignatureAlgorithm { .. }
@@ -421,6 +432,11 @@ impl fmt::Display for Finding {
                     }
                 }
             }
+            Self::TlsaMismatch { wanted, found } => {
+                write!(f, "the certificate's key is {found}, and no certificate of the chain is what the TLSA records say: ")?;
+                list(f, wanted.iter().map(short_tlsa), 0, " or ")
+            }
+            Self::NoTlsa => f.write_str("secure TLSA records are asked for, and there are none that can be used"),
             Self::UnsupportedDemand => f.write_str("the policy demands something that certificates are not checked for"),
         }
     }
@@ -458,6 +474,16 @@ impl fmt::Display for Malformed {
     }
 }
 
+/// A record, cut where it holds a whole certificate or key.
+fn short_tlsa(record: &TlsaRecord) -> String {
+    let mut text = record.to_string();
+    if text.len() > TLSA_SHOWN {
+        text.truncate(TLSA_SHOWN);
+        text.push_str("...");
+    }
+    text
+}
+
 /// Writes the first [`LISTED`] of `items`, and how many more there are.
 fn list(f: &mut fmt::Formatter<'_>, items: impl ExactSizeIterator<Item = String>, left_out: usize, between: &str) -> fmt::Result {
     if items.len() == 0 {
@@ -478,3 +504,6 @@ const ACCEPTED_KEYS: &str = "RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or 
 
 /// Names or purposes that a finding's text lists.
 const LISTED: usize = 5;
+
+/// Octets of a TLSA record's text that a finding shows: a SHA-256 digest is whole.
+const TLSA_SHOWN: usize = 72;

@@ -25,6 +25,7 @@
 //!                                       |      refused? walk the signatures, and  |
 //!                                       |      say of each step what is wrong     |
 //!                                       +--> names against the demanded ones -----+
+//!                                       +--> TLSA records, if demanded -----------+
 //! ```
 //!
 //! # Limits
@@ -50,6 +51,7 @@ mod path;
 mod pem;
 mod pin;
 mod revocation;
+mod tlsa;
 mod verify;
 
 pub use anchor::{AnchorProblem, TrustAnchors};
@@ -61,6 +63,7 @@ pub use name::{MatchedName, PresentedName};
 pub use pem::{PemError, certificates_from_pem};
 pub use pin::{DIGEST_OCTETS, Fingerprint, pin_of_key};
 pub use revocation::{RevocationListError, RevocationLists};
+pub use tlsa::{TLSA_RECORDS, TlsaMatch, usable_tlsa};
 pub use verify::{LeafSummary, PRESENTED_NAMES, Verdict, verify_client, verify_server};
 
 #[cfg(doctest)]

@@ -12,6 +12,7 @@ use crate::key::PublicKey;
 use crate::name::{MatchedName, PresentedName};
 use crate::path::{self, Purpose, Validity, validity};
 use crate::pin::{Fingerprint, pin_of_key};
+use crate::tlsa::{self, Dane, TlsaMatch};
 
 /// What was found out about a presented chain, and whether it is what was demanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Verdict {
     pub valid_until: Option<UnixMillis>,
     /// The demanded name that was found in the certificate; none where no names were demanded.
     pub matched_name: Option<MatchedName>,
+    /// The TLSA record that the chain is right by; none where no records were demanded, or none is about it.
+    pub matched_tlsa: Option<TlsaMatch>,
 }
 
 /// What is kept of the peer's own certificate.
@@ -73,7 +76,9 @@ impl Verdict {
 /// demanded, the names. These are independent, and everything that is wrong is found at once.
 ///
 /// # Wire
-/// RFC 5280 section 6 for the path; RFC 9525 for the names (see [`PresentedName::matches`]).
+/// RFC 5280 section 6 for the path; RFC 9525 for the names (see [`PresentedName::matches`]); RFC 7671 and RFC 7672 section 3 for TLSA
+/// records: a certificate that one of usage 3 names needs neither a path nor a name nor to be in date, one that leads to a trust anchor of
+/// usage 2 needs all of these.
 ///
 /// # Limits
 /// [`CHAIN_CERTIFICATES`](crate::CHAIN_CERTIFICATES), [`CERTIFICATE_OCTETS`] and
@@ -130,6 +135,10 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
 
     let mut satisfied = true;
     let mut matched_name = None;
+    let mut matched_tlsa = None;
+    let mut dane_path = None;
+    // What breaks the demand for DANE, of which the findings above know nothing.
+    let mut broken = Vec::new();
     for clause in &demand.clauses {
         let holds = match clause {
             HostClause::Chain => path.is_some(),
@@ -150,6 +159,27 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
                 }
                 None => false,
             },
+            HostClause::Dane { records, names: wanted } => match tlsa::judge(records, &chain, now, purpose) {
+                Dane::EndEntity(found) => {
+                    matched_tlsa = Some(found);
+                    true
+                }
+                Dane::TrustAnchor(found, valid) => {
+                    let name = find_name(&names, wanted);
+                    let holds = name.is_some();
+                    if holds {
+                        (matched_tlsa, dane_path) = (Some(found), Some(valid));
+                    } else {
+                        broken.push(mismatch(wanted, &names, common_name.clone()));
+                    }
+                    matched_name = matched_name.or(name);
+                    holds
+                }
+                Dane::No(reasons) => {
+                    broken.extend(reasons);
+                    false
+                }
+            },
             _ => {
                 findings.push(Finding::UnsupportedDemand);
                 false
@@ -161,10 +191,18 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
     let chain_demanded = demand.clauses.contains(&HostClause::Chain) || demand.clauses.is_empty();
     let breaks_another = |finding: &Finding| matches!(finding, Finding::NameMismatch { .. } | Finding::PinMismatch { .. });
     findings.sort_by_key(|finding| (!chain_demanded && !breaks_another(finding), finding.rank()));
+    broken.sort_by_key(Finding::rank);
+    broken.extend(findings.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
     let trusted = path.is_some();
-    let valid_until = path.as_ref().map(|path| path.not_after);
-    let path = path.map(|path| path.subjects).unwrap_or_default();
-    Verdict { satisfied, trusted, findings, leaf: summary, path, valid_until, matched_name }
+    // Under DANE alone, its own path is the one that counts; for a key that a record names, no date does.
+    let by_dane_alone = !demand.clauses.contains(&HostClause::Chain) && matched_tlsa.is_some();
+    let valid_until = match (&dane_path, by_dane_alone) {
+        (Some(path), true) => Some(path.not_after),
+        (None, true) => Some(UnixMillis::MAX),
+        (_, false) => path.as_ref().map(|path| path.not_after),
+    };
+    let path = path.or(dane_path).map(|path| path.subjects).unwrap_or_default();
+    Verdict { satisfied, trusted, findings: broken, leaf: summary, path, valid_until, matched_name, matched_tlsa }
 }
 
 fn read_leaf<'a>(presented: &[&'a [u8]], findings: &mut Vec<Finding>) -> Option<Certificate<'a>> {
@@ -214,7 +252,7 @@ fn first_of(names: &[PresentedName]) -> Vec<PresentedName> {
 }
 
 /// Finds out everything that stands between this chain and a valid path. The refusal itself is among it.
-fn refusal(
+pub(crate) fn refusal(
     error: &webpki::Error,
     leaf: &Certificate<'_>,
     chain: &Chain<'_>,

@@ -108,6 +108,9 @@ pub struct HostFacts<'a> {
     pub address: SocketAddr,
     /// What DNS says of its certificate.
     pub tlsa: Tlsa<'a>,
+    /// The names that a certificate may have which leads to a trust anchor of a TLSA record, the one that the records stand under first
+    /// (RFC 7672 section 3.2.2); none means the host's own, if it is securely known, and the next hop's.
+    pub tlsa_names: &'a [Domain],
     /// What the recipient's domain says of it by MTA-STS.
     pub sts: Sts,
 }
@@ -270,13 +273,20 @@ impl<'a> HostFacts<'a> {
     /// The facts of their parts. `host` of an MX is `securely_known` by DNSSEC only; a route's always is.
     #[must_use]
     pub fn new(next_hop: &'a NextHop, host: Option<&'a Domain>, securely_known: bool, address: SocketAddr) -> Self {
-        Self { next_hop, host, securely_known, address, tlsa: Tlsa::Unknown, sts: Sts::Absent }
+        Self { next_hop, host, securely_known, address, tlsa: Tlsa::Unknown, tlsa_names: &[], sts: Sts::Absent }
     }
 
     /// The same with what was found of TLSA records.
     #[must_use]
     pub fn with_tlsa(mut self, tlsa: Tlsa<'a>) -> Self {
         self.tlsa = tlsa;
+        self
+    }
+
+    /// The same with the names that count for TLSA records, the one that they stand under first.
+    #[must_use]
+    pub fn with_tlsa_names(mut self, names: &'a [Domain]) -> Self {
+        self.tlsa_names = names;
         self
     }
 

@@ -1,7 +1,8 @@
 //! From the demand on a delivery to the demand on one host.
 
 use sealpost_types::{
-    Clause, Demand, Domain, HostClause, HostDemand, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, WireKey,
+    Clause, Demand, Domain, HostClause, HostDemand, NameMatch, NameRule, NextHop, ReferenceName, TlsRequirement, TlsVersion, TlsaRecord,
+    WireKey,
 };
 
 use crate::decide::{DeliverDecision, DeliverShadow};
@@ -86,9 +87,10 @@ fn host_decision(demand: &Demand, ignores_published: bool, require_tls: Option<R
         let clear = HostDemand::new(TlsRequirement::Never, Vec::new(), TlsVersion::default());
         return HostDecision { wire_key: WireKey::new(facts.address, None, clear), insecure_name: None, barred };
     }
+    let server_name = filled.server_name();
     let insecure_name = if filled.insecure { facts.host.cloned() } else { None };
     let host = HostDemand::new(filled.tls, filled.clauses, demand.min_version).with_floors(demand.min_group, demand.ciphers.clone());
-    HostDecision { wire_key: WireKey::new(facts.address, facts.host.cloned(), host), insecure_name, barred }
+    HostDecision { wire_key: WireKey::new(facts.address, server_name, host), insecure_name, barred }
 }
 
 impl Filled<'_> {
@@ -124,8 +126,8 @@ impl Filled<'_> {
         self.tls = TlsRequirement::Mandatory;
         match self.facts.tlsa {
             Tlsa::Secure { usable: [] } if !must_match => {}
-            Tlsa::Secure { usable } => self.clauses.push(HostClause::Dane(usable.to_vec())),
-            _ => self.clauses.push(HostClause::Dane(Vec::new())),
+            Tlsa::Secure { usable } => self.clauses.push(HostClause::Dane { records: usable.to_vec(), names: self.dane_names(usable) }),
+            _ => self.clauses.push(HostClause::Dane { records: Vec::new(), names: Vec::new() }),
         }
     }
 
@@ -151,6 +153,30 @@ impl Filled<'_> {
         None
     }
 
+    /// The right names under a trust anchor that a record names; none where none does, so that equal demands stay equal.
+    fn dane_names(&self, usable: &[TlsaRecord]) -> Vec<ReferenceName> {
+        if !usable.iter().any(|record| record.usage == DANE_TA) {
+            return Vec::new();
+        }
+        let facts = self.facts;
+        let mut names: Vec<_> = facts.tlsa_names.iter().cloned().map(ReferenceName::Exact).collect();
+        if names.is_empty() {
+            names.extend(facts.host.filter(|_| facts.securely_known).cloned().map(ReferenceName::Exact));
+            if let NextHop::Mx(domain) = facts.next_hop {
+                names.push(ReferenceName::Exact(domain.clone()));
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The name for SNI: the one that the records stand under, where there are any (RFC 7672 section 8.1).
+    fn server_name(&self) -> Option<Domain> {
+        let is_dane = self.clauses.iter().any(|clause| matches!(clause, HostClause::Dane { .. }));
+        self.facts.tlsa_names.first().filter(|_| is_dane).or(self.facts.host).cloned()
+    }
+
     /// What the recipient's domain publishes of this host.
     fn add_published(&mut self) -> Option<Barred> {
         if matches!(self.facts.tlsa, Tlsa::Secure { .. }) {
@@ -168,6 +194,9 @@ impl Filled<'_> {
         None
     }
 }
+
+/// The usage of TLSA records that name a trust anchor.
+const DANE_TA: u8 = 2;
 
 /// The names that satisfy a rule on this host, and whether one of them is there only by trust in plain DNS.
 fn right_names(rule: &NameRule, facts: &HostFacts<'_>) -> (Vec<ReferenceName>, bool) {

@@ -363,8 +363,8 @@ fn host_proofs(clauses: &[HostClause]) -> String {
             format!("name ({})", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         }
         HostClause::Pinned(_) => "pin".to_owned(),
-        HostClause::Dane(records) if records.is_empty() => "TLSA, which is missing".to_owned(),
-        HostClause::Dane(_) => "TLSA".to_owned(),
+        HostClause::Dane { records, .. } if records.is_empty() => "TLSA, which is missing".to_owned(),
+        HostClause::Dane { .. } => "TLSA".to_owned(),
         other => panic!("{other:?}"),
     });
     joined(words.collect())

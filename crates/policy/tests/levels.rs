@@ -149,8 +149,8 @@ fn in_words(demand: &HostDemand) -> String {
         HostClause::Chain => "chain",
         HostClause::Identity(_) => "name",
         HostClause::Pinned(_) => "pin",
-        HostClause::Dane(records) if records.is_empty() => "fails",
-        HostClause::Dane(_) => "DANE",
+        HostClause::Dane { records, .. } if records.is_empty() => "fails",
+        HostClause::Dane { .. } => "DANE",
         other => panic!("{other:?}"),
     });
     std::iter::once(tls_word(demand.tls)).chain(clauses).collect::<Vec<_>>().join(", ")

@@ -340,7 +340,7 @@ fn host(policy: &Policy, decision: &DeliverDecision, tlsa: Tlsa<'_>, sts: Sts) -
 /// Whether the first asks of a host all that the second asks; where both speak of DANE, its records may stand for the rest.
 fn asks_no_less(more: &HostDecision, less: &HostDecision, waivable: bool) -> bool {
     let (more, less) = (more.demand(), less.demand());
-    let is_dane = |clause: &HostClause| matches!(clause, HostClause::Dane(_));
+    let is_dane = |clause: &HostClause| matches!(clause, HostClause::Dane { .. });
     let proven = |clause| {
         more.clauses.contains(clause)
             || (is_dane(clause) && more.clauses.iter().any(is_dane))

@@ -102,8 +102,8 @@ pub(crate) fn demand_in_words(demand: &HostDemand) -> String {
             format!("the name {}", names.join(" or "))
         }
         HostClause::Pinned(pins) => format!("the key {}", pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")),
-        HostClause::Dane(records) if records.is_empty() => "secure TLSA records".to_owned(),
-        HostClause::Dane(records) => format!("one of {} secure TLSA records", records.len()),
+        HostClause::Dane { records, .. } if records.is_empty() => "secure TLSA records".to_owned(),
+        HostClause::Dane { records, .. } => format!("one of {} secure TLSA records", records.len()),
         _ => "a clause of a later version".to_owned(),
     }));
     words.join(", ")

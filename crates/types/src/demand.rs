@@ -117,7 +117,13 @@ pub enum HostClause {
     /// The certificate's key is one of these. No key can match an empty list.
     Pinned(Vec<Pin>),
     /// The chain is what at least one of these records says (RFC 7672). No chain can match an empty list.
-    Dane(Vec<TlsaRecord>),
+    Dane {
+        /// The records.
+        records: Vec<TlsaRecord>,
+        /// The names of which one has to be in a certificate that leads to a trust anchor of a record (usage 2); none where no record
+        /// names one.
+        names: Vec<ReferenceName>,
+    },
 }
 
 /// A [`Demand`] on one host, with every name filled in: what a verdict on a certificate chain is given against.

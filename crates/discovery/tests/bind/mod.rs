@@ -201,7 +201,10 @@ fn run(folder: &Path, config: &Path, address: SocketAddr) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.join("named.log")).unwrap();
     // It ends with its standard input, so that none is left when the tests end, however they do.
     let mut command = Command::new("sh");
-    command.args(["-c", "named -g -n 1 -c \"$0\" & read -r word; kill -9 $!; [ \"$word\" = again ] || rm -rf \"$1\""]).arg(config).arg(folder);
+    command
+        .args(["-c", "named -g -n 1 -c \"$0\" & read -r word; kill -9 $!; [ \"$word\" = again ] || rm -rf \"$1\""])
+        .arg(config)
+        .arg(folder);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(address).is_err() {

@@ -68,8 +68,8 @@ fn dane_governs_where_there_are_secure_records_and_else_holds_where_there_are_no
     let records = vec![record()];
     let secure = Tlsa::Secure { usable: &records };
     let (must, may, none) = (TlsRequirement::Mandatory, TlsRequirement::Opportunistic, TlsRequirement::Never);
-    let dane = || vec![HostClause::Dane(records.clone())];
-    let nothing_matches = || vec![HostClause::Dane(vec![])];
+    let dane = || vec![HostClause::Dane { records: records.clone(), names: vec![] }];
+    let nothing_matches = || vec![HostClause::Dane { records: vec![], names: vec![] }];
     for (text, with, absent, unusable, unknown) in [
         ("'dane'", (must, dane()), (may, vec![]), (must, vec![]), (must, nothing_matches())),
         ("{ level='dane', else='none' }", (must, dane()), (none, vec![]), (must, vec![]), (must, nothing_matches())),
@@ -96,7 +96,10 @@ fn dane_governs_where_there_are_secure_records_and_else_holds_where_there_are_no
 fn dane_satisfies_a_verify_only_where_it_is_written() {
     let records = vec![record()];
     let text = entry("{ level='verify', dane_satisfies=true }");
-    assert_eq!(clauses(&text, Tlsa::Secure { usable: &records }), (TlsRequirement::Mandatory, vec![HostClause::Dane(records.clone())]));
+    assert_eq!(
+        clauses(&text, Tlsa::Secure { usable: &records }),
+        (TlsRequirement::Mandatory, vec![HostClause::Dane { records: records.clone(), names: vec![] }])
+    );
     for tlsa in [Tlsa::Absent, Tlsa::Secure { usable: &[] }] {
         assert_eq!(clauses(&text, tlsa), (TlsRequirement::Mandatory, vec![HostClause::Chain, identity()]), "{tlsa:?}");
     }

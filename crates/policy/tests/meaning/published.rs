@@ -28,7 +28,7 @@ fn a_host_with_secure_records_is_under_dane_and_not_under_mta_sts() {
     for sts in [Sts::Absent, Sts::Testing, ENFORCE, Sts::Enforce { host_matches: false }] {
         let decision = ask("", Tlsa::Secure { usable: &records }, sts);
         assert_eq!(decision.demand().tls, TlsRequirement::Mandatory, "{sts:?}");
-        assert_eq!(decision.demand().clauses, [HostClause::Dane(records.to_vec())], "{sts:?}");
+        assert_eq!(decision.demand().clauses, [HostClause::Dane { records: records.to_vec(), names: vec![] }], "{sts:?}");
         assert_eq!(decision.barred, None, "{sts:?}");
     }
 }

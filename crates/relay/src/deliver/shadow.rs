@@ -25,7 +25,7 @@ pub(crate) fn judge<T: TlsBackend>(
             _ => Shadow::new(word, ShadowOutcome::Met, None),
         };
     };
-    if demand.clauses.iter().any(|clause| matches!(clause, HostClause::Dane(records) if records.is_empty())) {
+    if demand.clauses.iter().any(|clause| matches!(clause, HostClause::Dane { records, .. } if records.is_empty())) {
         // What DNS says of the certificate was not looked up.
         return Shadow::new(word, ShadowOutcome::NotJudged, None);
     }
@@ -52,6 +52,9 @@ fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: 
     if judged.satisfied {
         return None;
     }
-    let broken = judged.findings.iter().find(|finding| matches!(finding.code(), "name-mismatch" | "pin-mismatch" | "unsupported-demand"));
+    let broken = judged
+        .findings
+        .iter()
+        .find(|finding| matches!(finding.code(), "name-mismatch" | "pin-mismatch" | "tlsa-mismatch" | "unsupported-demand"));
     Some(broken.map_or_else(|| "the certificate does not have what is asked".to_owned(), ToString::to_string))
 }

@@ -72,7 +72,7 @@ impl<'e> Seen<'e> {
 
     fn meets_clause(&self, clause: &HostClause) -> Met {
         let holds = |holds: bool, why| if holds { Met::Yes } else { Met::No(why) };
-        if self.proof.subject.is_none() && !matches!(clause, HostClause::Dane(_)) {
+        if self.proof.subject.is_none() && !matches!(clause, HostClause::Dane { .. }) {
             return Met::Unknown(Gap::Certificate);
         }
         match clause {
