@@ -392,7 +392,7 @@ pub(crate) mod tests {
     use sealpost_types::{CipherSuite, KexGroup, Mailbox, TlsFacts, TlsVersion};
 
     use super::*;
-    use crate::NoTls;
+    use crate::{DaneProof, NoTls};
 
     /// An entry with every field filled in.
     pub(crate) fn full_event() -> Event {
@@ -405,6 +405,9 @@ pub(crate) mod tests {
         proof.host_secure = Some(false);
         proof.no_tls = Some(NoTls::Failed);
         proof.insecure_name = Some(Domain::parse("mx.bank.example").unwrap());
+        let mut dane = DaneProof::new(Domain::parse("mx.bank.example").unwrap(), 2, 1);
+        dane.matched = Some("3 1 1 0a0b (certificate)".into());
+        proof.dane = Some(dane);
         proof.findings = vec!["certificate expired 3 days ago".into()];
         let mut event = Event::new(UnixMillis(1_763_784_727_123), EventKind::CheckTls, Hop::Deliver)
             .of_message("01JD8X0000000000000000000A", Mailbox::parse("alice@acme.example").unwrap().into())

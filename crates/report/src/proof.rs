@@ -48,9 +48,28 @@ pub struct Proof {
     /// What became of the sender's REQUIRETLS; none where it asked for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_tls: Option<RequireTlsMark>,
+    /// What DNS said of the host's certificate, where that was secure (DANE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dane: Option<DaneProof>,
     /// What the check found, demanded or not, the most telling first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
+}
+
+/// The secure TLSA records of a host (RFC 7672).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DaneProof {
+    /// The name that they stand under.
+    pub base: Domain,
+    /// How many there were.
+    pub records: usize,
+    /// How many of them a certificate can be held against.
+    pub usable: usize,
+    /// The one that the chain was right by, as it stands in DNS, and the certificate that it is about. None where no record was demanded, or
+    /// none was about the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched: Option<String>,
 }
 
 /// Why a connection to a host had no TLS.
@@ -81,6 +100,14 @@ pub enum RequireTlsMark {
     GradedDown,
 }
 
+impl DaneProof {
+    /// Records under a name, of which none is known to be the right one.
+    #[must_use]
+    pub fn new(base: Domain, records: usize, usable: usize) -> Self {
+        Self { base, records, usable, matched: None }
+    }
+}
+
 impl Proof {
     /// A proof without a certificate.
     #[must_use]
@@ -99,6 +126,7 @@ impl Proof {
             no_tls: None,
             insecure_name: None,
             require_tls: None,
+            dane: None,
             findings: Vec::new(),
         }
     }

@@ -194,6 +194,13 @@ impl Block {
         if let Some(mark) = proof.require_tls {
             self.line(Key::LabelDemand, Key::require_tls(mark).text(self.lang));
         }
+        if let Some(dane) = &proof.dane {
+            let key = if dane.matched.is_some() { Key::DaneMatched } else { Key::DaneUnmatched };
+            let (records, usable) = (dane.records.to_string(), dane.usable.to_string());
+            let matched = dane.matched.as_deref().unwrap_or("-");
+            let values = [("base", dane.base.as_str()), ("records", &records), ("usable", &usable), ("matched", matched)];
+            self.line(Key::LabelDane, &key.fill(self.lang, &values));
+        }
         if let Some(name) = &proof.insecure_name {
             self.line(Key::LabelFinding, &Key::InsecureName.fill(self.lang, &[("name", name.as_str())]));
         }
@@ -325,6 +332,7 @@ struct JsonProof<'a> {
     insecure_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     require_tls: Option<RequireTlsMark>,
+    dane: Option<&'a crate::DaneProof>,
     findings: &'a [String],
 }
 
@@ -359,6 +367,7 @@ impl<'a> JsonProof<'a> {
             no_tls: proof.no_tls,
             insecure_name: proof.insecure_name.as_ref().map(Domain::as_str),
             require_tls: proof.require_tls,
+            dane: proof.dane.as_ref(),
             findings: &proof.findings,
         }
     }
@@ -399,6 +408,7 @@ mod tests {
     key pin            sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
     path               CN=mx.bank.example < CN=Test CA
     demand             verify with mx.bank.example: not met
+    DANE               1 of 2 TLSA records at mx.bank.example can be used; right by 3 1 1 0a0b (certificate)
     finding            the name mx.bank.example was learnt from DNS without DNSSEC
     finding            certificate expired 3 days ago
     in testing         verify would have stopped this mail: it went in clear
@@ -493,6 +503,8 @@ mod tests {
             ("/proof/names/0", "DNS:mx.bank.example"),
             ("/proof/no_tls", "failed"),
             ("/proof/insecure_name", "mx.bank.example"),
+            ("/proof/dane/base", "mx.bank.example"),
+            ("/proof/dane/matched", "3 1 1 0a0b (certificate)"),
             ("/proof/findings/0", "certificate expired 3 days ago"),
         ] {
             assert_eq!(value.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");

@@ -40,6 +40,7 @@ label-certificate = Zertifikat
 label-pin = Schlüssel-Pin
 label-path = Pfad
 label-demand = Anforderung
+label-dane = DANE
 label-finding = Befund
 label-by = durch
 label-file = Datei
@@ -68,6 +69,8 @@ insecure-name = der Name { $name } stammt aus dem DNS ohne DNSSEC
 requiretls-asked = REQUIRETLS war verlangt
 requiretls-handed-on = REQUIRETLS war verlangt und wurde weitergegeben
 requiretls-graded-down = REQUIRETLS war verlangt und wurde abgeschwächt: der Server kündigt es nicht an
+dane-matched = { $usable } von { $records } TLSA-Einträgen bei { $base } sind verwendbar; es passt { $matched }
+dane-unmatched = { $usable } von { $records } TLSA-Einträgen bei { $base } sind verwendbar; keiner passt zur Kette
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Ihre Nachricht konnte nicht zugestellt werden

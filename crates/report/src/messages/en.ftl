@@ -40,6 +40,7 @@ label-certificate = certificate
 label-pin = key pin
 label-path = path
 label-demand = demand
+label-dane = DANE
 label-finding = finding
 label-by = by
 label-file = file
@@ -68,6 +69,8 @@ insecure-name = the name { $name } was learnt from DNS without DNSSEC
 requiretls-asked = REQUIRETLS was asked for
 requiretls-handed-on = REQUIRETLS was asked for, and handed on
 requiretls-graded-down = REQUIRETLS was asked for, and graded down: the host does not announce it
+dane-matched = { $usable } of { $records } TLSA records at { $base } can be used; right by { $matched }
+dane-unmatched = { $usable } of { $records } TLSA records at { $base } can be used; the chain is right by none of them
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Your message could not be delivered
