@@ -5,6 +5,7 @@ mod check;
 mod ciphers;
 mod explain;
 mod history;
+mod hosts;
 mod policy;
 mod queue;
 mod quickstart;

@@ -17,7 +17,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = read_config("sealpost.toml".as_ref())?;
 //! let admin = config.admin.clone();
-//! let ready = Relay::assemble(config)?.ready()?;
+//! let ready = Relay::assemble(config)?.ready().await?;
 //! let server = AdminServer::start(&admin, ready.control().clone()).await?;
 //! let relay = ready.begin()?;
 //! if let Some(socket) = admin.socket {

@@ -201,7 +201,7 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
         (None, true) => Some(UnixMillis::MAX),
         (_, false) => path.as_ref().map(|path| path.not_after),
     };
-    let path = path.or(dane_path).map(|path| path.subjects).unwrap_or_default();
+    let path = path.map(|path| path.subjects).unwrap_or_default();
     Verdict { satisfied, trusted, findings: broken, leaf: summary, path, valid_until, matched_name, matched_tlsa }
 }
 

@@ -76,15 +76,15 @@ fn rfc7671_5_1_usage_3_names_the_servers_own_certificate_and_waives_names_dates_
 fn rfc7672_3_1_2_usage_2_names_an_anchor_that_is_sent_along_and_wants_names_and_dates() {
     for selector in [0, 1] {
         for matching in [1, 2] {
-            for (presented, anchor, path) in [
-                (&["ec256", "intermediate"][..], "intermediate", 2),
-                (&["ec256", "intermediate", "root"], "root", 3),
-                (&["ec256", "root", "intermediate"], "root", 3),
-                (&["rsa2048", "root"], "root", 2),
+            for (presented, anchor) in [
+                (&["ec256", "intermediate"][..], "intermediate"),
+                (&["ec256", "intermediate", "root"], "root"),
+                (&["ec256", "root", "intermediate"], "root"),
+                (&["rsa2048", "root"], "root"),
             ] {
                 let verdict = judge(presented, &[record(2, selector, matching, anchor)], &["other.example", MX1]);
                 assert!(verdict.satisfied, "2 {selector} {matching} {presented:?}: {:?}", codes(&verdict));
-                assert_eq!((verdict.path.len(), verdict.trusted), (path, false), "{presented:?}");
+                assert!(verdict.path.is_empty() && !verdict.trusted, "the anchors of this relay are others");
                 assert_eq!(verdict.matched_name.unwrap().reference, MX1.parse().unwrap());
                 assert!(verdict.valid_until.is_some_and(|end| end < UnixMillis::MAX));
             }

@@ -36,6 +36,7 @@ mod error;
 mod fixed;
 mod hickory;
 mod mx;
+mod published;
 mod resolver;
 mod validation;
 
@@ -45,6 +46,7 @@ pub use error::{ResolveError, ResolverSetupError};
 pub use fixed::StaticResolver;
 pub use hickory::{AnchorsError, Dnssec, DnssecAnchors, HickoryResolver, LOOKUP_TIMEOUT};
 pub use mx::{MX_HOSTS_TRIED, MxHost, MxSet};
+pub use published::Published;
 pub use resolver::Resolver;
 pub use validation::Validation;
 

@@ -41,6 +41,22 @@ struct Filled<'f> {
     insecure: bool,
 }
 
+impl DeliverDecision {
+    /// Whether it depends on what the hosts of `next_hop` publish in DNS of their certificates: by a level of its own, or because what is
+    /// published counts. Such a host is not to be used while that cannot be found out.
+    #[must_use]
+    pub fn depends_on_tlsa(&self, next_hop: &NextHop) -> bool {
+        depends_on_tlsa(&self.demand, self.ignores_published, self.require_tls, next_hop)
+    }
+
+    /// The same with entries in testing.
+    #[must_use]
+    pub fn shadow_depends_on_tlsa(&self, next_hop: &NextHop) -> bool {
+        let depends = |shadow: &DeliverShadow| depends_on_tlsa(&shadow.demand, shadow.ignores_published, self.require_tls, next_hop);
+        self.shadow.as_deref().is_some_and(depends)
+    }
+}
+
 impl HostDecision {
     /// What the host's certificate and TLS must have.
     #[must_use]
@@ -69,6 +85,13 @@ impl Policy {
         let DeliverShadow { demand, ignores_published, .. } = decision.shadow.as_deref()?;
         Some(host_decision(demand, *ignores_published, decision.require_tls, facts))
     }
+}
+
+fn depends_on_tlsa(demand: &Demand, ignores_published: bool, require_tls: Option<RequireTls>, next_hop: &NextHop) -> bool {
+    let is_asked = demand.clauses.iter().any(|clause| matches!(clause, Clause::Dane | Clause::DaneElse(_)));
+    // Under REQUIRETLS, DANE is one of two ways to be the right host.
+    let is_asked = is_asked || require_tls.is_some_and(|grade| grade != RequireTls::Require);
+    is_asked || (!ignores_published && matches!(next_hop, NextHop::Mx(_)))
 }
 
 fn host_decision(demand: &Demand, ignores_published: bool, require_tls: Option<RequireTls>, facts: &HostFacts<'_>) -> HostDecision {

@@ -1,8 +1,9 @@
 //! Decisions and verdicts in the words of the history.
 
 use sealpost_cert::{PresentedName, Verdict};
+use sealpost_discovery::Dane;
 use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Step, Trace};
-use sealpost_report::{Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome};
+use sealpost_report::{DaneProof, Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
 use sealpost_types::{HostClause, HostDemand, KexFloor, TlsFacts, TlsRequirement, WireKey};
 
@@ -41,6 +42,7 @@ pub(crate) fn reception_shadow(decision: &ReceiveDecision) -> Option<Shadow> {
 pub(crate) fn connection_proof<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, after_failure: bool) -> Proof {
     let mut proof = proof(connection.tls().copied(), &key.demand, connection.verdict().map(|verdict| &**verdict), true);
     proof.host_secure = Some(host.secure);
+    proof.dane = dane_proof(host, connection.verdict().map(|verdict| &**verdict));
     proof.no_tls = match connection.tls() {
         Some(_) => None,
         None if key.demand.tls == TlsRequirement::Opportunistic => Some(NoTls::NotOffered),
@@ -61,12 +63,22 @@ pub(crate) fn failed_proof(host: &Host, key: &WireKey, error: &ConnectError) -> 
     };
     let mut proof = proof(None, &key.demand, verdict, false);
     proof.host_secure = Some(host.secure);
+    proof.dane = dane_proof(host, verdict);
     proof.no_tls = Some(match &error.fault {
         ConnectFault::StartTlsNotOffered => NoTls::NotOffered,
         ConnectFault::Handshake { cause: HandshakeError::BelowFloor { .. } } => NoTls::BelowFloor,
         _ => NoTls::Failed,
     });
     Some(proof)
+}
+
+/// What DNS said of the host's certificate, where its records are secure, and which of them the chain was right by.
+fn dane_proof(host: &Host, verdict: Option<&Verdict>) -> Option<DaneProof> {
+    let Dane::Secure { base, records } = &host.published.dane else { return None };
+    let mut dane = DaneProof::new(base.clone(), records.len(), host.published.usable.len());
+    let matched = verdict.and_then(|verdict| verdict.matched_tlsa.as_ref());
+    dane.matched = matched.map(|matched| format!("{} ({})", matched.record, matched.certificate));
+    Some(dane)
 }
 
 fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, satisfied: bool) -> Proof {

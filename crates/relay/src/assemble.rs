@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::{HickoryResolver, ResolverSetupError};
+use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
@@ -12,7 +12,7 @@ use sealpost_transport::{RustlsBackend, RustlsSettings, system_anchors};
 
 use crate::builder::RelayBuilder;
 use crate::certificates::{Certificates, Held, read_all};
-use crate::config::Config;
+use crate::config::{Config, DnssecMode};
 use crate::error::StartError;
 use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::users::Users;
@@ -37,7 +37,11 @@ pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
 
 fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFileError> {
     let Some(path) = &config.policy else { return Ok((None, Policy::builtin())) };
-    PolicyFile::open(path).map(|(file, policy)| (Some(file), policy))
+    let (file, policy) = PolicyFile::open(path)?;
+    match (config.dns.dnssec, policy.needs_dnssec()) {
+        (DnssecMode::Off, Some(place)) => Err(PolicyFileError::NeedsDnssec { place, reason: Validation::Off.to_string() }),
+        _ => Ok((Some(file), policy)),
+    }
 }
 
 /// Reads the trust anchors that a configuration names, or the system's.
@@ -122,11 +126,24 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
 }
 
 /// The name servers of a configuration, or those of the system.
-pub(crate) fn open_resolver(config: &Config) -> Result<HickoryResolver, ResolverSetupError> {
-    match config.dns_servers.as_slice() {
-        [] => HickoryResolver::system(),
-        servers => HickoryResolver::with_servers(servers),
-    }
+///
+/// # Errors
+/// [`StartError::Resolver`]; for a trust anchor of one's own [`StartError::Unreadable`] and [`StartError::DnssecAnchor`].
+pub(crate) fn open_resolver(config: &Config) -> Result<HickoryResolver, StartError> {
+    let dnssec = match (config.dns.dnssec, &config.dns.trust_anchor) {
+        (DnssecMode::Off, _) => Dnssec::Off,
+        (DnssecMode::TrustAd, _) => Dnssec::TrustAd,
+        (DnssecMode::Validate, None) => Dnssec::Validate(DnssecAnchors::default()),
+        (DnssecMode::Validate, Some(path)) => {
+            let text = read("[dns] trust_anchor", path)?;
+            let anchors = DnssecAnchors::parse(&text).map_err(|source| StartError::DnssecAnchor { path: path.clone(), source })?;
+            Dnssec::Validate(anchors)
+        }
+    };
+    Ok(match config.dns.servers.as_slice() {
+        [] => HickoryResolver::of_the_system(dnssec)?,
+        servers => HickoryResolver::of_servers(servers, dnssec)?,
+    })
 }
 
 /// Where the history of a relay lies.

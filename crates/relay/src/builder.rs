@@ -29,7 +29,7 @@ use crate::error::StartError;
 use crate::handle::{self, RelayHandle};
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
-use crate::policy_file::PolicyFile;
+use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::receive::{Logins, Receiver};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
@@ -154,7 +154,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     /// # Errors
     /// Those of [`ready`](Self::ready) and [`ReadyRelay::begin`].
     pub async fn start(self) -> Result<RelayHandle, StartError> {
-        self.ready()?.begin()
+        self.ready().await?.begin()
     }
 
     /// Opens every listener, on the current tokio runtime, and lets clients wait: so that whoever manages the relay reaches it before the
@@ -162,8 +162,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     ///
     /// # Errors
     /// [`StartError::Listen`] for an address that cannot be listened on, [`StartError::NoCertificate`] for a listener that
-    /// needs one where the TLS backend has none.
-    pub fn ready(self) -> Result<ReadyRelay, StartError> {
+    /// needs one where the TLS backend has none, [`StartError::Policy`] for a policy that needs DNSSEC where nobody validates.
+    pub async fn ready(self) -> Result<ReadyRelay, StartError> {
+        check_dnssec(&self.resolver, &self.policy).await?;
         let listeners = open_listeners(&self.config, self.tls.can_accept())?;
         let config = Arc::new(self.config);
         let tls = Arc::new(self.tls);
@@ -212,6 +213,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
                 tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped)));
             }
             let reaper = tokio::spawn(pool.reap());
+            // What it finds out stands in the log, and is known when the first mail needs it.
+            let asking = Arc::clone(&engine);
+            tokio::spawn(async move { asking.resolver.validation().await });
             Ok(RelayHandle::new(control, servers, stop, tasks, reaper))
         };
         Ok(ReadyRelay { control, begin: Box::new(begin) })
@@ -246,6 +250,16 @@ impl fmt::Debug for ReadyRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadyRelay").field("control", &self.control).finish_non_exhaustive()
     }
+}
+
+/// Mail under a level that needs what nobody proves would wait for ever.
+async fn check_dnssec<R: Resolver>(resolver: &R, policy: &Policy) -> Result<(), PolicyFileError> {
+    let Some(place) = policy.needs_dnssec() else { return Ok(()) };
+    let validation = resolver.validation().await;
+    if validation.is_ruled_out() {
+        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() });
+    }
+    Ok(())
 }
 
 fn open_listeners(config: &Config, has_certificate: bool) -> Result<Vec<(tokio::net::TcpListener, config::Listener)>, StartError> {

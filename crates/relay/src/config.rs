@@ -40,8 +40,8 @@ pub struct Config {
     pub routes: Routes,
     /// The retry queue.
     pub queue: Queue,
-    /// Name servers; empty means those of the system.
-    pub dns_servers: Vec<SocketAddr>,
+    /// Who answers questions to the DNS, and who says what is proven.
+    pub dns: Dns,
     /// What one client, and all of them together, may take up.
     pub limits: Limits,
     /// What the deliver hop may take up.
@@ -153,6 +153,31 @@ pub struct Queue {
     pub reserve: Octets,
 }
 
+/// Who answers questions to the DNS, and who says what is proven.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dns {
+    /// Name servers; empty means those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// Who says what is proven by DNSSEC.
+    pub dnssec: DnssecMode,
+    /// A file of DNSKEY records that [`DnssecMode::Validate`] starts from; none means the root of the Internet.
+    pub trust_anchor: Option<PathBuf>,
+}
+
+/// Who says what of an answer is proven by DNSSEC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DnssecMode {
+    /// The relay, which validates what the name servers hand on.
+    #[default]
+    Validate,
+    /// The name servers, by the AD bit of their answers.
+    TrustAd,
+    /// Nobody: DANE is not used.
+    Off,
+}
+
 /// What one client, and all of them together, may take up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -224,7 +249,7 @@ impl Config {
             auth: Auth::default(),
             routes: Routes::default(),
             queue: Queue::default(),
-            dns_servers: Vec::new(),
+            dns: Dns::default(),
             limits: Limits::default(),
             delivery: Delivery::default(),
             admin,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use sealpost_discovery::Validation;
 use sealpost_policy::{Edit, Policy};
 use sealpost_queue::{Filter, Listed, SpoolError};
 use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
@@ -59,6 +60,7 @@ pub(crate) trait Control: Send + Sync {
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
     fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>>;
     fn policy(&self) -> Arc<Policy>;
+    fn validation(&self) -> Waiting<'_, Validation>;
     fn generation(&self) -> u64;
     fn set_policy(&self, policy: Policy);
     fn record(&self, event: Event);
@@ -236,8 +238,15 @@ impl RelayControl {
         let control = self.clone();
         let changing = tokio::spawn(async move {
             let mut file = file.lock_owned().await;
+            let (asked, runtime) = (control.clone(), tokio::runtime::Handle::current());
             let blocking = tokio::task::spawn_blocking(move || {
                 let draft = draft(&file)?;
+                if let Some(place) = draft.needs_dnssec() {
+                    let validation = runtime.block_on(asked.engine().validation());
+                    if validation.is_ruled_out() {
+                        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() });
+                    }
+                }
                 let change = draft.change().clone();
                 let changed_file = draft.file(&file);
                 let policy = if options.dry_run { None } else { Some(file.commit(draft)?) };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use sealpost_cert::{AnchorProblem, PemError};
-use sealpost_discovery::ResolverSetupError;
+use sealpost_discovery::{AnchorsError, ResolverSetupError};
 use sealpost_report::HistoryError;
 use sealpost_transport::{BackendError, IdentityError, ListenError};
 use sealpost_types::{Blame, Domain, Retry};
@@ -69,6 +69,14 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with the first.
         source: AnchorProblem,
+    },
+    /// The file of DNSSEC's trust anchors has none.
+    #[error("[dns] trust_anchor {}", path.display())]
+    DnssecAnchor {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: AnchorsError,
     },
     /// The host name cannot be said in EHLO.
     #[error("hostname {hostname} is too long for EHLO")]

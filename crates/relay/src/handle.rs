@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use sealpost_discovery::{Resolver as _, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{Filter, Listed, Selector, Spool as _, SpoolError};
 use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
@@ -165,6 +166,10 @@ impl<C: Components> Control for Controls<C> {
 
     fn policy(&self) -> Arc<Policy> {
         self.0.policy.load_full()
+    }
+
+    fn validation(&self) -> Waiting<'_, Validation> {
+        Box::pin(self.0.resolver.validation())
     }
 
     fn generation(&self) -> u64 {

@@ -1,9 +1,11 @@
 //! From a next hop to the hosts that are tried, in order.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use sealpost_discovery::{ResolveError, Resolver, interleave};
-use sealpost_types::{Domain, NextHop};
+use sealpost_discovery::{Dane, Published, ResolveError, Resolver, dane, interleave};
+use sealpost_policy::{HostFacts, Tlsa};
+use sealpost_types::{DnssecStatus, Domain, NextHop};
 
 /// One host that may take the mail, at one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     /// Whether the name is known for sure: written by the operator, or proven by DNSSEC.
     pub(crate) secure: bool,
+    /// What is published of it.
+    pub(crate) published: Arc<Published>,
 }
 
 /// The hosts of a next hop.
@@ -25,7 +29,35 @@ pub(crate) struct Hosts {
     pub(crate) some_unknown: bool,
 }
 
+/// Whose hosts are looked for, and whether what is published of them is asked for too.
+pub(crate) struct Wanted<'a> {
+    pub(crate) next_hop: &'a NextHop,
+    /// This relay's own name: mail must not come back to it.
+    pub(crate) own_name: &'a Domain,
+    pub(crate) published: bool,
+}
+
+/// Names that a host was found by.
+struct Found<'a> {
+    name: &'a Domain,
+    port: u16,
+    /// What DNSSEC says of the host being one of the next hop's.
+    dnssec: DnssecStatus,
+    /// Names that count for its certificate beside its own, where all of it is secure (RFC 7672 section 3.2.2).
+    others: &'a [Domain],
+}
+
 impl Host {
+    /// What is known of it.
+    pub(crate) fn facts<'f>(&'f self, next_hop: &'f NextHop) -> HostFacts<'f> {
+        let tlsa = match &self.published.dane {
+            Dane::Absent => Tlsa::Absent,
+            Dane::Secure { .. } => Tlsa::Secure { usable: &self.published.usable },
+            _ => Tlsa::Unknown,
+        };
+        HostFacts::new(next_hop, self.name.as_ref(), self.secure, self.address).with_tlsa(tlsa).with_tlsa_names(&self.published.names)
+    }
+
     /// Its name, or its address in brackets.
     pub(crate) fn shown(&self) -> String {
         self.name.as_ref().map_or_else(|| format!("[{}]", self.address.ip()), ToString::to_string)
@@ -36,17 +68,27 @@ impl Host {
 ///
 /// # Errors
 /// What the resolver says; where several names were asked for, an error that may pass goes before one that will not.
-pub(crate) async fn resolve<R: Resolver>(resolver: &R, next_hop: &NextHop, own_name: &Domain, random: u64) -> Result<Hosts, ResolveError> {
+pub(crate) async fn resolve<R: Resolver>(resolver: &R, wanted: Wanted<'_>, random: u64) -> Result<Hosts, ResolveError> {
     let all = |list| Hosts { list, some_unknown: false };
-    match next_hop {
-        NextHop::Address { address, port } => Ok(all(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true }])),
-        NextHop::Host { name, port } => addresses(resolver, name, *port, true).await.map(all),
+    match wanted.next_hop {
+        NextHop::Address { address, port } => {
+            // Nothing is published of an address.
+            let published = Arc::new(Published::new(Dane::Absent, None));
+            Ok(all(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true, published }]))
+        }
+        NextHop::Host { name, port } => {
+            // The operator wrote this name.
+            let found = Found { name, port: *port, dnssec: DnssecStatus::Secure, others: &[] };
+            addresses(resolver, &found, wanted.published).await.map(all)
+        }
         NextHop::Mx(domain) => {
-            let set = resolver.mx(domain).await?.without_loops(std::slice::from_ref(own_name))?;
+            let set = resolver.mx(domain).await?.without_loops(std::slice::from_ref(wanted.own_name))?;
             let mut hosts = Vec::new();
             let mut last_error = None;
+            let others: Vec<_> = std::iter::once(domain.clone()).chain(set.alias_of.clone()).collect();
             for mx in set.in_order(random) {
-                match addresses(resolver, &mx.name, SMTP_PORT, set.dnssec.is_secure()).await {
+                let found = Found { name: &mx.name, port: SMTP_PORT, dnssec: set.dnssec, others: &others };
+                match addresses(resolver, &found, wanted.published).await {
                     Ok(found) => hosts.extend(found),
                     // The others may do. If none does, one that may answer later keeps the mail from being returned.
                     Err(error) if last_error.as_ref().is_none_or(ResolveError::is_permanent) => last_error = Some(error),
@@ -64,9 +106,21 @@ pub(crate) async fn resolve<R: Resolver>(resolver: &R, next_hop: &NextHop, own_n
     }
 }
 
-async fn addresses<R: Resolver>(resolver: &R, name: &Domain, port: u16, secure: bool) -> Result<Vec<Host>, ResolveError> {
-    let host = |address: IpAddr| Host { name: Some(name.clone()), address: SocketAddr::new(address, port), secure };
-    Ok(interleave(&resolver.addresses(name).await?.list).into_iter().map(host).collect())
+async fn addresses<R: Resolver>(resolver: &R, found: &Found<'_>, with_published: bool) -> Result<Vec<Host>, ResolveError> {
+    let addresses = resolver.addresses(found.name).await?;
+    let dane = match found.dnssec {
+        _ if !with_published => Dane::Unknown,
+        DnssecStatus::Secure => dane(resolver, found.name, &addresses, found.port).await,
+        DnssecStatus::Insecure => Dane::Absent,
+        DnssecStatus::Bogus | DnssecStatus::Indeterminate => Dane::Unknown,
+    };
+    let secure = found.dnssec.is_secure();
+    let published = Arc::new(Published::new(dane, std::iter::once(found.name).chain(found.others).cloned()));
+    let host = |address: IpAddr| {
+        let published = Arc::clone(&published);
+        Host { name: Some(found.name.clone()), address: SocketAddr::new(address, found.port), secure, published }
+    };
+    Ok(interleave(&addresses.list).into_iter().map(host).collect())
 }
 
 /// Addresses tried in one attempt, over all hosts.
@@ -83,8 +137,13 @@ mod tests {
         Domain::parse(text).unwrap()
     }
 
+    async fn found(resolver: &StaticResolver, next_hop: &str) -> Result<Hosts, ResolveError> {
+        let (next_hop, own_name) = (next_hop.parse().unwrap(), domain("relay.example"));
+        resolve(resolver, Wanted { next_hop: &next_hop, own_name: &own_name, published: true }, 1).await
+    }
+
     async fn tried(resolver: &StaticResolver, next_hop: &str) -> Vec<String> {
-        let hosts = resolve(resolver, &next_hop.parse().unwrap(), &domain("relay.example"), 1).await.unwrap();
+        let hosts = found(resolver, next_hop).await.unwrap();
         hosts.list.iter().map(|h| format!("{} {} {}", h.name.as_ref().map_or("-", |n| n.as_str()), h.address, h.secure)).collect()
     }
 
@@ -94,7 +153,7 @@ mod tests {
         resolver.set_mx(&domain("b.example"), vec![(10, "slow.b.example".into()), (20, "gone.b.example".into())]);
         let slow = domain("slow.b.example");
         resolver.set_failure(&slow, Some(ResolveError::Server { name: slow.clone(), code: 2 }));
-        let error = resolve(&resolver, &"mx:b.example".parse().unwrap(), &domain("relay.example"), 1).await.unwrap_err();
+        let error = found(&resolver, "mx:b.example").await.unwrap_err();
         assert!(!error.is_permanent(), "{error}");
     }
 
@@ -104,10 +163,7 @@ mod tests {
         let resolver = StaticResolver::new();
         resolver.set_mx(&domain("b.example"), vec![(10, "mx.b.example".into()), (20, "other.b.example".into())]);
         resolver.set_addresses(&domain("mx.b.example"), vec!["192.0.2.1".parse().unwrap()]);
-        let some_unknown = async || {
-            let next_hop = "mx:b.example".parse().unwrap();
-            resolve(&resolver, &next_hop, &domain("relay.example"), 1).await.unwrap().some_unknown
-        };
+        let some_unknown = async || found(&resolver, "mx:b.example").await.unwrap().some_unknown;
         assert!(!some_unknown().await, "it is gone");
         let other = domain("other.b.example");
         resolver.set_failure(&other, Some(ResolveError::Server { name: other.clone(), code: 2 }));
@@ -122,5 +178,36 @@ mod tests {
         assert_eq!(tried(&resolver, "mx:b.example").await, ["mx.b.example 192.0.2.1:25 false"]);
         assert_eq!(tried(&resolver, "mx.b.example:26").await, ["mx.b.example 192.0.2.1:26 true"]);
         assert_eq!(tried(&resolver, "[2001:db8::1]:26").await, ["- [2001:db8::1]:26 true"]);
+    }
+
+    /// RFC 7672 sections 2.2.1 and 3.2.2: of the hosts of an unsigned MX nothing is asked, and under a trust anchor the names of the whole
+    /// secure way count.
+    #[tokio::test]
+    async fn what_is_published_is_asked_for_where_the_whole_way_is_secure() {
+        use DnssecStatus::{Indeterminate, Insecure, Secure};
+        let record = sealpost_types::TlsaRecord { usage: 3, selector: 1, matching: 1, data: vec![1; 32] };
+        for (mx, host, expected) in [
+            (Secure, Secure, "secure mx.b.example b.example"),
+            (Insecure, Secure, "absent"),
+            (Secure, Insecure, "absent"),
+            (Indeterminate, Secure, "unknown"),
+            (Secure, Indeterminate, "unknown"),
+        ] {
+            let (resolver, name) = (StaticResolver::new(), domain("mx.b.example"));
+            resolver.set_mx(&domain("b.example"), vec![(10, "mx.b.example".into())]);
+            resolver.set_dnssec(&domain("b.example"), mx);
+            resolver.set_addresses(&name, vec!["192.0.2.1".parse().unwrap()]);
+            resolver.set_dnssec(&name, host);
+            resolver.set_tlsa(&name, vec![record.clone()]);
+            let hosts = found(&resolver, "mx:b.example").await.unwrap();
+            let published = &hosts.list[0].published;
+            let word = match &published.dane {
+                Dane::Secure { .. } => "secure",
+                Dane::Absent => "absent",
+                _ => "unknown",
+            };
+            let names = published.names.iter().map(|name| format!(" {name}")).collect::<String>();
+            assert_eq!(format!("{word}{names}"), expected, "{mx} {host}");
+        }
     }
 }

@@ -50,6 +50,7 @@ mod reload;
 mod route;
 mod stats;
 mod submit;
+mod survey;
 mod tasks;
 mod unreachable;
 mod users;
@@ -72,6 +73,7 @@ pub use reach::{Reach, ReachError, ReachSetupError, Reached};
 pub use reload::{Reload, ReloadError};
 pub use route::next_hop;
 pub use stats::RelayStats;
+pub use survey::{Survey, SurveyedHost};
 pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, password_hash, users_line};
 
 /// Where a relay begins.

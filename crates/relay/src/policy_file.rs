@@ -173,10 +173,7 @@ impl PolicyFile {
     ) -> Result<Draft, PolicyFileError> {
         let before = &self.read;
         let (read, policy) = match self.with_lists_kept(&text) {
-            Some(policy) => {
-                can_hold(&policy)?;
-                (Read { text: text.into(), lists: before.lists.clone(), entries: policy.entries() }, policy)
-            }
+            Some(policy) => (Read { text: text.into(), lists: before.lists.clone(), entries: policy.entries() }, policy),
             None => compile(&self.path, text)?,
         };
         let change = PolicyChange {
@@ -237,6 +234,11 @@ impl PolicyFile {
 }
 
 impl Draft {
+    /// Where it needs what only DNSSEC can show, if it does.
+    pub(crate) fn needs_dnssec(&self) -> Option<Place> {
+        self.policy.needs_dnssec()
+    }
+
     /// What it changes.
     #[must_use]
     pub fn change(&self) -> &PolicyChange {
@@ -267,13 +269,7 @@ fn read(path: &Path) -> Result<String, PolicyFileError> {
 fn compile(path: &Path, text: String) -> Result<(Read, Policy), PolicyFileError> {
     let lists = ListsBeside::new(path);
     let policy = Policy::parse_with(&path.display().to_string(), &text, &lists)?;
-    can_hold(&policy)?;
     Ok((Read { text: text.into(), lists: lists.into_read(), entries: policy.entries() }, policy))
-}
-
-/// Whether everything that the policy asks for can be had.
-fn can_hold(policy: &Policy) -> Result<(), PolicyFileError> {
-    policy.needs_dnssec().map_or(Ok(()), |place| Err(PolicyFileError::NeedsDnssec { place }))
 }
 
 /// A change that takes out more than this share of the entries needs [`ChangeOptions::force`].

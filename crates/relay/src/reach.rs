@@ -14,6 +14,8 @@ use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsV
 use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
+use crate::error::StartError;
+use crate::hosts::Wanted;
 use crate::{assemble, hosts};
 
 /// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
@@ -68,6 +70,9 @@ pub enum ReachSetupError {
     /// The name servers cannot be used.
     #[error(transparent)]
     Resolver(#[from] ResolverSetupError),
+    /// The name servers of a relay, or its trust anchor for DNSSEC, cannot be used.
+    #[error(transparent)]
+    Relay(#[from] StartError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] BackendError),
@@ -121,7 +126,8 @@ impl Reach {
 
     async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
         let start = Instant::now();
-        let hosts = hosts::resolve(&self.resolver, next_hop, &self.own_name, crate::random::number()).await?;
+        let wanted = Wanted { next_hop, own_name: &self.own_name, published: false };
+        let hosts = hosts::resolve(&self.resolver, wanted, crate::random::number()).await?;
         let resolve_time = start.elapsed();
         let mut options = ConnectOptions::default();
         options.implicit_tls = implicit_tls;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealpost_relay::config::{Config, ListenerTls};
+use sealpost_relay::config::{Config, DnssecMode, ListenerTls};
 use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, KexFloor, Octets, TlsVersion};
 
@@ -74,6 +74,8 @@ fn every_key_is_read() {
         reserve = 1048576
         [dns]
         servers = ["127.0.0.1:5353", "192.0.2.53"]
+        dnssec = "validate"
+        trust_anchor = "root.key"
         [limits]
         message_size = 1000000
         recipients = 200
@@ -134,7 +136,8 @@ fn every_key_is_read() {
     assert_eq!(config.queue.retry.waits(), [Duration::from_secs(10), Duration::from_secs(120)]);
     assert_eq!(config.queue.retry_tls.waits(), [Duration::from_secs(1800)]);
     assert_eq!(config.queue.reserve, Octets(1 << 20));
-    assert_eq!(config.dns_servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:5353", "192.0.2.53:53"]);
+    assert_eq!((config.dns.dnssec, config.dns.trust_anchor), (DnssecMode::Validate, Some(PathBuf::from("/etc/sealpost/root.key"))));
+    assert_eq!(config.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:5353", "192.0.2.53:53"]);
     assert_eq!((config.limits.message_size, config.limits.recipients), (Octets(1_000_000), 200));
     assert_eq!((config.limits.connections, config.limits.connections_per_address, config.limits.hops), (10, 3, 25));
     assert_eq!((config.limits.idle, config.limits.session), (Duration::from_secs(20), Duration::from_secs(600)));
@@ -210,6 +213,8 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[limits]\nidle = \"0s\""), "sealpost.toml:3:8:", "at least \"1s\""),
         (with("[limits]\nrecipients = 5"), "sealpost.toml:3:14:", "at least 100"),
         (with("[dns]\nservers = [\"ns.example\"]"), "sealpost.toml:3:12:", "192.0.2.53"),
+        (with("[dns]\ndnssec = \"on\""), "sealpost.toml:3:10:", "\"trust-ad\""),
+        (with("[dns]\ndnssec = \"off\"\ntrust_anchor = \"k\""), "sealpost.toml:4:16:", "\"validate\" only"),
         (with("[admin]\nsocket = \"\""), "sealpost.toml:3:10:", "\"none\" for no socket"),
         (with("[admin]\naddress = \"0.0.0.0:8025\""), "sealpost.toml:3:11:", "token = \"FILE\" is needed"),
         (with("[admin]\naddress = \"localhost\""), "sealpost.toml:3:11:", "\"127.0.0.1:8025\""),

@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use sealpost_admin::AdminServer;
 use sealpost_cert::{CertificateDetails, certificates_from_pem};
+use sealpost_discovery::Validation;
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::{expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
+use sealpost_relay::policy_file::PolicyFileError;
+use sealpost_relay::{
+    Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
+};
 
-use super::{Failure, in_words, now};
+use super::{Failure, in_words, now, runtime};
 use crate::cli;
 
 pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
@@ -22,8 +26,16 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
     problems.extend(AdminServer::check(&config.admin).err().map(in_words));
+    let survey = Survey::of_relay(&config).map_err(|error| problems.push(in_words(error))).ok();
     if !problems.is_empty() {
         return Err(problems.join("\n"));
+    }
+    let validation = match survey {
+        Some(survey) => runtime()?.block_on(survey.validation()),
+        None => Validation::Off,
+    };
+    if let (true, Some(place)) = (validation.is_ruled_out(), policy.as_ref().and_then(Policy::needs_dnssec)) {
+        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() }.to_string());
     }
     println!("{}: in order", options.config.display());
     println!("  relay        {}", config.hostname);
@@ -47,6 +59,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         None => println!("  policy       built in: TLS when offered, on both hops"),
     }
     policy.iter().for_each(|policy| policy_warnings(policy, &config));
+    dnssec(&validation, policy.as_ref());
     if let Some(socket) = &config.admin.socket {
         println!("  managed at   {}", socket.display());
     }
@@ -82,6 +95,21 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     }
     println!("  data         {}", config.data_dir.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether DANE can be used.
+fn dnssec(validation: &Validation, policy: Option<&Policy>) {
+    match validation {
+        Validation::Works => println!("  DANE         is used where it is published: {validation}"),
+        Validation::Off => println!("  DANE         is not used: {validation} ([dns] dnssec)"),
+        _ => {
+            println!("  DANE         is not used");
+            println!("  warning      {validation}");
+        }
+    }
+    if let (true, Some(place)) = (*validation != Validation::Works, policy.and_then(Policy::needs_dnssec)) {
+        println!("  warning      {place}: this needs DNSSEC, and mail under it waits");
+    }
 }
 
 /// What the policy says that is probably not meant.

@@ -10,6 +10,7 @@ use sealpost_policy::{
 use sealpost_relay::{next_hop, read_config, read_policy};
 use sealpost_types::{CipherSuite, Domain, ForwardPath, KexGroup, Mailbox, ReversePath, TlsFacts, TlsVersion, UnixMillis};
 
+use super::hosts::Hosts;
 use super::{Failure, in_words, now};
 use crate::cli;
 
@@ -32,6 +33,7 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
     let facts = facts.with_sender_choice(options.requiretls, header.says_tls_is_optional());
     let (deliver, deliver_trace) = policy.explain_deliver(&facts);
     let next_hop = next_hop(&policy, &config, &to);
+    let hosts = options.dns.then(|| Hosts::look(&config, &policy, &deliver, &next_hop)).transpose()?;
     let shown = if options.json {
         let answer = serde_json::json!({
             "receive": {
@@ -40,7 +42,8 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
                 "trace": receive_trace,
             },
             "deliver": { "next_hop": next_hop.to_string(), "ignored_header": level.ignored(),
-                "requiretls": deliver.require_tls.map(RequireTls::as_str), "trace": deliver_trace },
+                "requiretls": deliver.require_tls.map(RequireTls::as_str), "trace": deliver_trace,
+                "dns": hosts.as_ref().map(Hosts::as_json) },
         });
         format!("{answer}\n")
     } else {
@@ -49,7 +52,8 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
         });
         let ignored = ignored.unwrap_or_default();
         let (receive, deliver) = (on_receive(&receive, &receive_trace), on_deliver(&deliver, &deliver_trace));
-        format!("{receive}\n{deliver}{ignored}  -> next hop {next_hop}\n")
+        let hosts = hosts.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{receive}\n{deliver}{ignored}  -> next hop {next_hop}\n{hosts}")
     };
     // A reader that has seen enough and closed the pipe is no failure.
     let _ = std::io::stdout().write_all(shown.as_bytes());

@@ -21,7 +21,7 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
         let admin = config.admin.clone();
-        let ready = Relay::assemble(config).map_err(in_words)?.config_file(file).ready().map_err(in_words)?;
+        let ready = Relay::assemble(config).map_err(in_words)?.config_file(file).ready().await.map_err(in_words)?;
         // Commands reach it before the first client does.
         let management = AdminServer::start(&admin, ready.control().clone()).await.map_err(in_words)?;
         catch_up(ready.control()).await;

@@ -154,12 +154,27 @@ fn check_warns() {
     }
 }
 
-/// DANE cannot be looked up yet: mail under it would wait for ever.
+/// Where nothing proves what the DNS says, mail under DANE would wait for ever: by choice, or because the name server does not validate.
 #[test]
-fn a_level_that_rests_on_dnssec_is_refused_at_the_start() {
-    let house = House::new().policy("[[partner]]\ndomains = 'a.example'\ndeliver = 'dane-only'\n");
-    house.write();
-    let output = house.run(&["check"]);
-    let text = without_folder(&house, &output.stderr);
-    assert!(!output.status.success() && text.contains("policy.toml:1: a level that rests on DNSSEC"), "{text}");
+fn a_level_that_rests_on_dnssec_is_refused_where_nothing_is_proven() {
+    let server = crate::dns::NameServer::start(Vec::new());
+    for (table, words) in [
+        ("[dns]\ndnssec = 'off'\n".to_owned(), "DNSSEC is switched off"),
+        (server.table(), "the name servers strip DNSSEC, or the trust anchor is not theirs"),
+        (format!("{}dnssec = 'trust-ad'\n", server.table()), "the name servers say that there is none"),
+    ] {
+        let demanding = House::new().policy("[[partner]]\ndomains = 'a.example'\ndeliver = 'dane-only'\n").also(&table);
+        demanding.write();
+        for command in ["check", "run"] {
+            let output = demanding.run(&[command]);
+            let text = without_folder(&demanding, &[output.stderr, output.stdout].concat());
+            let place = "policy.toml:1: a level that rests on DNSSEC";
+            assert!(!output.status.success() && text.contains(place) && text.contains(words), "{command} {table}: {text}");
+        }
+        // the control: without that level it starts, and says that DANE is not used
+        let other = House::new().policy("[[partner]]\ndomains = 'a.example'\ndeliver = 'require'\n").also(&table);
+        other.write();
+        let text = other.says(&["check"], 0);
+        assert!(text.contains("DANE         is not used") && text.contains(words), "{text}");
+    }
 }

@@ -15,10 +15,13 @@ mod sink;
 mod wire;
 
 // the tests
+#[path = "../../../../crates/discovery/tests/bind/mod.rs"]
+mod bind;
 mod certificates;
 mod clients;
 mod commands;
 mod configuration;
+mod dane;
 mod delivery;
 mod enforcement;
 mod entries;

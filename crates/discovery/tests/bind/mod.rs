@@ -1,6 +1,7 @@
 //! BIND on loopback, with zones that are signed for one test: a root of its own, and what lies below it.
 //!
 //! One server has the zones; another one is a validating resolver in front of it.
+#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::fmt::Write as _;
 use std::fs;

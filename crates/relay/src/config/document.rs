@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::problem::Problems;
 use super::tls::TlsTable;
-use super::{Config, ConfigError, Listener, ListenerTls};
+use super::{Config, ConfigError, DnssecMode, Listener, ListenerTls};
 
 pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
@@ -89,6 +89,8 @@ struct QueueTable {
 struct DnsTable {
     #[serde(default)]
     servers: Vec<Text>,
+    dnssec: Option<Text>,
+    trust_anchor: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -165,7 +167,7 @@ impl Reader<'_, '_> {
         config.auth.users = document.auth.users.map(|path| self.folder.join(path));
         self.routes(document.routes, &mut config);
         self.queue(document.queue, &mut config);
-        config.dns_servers = document.dns.servers.iter().filter_map(|text| self.name_server(text)).collect();
+        self.dns(document.dns, &mut config);
         self.limits(document.limits, &mut config);
         self.delivery(document.delivery, &mut config);
         self.admin(document.admin, &mut config);
@@ -240,6 +242,16 @@ impl Reader<'_, '_> {
             self.problems.add(texts.span(), message);
         }
         schedule
+    }
+
+    fn dns(&mut self, table: DnsTable, config: &mut Config) {
+        config.dns.servers = table.servers.iter().filter_map(|text| self.name_server(text)).collect();
+        let words = [("validate", DnssecMode::Validate), ("trust-ad", DnssecMode::TrustAd), ("off", DnssecMode::Off)];
+        config.dns.dnssec = table.dnssec.and_then(|word| self.word(&word, &words)).unwrap_or_default();
+        if let (Some(path), DnssecMode::TrustAd | DnssecMode::Off) = (&table.trust_anchor, config.dns.dnssec) {
+            self.problems.add(path.span(), "trust_anchor is read with dnssec = \"validate\" only".to_owned());
+        }
+        config.dns.trust_anchor = table.trust_anchor.map(|path| self.folder.join(path.into_inner()));
     }
 
     fn limits(&mut self, table: LimitsTable, config: &mut Config) {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use sealpost_discovery::ResolveError;
-use sealpost_policy::{Barred, DeliverDecision, HostDecision, HostFacts};
+use sealpost_policy::{DeliverDecision, HostDecision};
 use sealpost_queue::{BodyReadError, Lease, Spool as _};
 use sealpost_report::{EventKind, RequireTlsMark};
 use sealpost_smtp::Reply;
@@ -16,7 +16,7 @@ use super::outcome::{self, Contact, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
 use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
-use crate::hosts::{self, Host, Hosts};
+use crate::hosts::{self, Host, Hosts, Wanted};
 use crate::{account, random, route, submit};
 
 /// One attempt at one entry.
@@ -38,7 +38,7 @@ struct Candidate<'a> {
     /// What would be asked of it if entries in testing counted, where that is something else.
     shadow: Option<HostDecision>,
     /// Why it may not be used, whatever it presents.
-    barred: Option<Barred>,
+    barred: Option<Trouble>,
 }
 
 impl<'a, C: Components> Attempt<'a, C> {
@@ -85,7 +85,7 @@ impl<'a, C: Components> Attempt<'a, C> {
             }
             return party.all(Outcome::Deferred(Trouble::new(reason, outcome::SYSTEM_TROUBLE)));
         }
-        let Hosts { list: hosts, some_unknown } = match self.hosts(&party.next_hop).await {
+        let Hosts { list: hosts, some_unknown } = match self.hosts(party).await {
             Ok(hosts) => hosts,
             Err(error) => return party.all(self.unresolved(&party.next_hop, &error)),
         };
@@ -109,8 +109,11 @@ impl<'a, C: Components> Attempt<'a, C> {
     }
 
     /// The hosts of the next hop, those that did not answer a short while ago last.
-    async fn hosts(&self, next_hop: &NextHop) -> Result<Hosts, ResolveError> {
-        let mut hosts = hosts::resolve(&self.engine.resolver, next_hop, &self.engine.config().hostname, random::number()).await?;
+    async fn hosts(&self, party: &Party) -> Result<Hosts, ResolveError> {
+        let Party { next_hop, decision, .. } = party;
+        let published = decision.depends_on_tlsa(next_hop) || decision.shadow_depends_on_tlsa(next_hop);
+        let wanted = Wanted { next_hop, own_name: &self.engine.config().hostname, published };
+        let mut hosts = hosts::resolve(&self.engine.resolver, wanted, random::number()).await?;
         let now = self.engine.now();
         hosts.list.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
         Ok(hosts)
@@ -138,10 +141,9 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     fn as_decided<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
         let candidate = |host: &'h Host| {
-            let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
-            let decision = self.subject.policy.decide_host(&party.decision, &facts);
+            let decision = self.subject.policy.decide_host(&party.decision, &host.facts(&party.next_hop));
             let shadow = self.shadow(party, host);
-            let barred = decision.barred;
+            let barred = barred(party, host, &decision);
             Candidate { host, key: decision.wire_key, insecure_name: decision.insecure_name, downgrade: None, shadow, barred }
         };
         hosts.iter().map(candidate).collect()
@@ -149,8 +151,7 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// What would be asked of a host if entries in testing counted, where that is something else.
     fn shadow(&self, party: &Party, host: &Host) -> Option<HostDecision> {
-        let facts = HostFacts::new(&party.next_hop, host.name.as_ref(), host.secure, host.address);
-        self.subject.policy.decide_host_shadow(&party.decision, &facts)
+        self.subject.policy.decide_host_shadow(&party.decision, &host.facts(&party.next_hop))
     }
 
     /// The addresses where TLS failed, on a new connection without it.
@@ -191,10 +192,12 @@ impl<'a, C: Components> Attempt<'a, C> {
         }
         let options = ConnectOptions::of_generation(self.generation);
         for candidate in candidates {
-            if let Some(barred) = candidate.barred {
-                let trouble = Trouble::barred(candidate.host, barred);
-                self.record(party, EventKind::CheckTls, &trouble);
-                failures.note(candidate.host, trouble, true, false);
+            if let Some(trouble) = &candidate.barred {
+                self.record(party, EventKind::CheckTls, trouble);
+                if candidate.host.published.failure().is_some() {
+                    failures.published_unknown();
+                }
+                failures.note(candidate.host, trouble.clone(), true, false);
                 continue;
             }
             let _permit = self.engine.permits.acquire().await.ok()?;
@@ -327,6 +330,20 @@ fn group(decided: impl Iterator<Item = (usize, NextHop, DeliverDecision)>) -> Ve
         }
     }
     parties
+}
+
+/// Why a host may not be used: what is published of it does not allow it, or could not be found out and counts.
+fn barred(party: &Party, host: &Host, decision: &HostDecision) -> Option<Trouble> {
+    if let Some(barred) = decision.barred {
+        return Some(Trouble::barred(host, barred));
+    }
+    let error = host.published.failure().filter(|_| party.decision.depends_on_tlsa(&party.next_hop))?;
+    let reason = format!("{}: whether it publishes TLSA records (DANE) could not be found out: {error}", host.shown());
+    let mut trouble = Trouble::new(reason, error.status());
+    trouble.tls = party.decision.demand.is_mandatory();
+    trouble.host = Some(host.shown());
+    trouble.address = Some(host.address);
+    Some(trouble)
 }
 
 fn beside_policy(tls: TlsRequirement) -> HostDemand {

@@ -18,6 +18,8 @@ pub(crate) struct Failures {
     some_untried: bool,
     /// A transaction began under TLS, and broke off.
     began_under_tls: bool,
+    /// What a host publishes of its certificate could not be found out.
+    published_unknown: bool,
 }
 
 #[derive(Debug)]
@@ -67,9 +69,14 @@ impl Failures {
         self.began_under_tls = true;
     }
 
+    /// What a host publishes of its certificate could not be found out: whoever disturbs the DNS must not get the mail in clear.
+    pub(crate) fn published_unknown(&mut self) {
+        self.published_unknown = true;
+    }
+
     /// Whether a message may still go in clear in this attempt.
     pub(crate) fn lets_go_in_clear(&self) -> bool {
-        !self.began_under_tls
+        !self.began_under_tls && !self.published_unknown
     }
 
     /// The addresses where TLS failed, each with why.
@@ -139,7 +146,8 @@ mod tests {
     use sealpost_types::Domain;
 
     fn host(name: &str, address: &str) -> Host {
-        Host { name: Some(Domain::parse(name).unwrap()), address: address.parse().unwrap(), secure: false }
+        let published = std::sync::Arc::new(sealpost_discovery::Published::nothing_known());
+        Host { name: Some(Domain::parse(name).unwrap()), address: address.parse().unwrap(), secure: false, published }
     }
 
     fn trouble(reason: &str, tls: bool) -> Trouble {
@@ -207,6 +215,9 @@ mod tests {
         assert_eq!(failures.without_tls().len(), 1);
         assert!(failures.lets_go_in_clear());
         failures.began_under_tls();
+        assert!(!failures.lets_go_in_clear());
+        let mut failures = Failures::default();
+        failures.published_unknown();
         assert!(!failures.lets_go_in_clear());
     }
 

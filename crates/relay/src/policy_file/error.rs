@@ -28,11 +28,16 @@ pub enum PolicyFileError {
     /// The policy is wrong.
     #[error(transparent)]
     Policy(#[from] PolicyErrors),
-    /// The policy asks for DANE, which this release cannot look up: such mail would wait for ever.
-    #[error("{place}: a level that rests on DNSSEC (dane, dane-only, dane_satisfies) cannot be used yet; write verify or pinned")]
+    /// The policy asks for DANE, and no answer of the DNS is proven: such mail would wait for ever.
+    #[error(
+        "{place}: a level that rests on DNSSEC (dane, dane-only, dane_satisfies) cannot be held: {reason}; \
+         a validating resolver in [dns] servers is meant, or another level"
+    )]
     NeedsDnssec {
         /// Where it is written.
         place: Place,
+        /// What is known of the validation, in words.
+        reason: String,
     },
     /// An included list would go.
     #[error("the included list {file:?} would go with all its entries; --force (over HTTP `force`) is needed if that is meant")]

@@ -101,7 +101,6 @@ impl PolicyFile {
                 }
             };
         }
-        super::can_hold(&policy)?;
         Ok((policy, also))
     }
 }

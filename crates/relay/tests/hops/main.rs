@@ -6,6 +6,7 @@
 mod answers;
 mod certain;
 mod change;
+mod dane;
 mod dsn;
 mod enforcement;
 mod expiry;
