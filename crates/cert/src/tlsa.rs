@@ -93,7 +93,7 @@ pub(crate) fn judge(records: &[TlsaRecord], chain: &Chain<'_>, now: UnixMillis, 
         Ok(path) => {
             let at_end = |found: &&TlsaMatch| path.subjects.last() == Some(&found.certificate.subject);
             // A bare key has no subject of its own: then it is the only kind there is.
-            let found = named.matches.iter().find(at_end).or(named.matches.first());
+            let found = named.matches.iter().find(at_end).or_else(|| named.matches.first());
             found.cloned().map_or_else(|| Dane::No(Vec::new()), |found| Dane::TrustAnchor(found, path))
         }
         Err(error) => {

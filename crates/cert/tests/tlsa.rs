@@ -43,7 +43,7 @@ fn codes(verdict: &Verdict) -> Vec<&'static str> {
 
 const MX1: &str = "mx1.bank.example";
 
-// req: E2
+// req: E1
 #[test]
 fn rfc7671_5_1_usage_3_names_the_servers_own_certificate_and_waives_names_dates_and_issuers() {
     for selector in [0, 1] {
@@ -71,7 +71,7 @@ fn rfc7671_5_1_usage_3_names_the_servers_own_certificate_and_waives_names_dates_
     }
 }
 
-// req: E2
+// req: E1
 #[test]
 fn rfc7672_3_1_2_usage_2_names_an_anchor_that_is_sent_along_and_wants_names_and_dates() {
     for selector in [0, 1] {

@@ -210,7 +210,7 @@ mod with_bind {
 
     /// Stalwart and KumoMTA took SERVFAIL and time-outs of the TLSA lookup for "no DANE": whoever can disturb the DNS got the mail in
     /// clear. So does, in a validator that believes any proof of insecurity, a proof that is about another zone.
-    // req: E2
+    // req: E1
     #[tokio::test]
     #[ignore = "needs bind9"]
     async fn b13_a_disturbed_tlsa_lookup_is_a_failure_and_not_no_dane() {

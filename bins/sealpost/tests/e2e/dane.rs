@@ -60,7 +60,7 @@ mod with_bind_on_port_25 {
     const ECDSA: &str = "ECDSAP256SHA256";
 
     /// The whole story: delivered under DANE, refused when the certificate is another one, delivered again when the record is.
-    // req: E2
+    // req: E1
     #[test]
     #[ignore = "needs bind9, root and port 25"]
     fn mail_goes_out_under_dane_only_while_certificate_and_record_agree() {
@@ -92,7 +92,7 @@ mod with_bind_on_port_25 {
     }
 
     /// What a domain publishes counts for all its mail, without any entry: RFC 7672 section 2.2.
-    // req: E2
+    // req: E1
     #[test]
     #[ignore = "needs bind9, root and port 25"]
     fn published_records_hold_without_an_entry_and_unless_an_entry_ignores_them() {

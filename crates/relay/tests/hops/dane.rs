@@ -35,7 +35,7 @@ fn house(bank: &Mx, level: &str, dnssec: DnssecStatus, records: Vec<TlsaRecord>)
     house
 }
 
-// req: E2
+// req: E1
 #[tokio::test]
 async fn a_certificate_is_right_by_its_record_and_by_nothing_else() {
     let (bank, right) = bank().await;
@@ -87,7 +87,7 @@ async fn a_certificate_is_right_by_its_record_and_by_nothing_else() {
 }
 
 /// KumoMTA (#543) and Stalwart went on as if there were no records when they could not be asked for.
-// req: E2
+// req: E1
 #[tokio::test]
 async fn b13_mail_waits_while_it_cannot_be_found_out_whether_there_are_records() {
     let (bank, right) = bank().await;
@@ -115,7 +115,7 @@ async fn b13_mail_waits_while_it_cannot_be_found_out_whether_there_are_records()
 }
 
 /// What was right by records of an hour ago is not right by those of now: neither an open connection nor a ticket outlives them.
-// req: E2 E7
+// req: E1 E7
 #[tokio::test]
 async fn a_connection_does_not_outlive_the_records_that_it_was_right_by() {
     let (bank, right) = bank().await;
