@@ -8,9 +8,7 @@ use sealpost_discovery::Validation;
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_relay::policy_file::PolicyFileError;
-use sealpost_relay::{
-    Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
-};
+use sealpost_relay::{Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 
 use super::{Failure, in_words, now, runtime};
 use crate::cli;

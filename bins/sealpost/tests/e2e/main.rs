@@ -6,6 +6,8 @@
 
 // the equipment
 mod authority;
+#[path = "../../../../crates/discovery/tests/bind/mod.rs"]
+mod bind;
 mod client;
 mod content;
 mod dns;
@@ -15,8 +17,6 @@ mod sink;
 mod wire;
 
 // the tests
-#[path = "../../../../crates/discovery/tests/bind/mod.rs"]
-mod bind;
 mod certificates;
 mod clients;
 mod commands;
