@@ -97,7 +97,7 @@ impl TrustAnchors {
             loaded.trusted.push(trusted);
             loaded.anchors.push(anchor);
         }
-        Self(Arc::new(loaded))
+        Self { loaded: Arc::new(loaded), revoked: RevocationLists::default() }
     }
 
     /// The anchors in a PEM file or bundle.
@@ -199,6 +199,7 @@ fn anchor_of_key(key: &AnchorKey<'_>) -> Option<(TrustAnchor<'static>, Anchor)> 
         raw_subject: key.raw_subject.to_vec(),
         not_before: UnixMillis(i64::MIN),
         not_after: UnixMillis::MAX,
+        signs_lists: false,
     };
     Some((trusted, anchor))
 }
