@@ -69,6 +69,37 @@ fn notification(to: &str, recipients: Vec<DsnRecipient>) -> Dsn {
     dsn
 }
 
+/// RFC 8689: a host that does not announce REQUIRETLS gets no mail that asks for it, unless the operator settles for less.
+// req: E4
+#[test]
+fn requiretls_comes_back_or_is_graded_down() {
+    for (policy, delivered) in [("", false), ("[defaults]\nrequiretls = \"verify\"\n", true)] {
+        let house = House::new();
+        let secure = || Sink::start(Behaviour::offering(&house.authority.issue(&["127.0.0.1"])));
+        let (bank, sender) = (secure(), secure());
+        let house = house.route("bank.example", bank.address).route("sender.example", sender.address).policy(policy);
+        let relay = house.start();
+        let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+        client.expect(&format!("MAIL FROM:<{FROM}> REQUIRETLS RET=FULL"), 250).unwrap();
+        client.expect(&format!("RCPT TO:<{TO}>"), 250).unwrap();
+        client.expect("DATA", 354).unwrap();
+        client.wire.send(&crate::client::stuffed(message("required").as_bytes())).unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+        if delivered {
+            assert!(bank.wait_for(1, LIMIT)[0].tls.is_some());
+            let history = house.wait_for_history(&["graded-down", TO], LIMIT);
+            assert!(!history.contains("bounced"), "{history}");
+            assert!(house.says(&["history"], 0).contains("REQUIRETLS was asked for, and graded down"));
+        } else {
+            let told = sender.wait_for(1, LIMIT).remove(0);
+            let text = String::from_utf8(told.content).unwrap();
+            assert!(told.tls.is_some() && text.contains("Status: 5.7.30"), "{text}");
+            assert!(text.contains("Subject: required") && text.contains("text/rfc822-headers"), "{text}");
+            assert_eq!(bank.message_count(), 0);
+        }
+    }
+}
+
 mod with_python {
     use super::*;
 
