@@ -37,7 +37,8 @@ fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) {
 #[test]
 fn the_received_field_says_how_the_client_greeted() {
     let sink = Sink::start(Behaviour::new(StartTls::Absent));
-    let relay = House::to(&sink).start();
+    let house = House::to(&sink);
+    let relay = house.start();
     let mut client = Client::connect(relay.address).unwrap();
     for (number, (hello, word)) in
         [("HELO client.example", " with SMTP id "), ("EHLO client.example", " with ESMTP id ")].into_iter().enumerate()
@@ -58,7 +59,8 @@ fn a_field_that_asks_for_a_level_never_arrives() {
     let sent = format!("{header}{body}");
     let arrives = format!("Subject: x\r\nTo: bob@partner.example\r\nX-Other: y\r\n{body}");
     let sink = Sink::start(Behaviour::new(StartTls::Absent));
-    let relay = House::to(&sink).start();
+    let house = House::to(&sink);
+    let relay = house.start();
     let mut client = Client::connect(relay.address).unwrap();
     client.expect("EHLO client.example", 250).unwrap();
     // by DATA, with the size declared as it is sent
