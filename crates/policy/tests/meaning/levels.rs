@@ -271,3 +271,16 @@ fn pins_and_names_fall_through_by_themselves() {
     assert_eq!(deliver(&policy(&text), "", "ann@bank.example").demand.clauses, [Clause::Pinned(vec![pin(2)])]);
     assert_eq!(deliver(&policy(&text), "", "ann@shop.example").demand.clauses, [Clause::Pinned(vec![pin(1)])]);
 }
+
+/// Labels are looked up several at a time: those of the next lot are found too.
+#[test]
+fn a_name_of_many_labels_is_covered_by_each_of_its_parents() {
+    let labels: Vec<_> = (0..20).map(|number| format!("l{number}")).collect();
+    let recipient = format!("x@{}", labels.join("."));
+    for depth in 0..labels.len() {
+        let parent = labels[depth..].join(".");
+        let policy =
+            policy(&format!("[[partner]]\ndomains='{parent}'\ndeliver='require'\n[[partner]]\ndomains='q.{parent}'\ndeliver='none'"));
+        assert_eq!(deliver(&policy, "ann@acme.example", &recipient).level, Level::Require, "{parent}");
+    }
+}
