@@ -70,6 +70,9 @@ impl QueueSalvage {
         }
         // Either there is none, or this one can only be better.
         tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id])?;
+        if values.len() < ENTRY_COLUMNS {
+            return if is_known { stand_in(tx, id, "columns of it are missing") } else { Ok(()) };
+        }
         match self.insert(tx, id, values) {
             Ok(()) => {}
             // A value that its column does not take.
