@@ -329,7 +329,8 @@ mod tests {
     fn every_example_is_understood() {
         let mut tried = 0;
         for line in EXAMPLES.into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("  sealpost ")) {
-            let command = line.split("  ").next().and_then(|line| line.split("&&").next()?.split(" < ").next()).unwrap_or_default();
+            let ends = ["  ", "&&", " < ", " > "];
+            let command = ends.into_iter().fold(line, |line, end| line.split(end).next().unwrap_or_default());
             if command.starts_with("COMMAND") {
                 continue;
             }
