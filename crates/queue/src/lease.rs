@@ -28,6 +28,8 @@ pub struct Settlement {
     pub attempted: bool,
     /// The recipients that must be tried again, by index in the entry's envelope.
     pub remaining: Vec<(usize, Deferral)>,
+    /// When somebody must look at what remains though its destination is left alone: to give it up, or to tell its sender.
+    pub latest: Option<UnixMillis>,
     /// Rows for whoever keeps the history, opaque to the queue and recorded in the same durable step.
     pub outbox: Vec<Vec<u8>>,
     /// A message that follows from this one, accepted in the same durable step.
@@ -93,7 +95,7 @@ impl Lease {
 
 impl Default for Settlement {
     fn default() -> Self {
-        Self { attempted: true, remaining: Vec::new(), outbox: Vec::new(), follow_up: None }
+        Self { attempted: true, remaining: Vec::new(), latest: None, outbox: Vec::new(), follow_up: None }
     }
 }
 

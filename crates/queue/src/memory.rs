@@ -48,6 +48,7 @@ struct Row {
     body: Body,
     state: State,
     due: Option<UnixMillis>,
+    latest: Option<UnixMillis>,
     reason: Option<String>,
 }
 
@@ -118,6 +119,12 @@ impl Spool for MemorySpool {
         let is_skipped = |id: &QueueId| queue.rows.get(id).is_some_and(|row| skip.contains(&row.entry.destination));
         let mut due: Vec<_> = queue.waiting().filter(|(due, id)| *due <= now && !is_skipped(id)).collect();
         due.sort_unstable();
+        if !skip.is_empty() {
+            let mut first: Vec<_> = queue.overdue(now).collect();
+            first.sort_unstable();
+            due.retain(|(_, id)| !first.iter().any(|(_, known)| known == id));
+            due.splice(0..0, first);
+        }
         due.truncate(limit);
         let mut leases = Vec::with_capacity(due.len());
         for (_, id) in due {
@@ -130,6 +137,12 @@ impl Spool for MemorySpool {
 
     async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
         Ok(self.0.open()?.waiting().map(|(due, _)| due).min())
+    }
+
+    async fn due_after(&self, moment: UnixMillis) -> Result<Option<UnixMillis>, SpoolError> {
+        let queue = self.0.open()?;
+        let deferred = queue.rows.values().filter(|row| row.state == State::Deferred);
+        Ok(deferred.flat_map(|row| [row.due, row.latest]).flatten().filter(|at| *at > moment).min())
     }
 
     async fn settle(&self, lease: Lease, settlement: Settlement) -> Result<(), SpoolError> {
@@ -147,7 +160,7 @@ impl Spool for MemorySpool {
                 if let Some(row) = queue.rows.get_mut(&entry.id) {
                     (row.state, row.due) =
                         if deferral.until_released { (State::Held, None) } else { (State::Deferred, Some(deferral.due)) };
-                    row.reason = Some(deferral.reason.clone());
+                    (row.reason, row.latest) = (Some(deferral.reason.clone()), settlement.latest);
                     let mut changed = (*entry).clone();
                     changed.attempts = changed.attempts.saturating_add(u32::from(settlement.attempted));
                     (changed.envelope.recipients, changed.deferrals) =
@@ -299,6 +312,7 @@ impl MemorySpool {
                 body: body.clone(),
                 state: if group.deferral.is_some() { State::Deferred } else { State::Fresh },
                 due: group.deferral.as_ref().map(|deferral| deferral.due),
+                latest: group.latest,
                 reason: group.deferral.map(|deferral| deferral.reason),
             }
         };
@@ -318,6 +332,14 @@ impl Engine {
 }
 
 impl Queue {
+    /// Deferred entries that nobody holds and somebody must look at, with since when.
+    fn overdue(&self, now: UnixMillis) -> impl Iterator<Item = (UnixMillis, QueueId)> {
+        let waits = move |(id, row): (&QueueId, &Row)| {
+            row.latest.filter(|at| *at <= now && row.state == State::Deferred && !self.held.contains(id)).map(|at| (at, *id))
+        };
+        self.rows.iter().filter_map(waits)
+    }
+
     /// Deferred entries that nobody holds, with their due times.
     fn waiting(&self) -> impl Iterator<Item = (UnixMillis, QueueId)> {
         let waits = |(id, row): (&QueueId, &Row)| row.due.filter(|_| !self.held.contains(id)).map(|due| (due, *id));

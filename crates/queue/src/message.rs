@@ -34,6 +34,8 @@ pub struct Group {
     pub expires: UnixMillis,
     /// Set if no attempt is to be made now, because the destination is known not to answer: no lease is given for it.
     pub deferral: Option<Deferral>,
+    /// When somebody must look at it though its destination is left alone: see [`Settlement::latest`](crate::Settlement::latest).
+    pub latest: Option<UnixMillis>,
 }
 
 /// Why a recipient waits, and until when.
@@ -141,7 +143,7 @@ impl Group {
     /// Recipients to be tried at once.
     #[must_use]
     pub fn new(destination: Destination, recipients: Vec<Recipient>, expires: UnixMillis) -> Self {
-        Self { destination, recipients, expires, deferral: None }
+        Self { destination, recipients, expires, deferral: None, latest: None }
     }
 
     /// The same, but not to be tried before the deferral is due.

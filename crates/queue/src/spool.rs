@@ -39,7 +39,8 @@ pub trait Spool: Send + Sync + 'static {
     fn accept(&self, message: NewMessage, body: Self::Writer) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send;
 
     /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first; none for a destination
-    /// in `skip`, such as one that has as much as it takes, so that it keeps nothing from others.
+    /// in `skip`, such as one that has as much as it takes or does not answer, so that it keeps nothing from others, but those
+    /// that somebody must look at ([`Settlement::latest`]).
     ///
     /// Where very many entries are skipped it may take several calls until all others have come.
     ///
@@ -56,6 +57,12 @@ pub trait Spool: Send + Sync + 'static {
     /// # Errors
     /// [`SpoolError`]: the queue cannot be read.
     fn next_due(&self) -> impl Future<Output = Result<Option<UnixMillis>, SpoolError>> + Send;
+
+    /// The first moment behind this one at which a deferred entry is due, or must be looked at; none if there is none.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn due_after(&self, moment: UnixMillis) -> impl Future<Output = Result<Option<UnixMillis>, SpoolError>> + Send;
 
     /// Records what became of a lease; when this returns it is durable.
     ///

@@ -38,6 +38,7 @@ conformance!(
     only_attempts_are_counted,
     due_entries_come_in_order_and_once,
     a_destination_can_be_left_alone,
+    what_must_be_looked_at_is_never_left_alone,
     a_lease_that_is_dropped_comes_back_later,
     a_lease_that_is_released_comes_back_at_once,
     a_known_dead_destination_is_not_tried,
@@ -196,6 +197,36 @@ async fn a_destination_can_be_left_alone<S: Spool>(queue: S) {
     assert_eq!(queue.next_due().await, Ok(Some(at(0))));
     assert_eq!(to(&queue.lease_due(at(9), 9, &[one]).await.unwrap()), ["a@slow.example", "b@slow.example"]);
     assert_eq!(to(&queue.lease_due(at(9), 9, &[]).await.unwrap()), ["b@one.example"]);
+}
+
+/// A destination is left alone; what expires there is handed out all the same, once, and first.
+async fn what_must_be_looked_at_is_never_left_alone<S: Spool>(queue: S) {
+    let dead = [destination("dead.example")];
+    for latest in [None, Some(at(100)), Some(at(50))] {
+        let body = body(&queue, b"x").await;
+        let mut message = message(queue.next_id(), at(0), &["a@dead.example"]);
+        message.groups[0] = message.groups[0].clone().deferred(Deferral::new(at(10), "no answer"));
+        message.groups[0].latest = latest;
+        queue.accept(message, body).await.unwrap();
+    }
+    let live = accept_deferred(&queue, at(0), &["a@live.example"], at(20)).await;
+    assert_eq!(
+        (queue.next_due().await, queue.due_after(at(10)).await, queue.due_after(at(20)).await),
+        (Ok(Some(at(10))), Ok(Some(at(20))), Ok(Some(at(50))))
+    );
+    assert_eq!(queue.due_after(at(100)).await, Ok(None));
+    let ids = |leases: &[sealpost_queue::Lease]| leases.iter().map(|lease| lease.id()).collect::<Vec<_>>();
+    let listed: Vec<_> = queue.list(Filter::all().destination(dead[0].clone()), 9).await.unwrap().iter().map(|listed| listed.id).collect();
+    assert_eq!(ids(&queue.lease_due(at(40), 10, &dead).await.unwrap()), [live]);
+    eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
+    let mut leases = queue.lease_due(at(200), 2, &dead).await.unwrap();
+    assert_eq!(ids(&leases), [listed[2], listed[1]], "those that are overdue, and the live one is abandoned until later");
+    assert!(queue.lease_due(at(200), 10, &dead).await.unwrap().is_empty());
+    let mut later = Settlement::deferred(leases[0].entry(), &Deferral::new(at(10), "no answer"));
+    later.latest = Some(at(300));
+    queue.settle(leases.remove(0), later).await.unwrap();
+    assert!(queue.lease_due(at(299), 10, &dead).await.unwrap().is_empty());
+    assert_eq!(ids(&queue.lease_due(at(300), 10, &dead).await.unwrap()), [listed[2]]);
 }
 
 async fn a_lease_that_is_dropped_comes_back_later<S: Spool>(queue: S) {

@@ -112,6 +112,7 @@ impl<S: Spool> Side<S> {
             Operation::Settle { lease, remaining, tls, follow_up, attempted } => {
                 let Some(lease) = self.take(lease) else { return };
                 let mut settlement = Settlement::finished().record(vec![remaining]);
+                settlement.latest = (remaining % 4 == 1).then(|| UnixMillis(now.0 + i64::from(remaining) % 7));
                 settlement.attempted = attempted;
                 for index in 0..lease.entry().envelope.recipients.len() {
                     if remaining >> index & 1 == 1 {
@@ -194,6 +195,7 @@ impl<S: Spool> Side<S> {
     async fn seen(&self) -> String {
         let place = |id: QueueId| self.messages.iter().position(|known| *known == id).unwrap();
         let mut seen = format!("{:?}\n{:?}\n", self.queue.stats().await.unwrap(), self.queue.next_due().await.unwrap());
+        seen += &format!("{:?}\n", self.queue.due_after(at(10)).await.unwrap());
         for listed in self.queue.list(Filter::all(), usize::MAX).await.unwrap() {
             let entry = listed.entry.unwrap();
             seen += &format!(

@@ -92,7 +92,7 @@ impl Engine {
                 size: Octets(body.size),
             }));
             let body = if many { None } else { kept.clone() };
-            rows.push(NewRow { fixed, waiting: Waiting { attempts: 0, recipients }, deferral: group.deferral, body });
+            rows.push(NewRow { fixed, waiting: Waiting { attempts: 0, recipients }, deferral: group.deferral, latest: group.latest, body });
         }
         NewRows { rows, shared, entries, granted: message.reception.at, size: body.size, check: body.check, kept, slot }
     }

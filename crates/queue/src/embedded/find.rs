@@ -65,8 +65,24 @@ impl Engine {
         let skip: HashSet<_> = skip.iter().map(|destination| destination.as_str().as_bytes()).collect();
         // Where the destination cannot be read, the entry is damaged, and set aside when it is loaded.
         let is_wanted = |id: &i64| !schema::destination(db, *id).is_ok_and(|destination| skip.contains(&destination[..]));
-        let ids: Vec<_> = free.filter(is_wanted).take(*limit).collect();
-        if is_all || ids.len() == *limit { Ok(ids) } else { self.walk(db, *now, *limit, &skip, place) }
+        let mut ids = self.overdue(db, *now, *limit)?;
+        let rest = limit.saturating_sub(ids.len());
+        let before = ids.len();
+        let due: Vec<_> = free.filter(is_wanted).filter(|id| !ids.contains(id)).take(rest).collect();
+        ids.extend(due);
+        if !is_all && ids.len() < *limit {
+            ids.truncate(before);
+            let walked = self.walk(db, *now, rest, &skip, place)?;
+            let walked: Vec<_> = walked.into_iter().filter(|id| !ids.contains(id)).collect();
+            ids.extend(walked);
+        }
+        Ok(ids)
+    }
+
+    /// What somebody must look at, wherever it goes.
+    fn overdue(&self, db: &Connection, now: UnixMillis, limit: usize) -> rusqlite::Result<Vec<i64>> {
+        let many = i64::try_from(limit.saturating_add(self.leases.count())).unwrap_or(i64::MAX);
+        Ok(schema::overdue(db, now, many)?.into_iter().filter(|id| self.leases.is_free(*id)).take(limit).collect())
     }
 
     /// The entries longest due of destination after destination: those of one that is left alone cost nothing, however

@@ -252,6 +252,10 @@ impl Spool for EmbeddedSpool {
         self.0.next_due().await
     }
 
+    async fn due_after(&self, moment: UnixMillis) -> Result<Option<UnixMillis>, SpoolError> {
+        Ok(self.0.store.read(move |db| schema::next_moment(db, moment)).await?.map(UnixMillis))
+    }
+
     fn settle(&self, lease: Lease, settlement: Settlement) -> impl Future<Output = Result<(), SpoolError>> + Send {
         self.0.clone().settle(lease, settlement)
     }

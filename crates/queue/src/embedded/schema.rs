@@ -27,6 +27,8 @@ pub(super) struct NewRow {
     pub(super) waiting: Waiting,
     /// None: the first attempt is under way.
     pub(super) deferral: Option<Deferral>,
+    /// When somebody must look at it all the same.
+    pub(super) latest: Option<UnixMillis>,
     /// The body, if it is small and this row's alone.
     pub(super) body: Option<Arc<Kept>>,
 }
@@ -67,7 +69,7 @@ pub(super) struct Left {
 }
 
 pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
-    let NewRow { fixed, waiting, deferral, body } = row;
+    let NewRow { fixed, waiting, deferral, latest, body } = row;
     tx.prepare_cached(INSERT)?.execute(params![
         fixed.id,
         fixed.message,
@@ -86,6 +88,7 @@ pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()>
         fixed.envelope,
         waiting.recipients,
         body.as_ref().map(|kept| &kept.bytes),
+        latest.map(|at| at.0),
     ])?;
     Ok(())
 }
@@ -111,11 +114,27 @@ pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Left> {
     Ok(Left { file })
 }
 
-pub(super) fn defer(tx: &Transaction<'_>, id: i64, deferral: &Deferral, waiting: &Waiting) -> rusqlite::Result<()> {
-    let sql = "UPDATE entry SET state = ?7, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6 WHERE id = ?1";
+pub(super) fn defer(
+    tx: &Transaction<'_>,
+    id: i64,
+    deferral: &Deferral,
+    latest: Option<UnixMillis>,
+    waiting: &Waiting,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE entry SET state = ?7, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6, latest = ?8 \
+               WHERE id = ?1";
     let check = waiting.check(id);
     let (state, due) = if deferral.until_released { (HELD, None) } else { (DEFERRED, Some(deferral.due.0)) };
-    tx.prepare_cached(sql)?.execute(params![id, due, deferral.reason, waiting.attempts, waiting.recipients, check, state])?;
+    tx.prepare_cached(sql)?.execute(params![
+        id,
+        due,
+        deferral.reason,
+        waiting.attempts,
+        waiting.recipients,
+        check,
+        state,
+        latest.map(|at| at.0)
+    ])?;
     Ok(())
 }
 
@@ -168,6 +187,21 @@ pub(super) fn set_aside(tx: &Transaction<'_>, id: i64, reason: &str) -> rusqlite
 pub(super) fn due(db: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT id FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1 ORDER BY due, id LIMIT ?2";
     db.prepare_cached(sql)?.query_map(params![now.0, limit], |row| row.get(0))?.collect()
+}
+
+/// Deferred entries that somebody must look at, those longest due first.
+pub(super) fn overdue(db: &Connection, now: UnixMillis, limit: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT id FROM entry INDEXED BY entry_latest \
+               WHERE state = 1 AND latest IS NOT NULL AND latest <= ?1 ORDER BY latest, id LIMIT ?2";
+    db.prepare_cached(sql)?.query_map(params![now.0, limit], |row| row.get(0))?.collect()
+}
+
+/// The first moment behind this one at which a deferred entry is due or must be looked at.
+pub(super) fn next_moment(db: &Connection, behind: UnixMillis) -> rusqlite::Result<Option<i64>> {
+    let due = "SELECT min(due) FROM entry INDEXED BY entry_due WHERE state = 1 AND due > ?1";
+    let latest = "SELECT min(latest) FROM entry INDEXED BY entry_latest WHERE state = 1 AND latest IS NOT NULL AND latest > ?1";
+    let first = |sql| db.prepare_cached(sql)?.query_row([behind.0], |row| row.get::<_, Option<i64>>(0));
+    Ok(first(due)?.into_iter().chain(first(latest)?).min())
 }
 
 /// The destination of an entry, as the bytes it consists of.
@@ -297,7 +331,7 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
 const INSERT: &str = concat!(
     "INSERT INTO entry (",
     columns!(),
-    ", body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
+    ", body, latest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
 );
 
 pub(super) const FRESH: i64 = 0;
@@ -306,5 +340,7 @@ pub(super) const DAMAGED: i64 = 2;
 pub(super) const HELD: i64 = 3;
 
 /// The schema. `application_id` is "SpQu".
-pub(super) const MIGRATIONS: Migrations =
-    Migrations::new(0x5370_5175, &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")]);
+pub(super) const MIGRATIONS: Migrations = Migrations::new(
+    0x5370_5175,
+    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql"), include_str!("schema-4.sql")],
+);

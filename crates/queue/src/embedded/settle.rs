@@ -30,6 +30,8 @@ pub(super) enum End {
 pub(super) struct Settled {
     /// None: the entry leaves the queue.
     waiting: Option<(Deferral, Waiting)>,
+    /// When somebody must look at it all the same.
+    latest: Option<UnixMillis>,
     outbox: Vec<Vec<u8>>,
     follow_up: Option<NewRows>,
 }
@@ -70,7 +72,7 @@ impl Engine {
             let (message, body) = follow_up.into_parts();
             self.rows(message, Finished::of(body))
         });
-        let settled = Settled { waiting, outbox: settlement.outbox.clone(), follow_up };
+        let settled = Settled { waiting, latest: settlement.latest, outbox: settlement.outbox.clone(), follow_up };
         Ok(Record { id: entry.id, end: End::Settled(Arc::new(settled)) })
     }
 }
@@ -118,7 +120,7 @@ impl Settled {
         let left = match &self.waiting {
             None => schema::remove(tx, id)?,
             Some((deferral, waiting)) => {
-                schema::defer(tx, id, deferral, waiting)?;
+                schema::defer(tx, id, deferral, self.latest, waiting)?;
                 Left { file: None }
             }
         };
