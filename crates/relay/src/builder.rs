@@ -35,6 +35,7 @@ use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
 use crate::users::Users;
+use crate::verdicts::Verdicts;
 
 /// The parts of a relay, and how it is started.
 ///
@@ -184,6 +185,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             client_anchors: self.client_anchors,
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
+            verdicts: Verdicts::default(),
+            woken: std::sync::Mutex::default(),
+            reinforce: Notify::new(),
             bringing: tokio::sync::Mutex::default(),
             permits: Semaphore::new(config.delivery.connections),
             workers: Tasks::new(),

@@ -149,6 +149,8 @@ pub struct Queue {
     pub retry: RetrySchedule,
     /// The same after a failure of TLS.
     pub retry_tls: RetrySchedule,
+    /// After how long a sender is told that mail is late; none means never.
+    pub delay_warning: Option<Duration>,
     /// Free space that is never filled with new mail.
     pub reserve: Octets,
 }
@@ -350,7 +352,12 @@ impl Default for Tls {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { retry: RetrySchedule::default(), retry_tls: RetrySchedule::default(), reserve: Octets(64 << 20) }
+        Self {
+            retry: RetrySchedule::default(),
+            retry_tls: RetrySchedule::default(),
+            delay_warning: Some(Duration::from_secs(4 * 3600)),
+            reserve: Octets(64 << 20),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use self::settle::Settling;
 use crate::engine::{Components, Engine};
 
 pub(crate) use outbox::{drain as drain_outbox, run as keep_outbox_empty};
+pub(crate) use outcome::Trouble;
 pub(crate) use pump::run as pump;
 
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.
@@ -31,7 +32,7 @@ pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>)
     for lease in leases {
         let destination = lease.entry().destination.clone();
         // What waits here costs memory; in the queue it does not, and the pump brings it back.
-        if engine.lanes.waiting() >= WAITING || engine.lanes.is_full(&destination) {
+        if engine.lanes.waiting() >= WAITING || engine.lanes.is_full(&destination, engine.now()) {
             lease.release();
         } else if engine.lanes.push(&destination, lease) {
             start_worker(engine, destination);

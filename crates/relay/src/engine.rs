@@ -11,16 +11,18 @@ use sealpost_policy::Policy;
 use sealpost_queue::{Lease, Spool};
 use sealpost_report::{Event, EventResult, History};
 use sealpost_transport::{Connector, Pool, TlsBackend, WallClock};
-use sealpost_types::UnixMillis;
+use sealpost_types::{Destination, UnixMillis};
 use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::config::Config;
+use crate::deliver::Trouble;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::receive::Logins;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
+use crate::verdicts::Verdicts;
 
 /// The parts that an embedder may replace, as one type instead of four.
 pub(crate) trait Components: Send + Sync + 'static {
@@ -50,6 +52,12 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) client_anchors: Arc<TrustAnchors>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
+    /// Where TLS could not be had.
+    pub(crate) verdicts: Verdicts<Trouble>,
+    /// Destinations that answer again, until somebody has woken what waits for them.
+    pub(crate) woken: std::sync::Mutex<Vec<Destination>>,
+    /// Told when more workers are wanted, or something is woken.
+    pub(crate) reinforce: Notify,
     /// Held by whoever brings what is due into the lanes, or wants nobody to.
     pub(crate) bringing: tokio::sync::Mutex<()>,
     /// One for each open connection of the deliver hop.
@@ -68,6 +76,19 @@ impl<C: Components> Engine<C> {
     /// What the relay's own file says.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// What waits for this destination is tried at once. Those that were left alone are due already, and their rows stay as they are.
+    pub(crate) fn wake(&self, destination: Destination) {
+        self.woken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(destination);
+        self.reinforce.notify_one();
+    }
+
+    /// What was found out of hosts and destinations is found out anew.
+    pub(crate) fn forget_failures(&self) {
+        self.lanes.forget_silences();
+        self.unreachable.forget_all();
+        self.verdicts.forget_all();
     }
 
     /// Notes what happened; the mail never waits for it.

@@ -151,7 +151,7 @@ impl<C: Components> Control for Controls<C> {
                 self.give_back().await;
             }
             if matches!(action, QueueAction::Retry | QueueAction::Release) {
-                engine.lanes.forget_silences();
+                engine.forget_failures();
             }
             let outcome = change_queue(&engine.spool, &selection, action, engine.now()).await;
             drop(pause);
@@ -199,7 +199,7 @@ impl<C: Components> Control for Controls<C> {
         let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
         engine.pool.invalidate_all(generation);
         engine.connector.backend().invalidate(generation);
-        engine.lanes.forget_silences();
+        engine.forget_failures();
         tokio::spawn(async move { wake_all(&engine).await });
     }
 

@@ -9,7 +9,8 @@ use sealpost_types::{Destination, UnixMillis};
 
 /// One lane for each destination that has work: what waits, who is at it, and whether the destination answers.
 ///
-/// A destination that does not answer gets one worker, the probe; the others' work is put off until the probe is due.
+/// One worker finds out whether it does; others join when it has. A destination that does not answer gets one item when the
+/// next probe is due, and nothing else is brought.
 #[derive(Debug)]
 pub(crate) struct Lanes<T> {
     lanes: Mutex<HashMap<Destination, Lane<T>>>,
@@ -29,6 +30,8 @@ pub(crate) struct Worker<'a, T> {
 struct Lane<T> {
     waiting: VecDeque<Waiting<T>>,
     workers: usize,
+    /// Whether it answered since the lane was opened.
+    answers: bool,
     silence: Option<Silence>,
 }
 
@@ -47,6 +50,17 @@ pub(crate) struct Silence {
     pub(crate) failures: u32,
     /// What happened, in words.
     pub(crate) reason: String,
+    /// The message that found it out: its history tells the whole.
+    pub(crate) probe: String,
+}
+
+/// What changes when a destination answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// It was known not to: what waits for it can be tried.
+    pub(crate) was_silent: bool,
+    /// More waits than one worker does.
+    pub(crate) wants_workers: bool,
 }
 
 impl<T> Lanes<T> {
@@ -76,7 +90,8 @@ impl<T> Lanes<T> {
     pub(crate) fn reinforce(&self) -> Vec<Destination> {
         let mut wanted = Vec::new();
         for (destination, lane) in self.lock().iter_mut() {
-            if lane.waiting.front().is_some_and(|oldest| oldest.since.elapsed() >= PATIENCE) {
+            let is_patient = lane.waiting.front().is_none_or(|oldest| oldest.since.elapsed() < PATIENCE);
+            if lane.answers && (!is_patient || lane.waiting.len() > SPARE) {
                 let more = lane.allowed(self.workers_each).saturating_sub(lane.workers).min(lane.waiting.len());
                 lane.workers += more;
                 wanted.extend(std::iter::repeat_n(destination.clone(), more));
@@ -86,13 +101,26 @@ impl<T> Lanes<T> {
     }
 
     /// Whether so much waits for the destination that more is better left in the queue.
-    pub(crate) fn is_full(&self, destination: &Destination) -> bool {
-        self.lock().get(destination).is_some_and(Lane::is_full)
+    pub(crate) fn is_full(&self, destination: &Destination, now: UnixMillis) -> bool {
+        self.lock().get(destination).is_some_and(|lane| lane.is_full(now))
     }
 
-    /// Every destination of which that is so.
-    pub(crate) fn full(&self) -> Vec<Destination> {
-        self.lock().iter().filter(|(_, lane)| lane.is_full()).map(|(destination, _)| destination.clone()).collect()
+    /// Every destination to which nothing is to be brought: those that have as much as they take, and those that do not answer.
+    pub(crate) fn left_alone(&self, now: UnixMillis) -> Vec<Destination> {
+        let is_left_alone = |lane: &Lane<T>| lane.is_full(now) || lane.silence.as_ref().is_some_and(|silence| silence.until > now);
+        self.lock().iter().filter(|(_, lane)| is_left_alone(lane)).map(|(destination, _)| destination.clone()).collect()
+    }
+
+    /// When the next probe is due of a destination that does not answer.
+    pub(crate) fn next_probe(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.lock().values().filter_map(|lane| lane.silence.as_ref()).map(|silence| silence.until).filter(|until| *until > now).min()
+    }
+
+    /// What is known of a destination that does not answer, also while somebody probes it.
+    pub(crate) fn known_silence(&self, destination: &Destination, now: UnixMillis) -> Option<Silence> {
+        let lanes = self.lock();
+        let lane = lanes.get(destination)?;
+        lane.silence.clone().filter(|silence| silence.until > now || lane.is_busy())
     }
 
     /// Whether the destination is known not to answer, and not yet due for a probe.
@@ -100,21 +128,36 @@ impl<T> Lanes<T> {
         self.lock().get(destination)?.silence.clone().filter(|silence| silence.until > now)
     }
 
-    /// No host of the destination could be reached: it is left alone for as long as `wait` says for this many failures.
-    pub(crate) fn fell_silent(&self, destination: &Destination, now: UnixMillis, reason: &str, wait: impl Fn(u32) -> Duration) -> Silence {
+    /// No host of the destination could be reached, as the message `probe` shows: it is left alone for as long as `wait` says for
+    /// this many failures. What waits in its lane comes back, to be left in the queue.
+    pub(crate) fn fell_silent(
+        &self,
+        destination: &Destination,
+        now: UnixMillis,
+        (reason, probe): (&str, &str),
+        wait: impl Fn(u32) -> Duration,
+    ) -> (Silence, Vec<T>) {
         let mut lanes = self.lock();
         let lane = lanes.entry(destination.clone()).or_insert_with(Lane::new);
-        let failures = lane.silence.as_ref().map_or(0, |silence| silence.failures).saturating_add(1);
-        let silence = Silence { until: now.after(wait(failures)), failures, reason: reason.to_owned() };
-        lane.silence = Some(silence.clone());
-        silence
+        // Several that failed together failed once.
+        let failures = match &lane.silence {
+            Some(silence) if silence.until > now => silence.failures,
+            before => before.as_ref().map_or(0, |silence| silence.failures).saturating_add(1),
+        };
+        let silence = Silence { until: now.after(wait(failures)), failures, reason: reason.to_owned(), probe: probe.to_owned() };
+        (lane.silence, lane.answers) = (Some(silence.clone()), false);
+        let items: Vec<T> = lane.waiting.drain(..).map(|waiting| waiting.item).collect();
+        self.waiting.fetch_sub(items.len(), Ordering::Relaxed);
+        (silence, items)
     }
 
     /// A host of the destination answered.
-    pub(crate) fn answered(&self, destination: &Destination) {
-        if let Some(lane) = self.lock().get_mut(destination) {
-            lane.silence = None;
-        }
+    pub(crate) fn answered(&self, destination: &Destination) -> Answered {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.get_mut(destination) else { return Answered::default() };
+        let is_news = !lane.answers;
+        lane.answers = true;
+        Answered { was_silent: lane.silence.take().is_some(), wants_workers: is_news && lane.waiting.len() > SPARE }
     }
 
     /// Forgets every silence, so that the next attempt at each destination is made at once.
@@ -123,6 +166,11 @@ impl<T> Lanes<T> {
             lane.silence = None;
             lane.is_busy()
         });
+    }
+
+    /// Whether a lane that answers, or is probed, has as much as it takes: there is room again any moment.
+    pub(crate) fn is_crowded(&self, now: UnixMillis) -> bool {
+        self.lock().values().any(|lane| lane.is_full(now))
     }
 
     /// Items that wait in all lanes.
@@ -183,11 +231,13 @@ impl<T> Drop for Worker<'_, T> {
 
 impl<T> Lane<T> {
     fn allowed(&self, workers_each: usize) -> usize {
-        if self.silence.is_some() { 1 } else { workers_each }
+        if self.answers { workers_each } else { 1 }
     }
 
-    fn is_full(&self) -> bool {
-        self.waiting.len() >= LANE
+    /// One item is a probe. What comes before it is due asks no host: it is looked at, and left again.
+    fn is_full(&self, now: UnixMillis) -> bool {
+        let is_probed = self.silence.as_ref().is_some_and(|silence| silence.until <= now);
+        self.waiting.len() >= LANE || (is_probed && self.is_busy())
     }
 
     fn is_busy(&self) -> bool {
@@ -195,7 +245,7 @@ impl<T> Lane<T> {
     }
 
     fn new() -> Self {
-        Self { waiting: VecDeque::new(), workers: 0, silence: None }
+        Self { waiting: VecDeque::new(), workers: 0, answers: false, silence: None }
     }
 }
 
@@ -222,10 +272,24 @@ mod tests {
     #[test]
     fn workers_grow_with_what_waits_up_to_the_limit() {
         let lanes = Lanes::new(3);
-        let started = (0..10).filter(|i| lanes.push(&destination(), *i)).count();
-        assert_eq!(started, 3);
+        assert!(lanes.push(&destination(), 0));
+        assert_eq!(lanes.answered(&destination()), Answered::default());
+        assert_eq!((1..10).filter(|i| lanes.push(&destination(), *i)).count(), 2);
         assert_eq!(lanes.worker(destination()).next(), Some(0));
         assert_eq!(lanes.waiting(), 9);
+    }
+
+    /// A thousand items for a dead host are one dial, not twenty.
+    #[test]
+    fn one_worker_finds_out_whether_the_destination_answers() {
+        let lanes = Lanes::new(3);
+        assert_eq!((0..10).filter(|i| lanes.push(&destination(), *i)).count(), 1);
+        assert_eq!(lanes.reinforce(), []);
+        let mut first = lanes.worker(destination());
+        assert_eq!(first.next(), Some(0));
+        assert_eq!(lanes.answered(&destination()), Answered { was_silent: false, wants_workers: true });
+        assert_eq!(lanes.answered(&destination()), Answered::default(), "no news");
+        assert_eq!(lanes.reinforce(), [destination(), destination()]);
     }
 
     #[test]
@@ -250,7 +314,7 @@ mod tests {
     #[test]
     fn silences_that_ended_long_ago_are_forgotten() {
         let lanes: Lanes<()> = Lanes::new(1);
-        lanes.fell_silent(&destination(), UnixMillis(0), "refused", |_| Duration::from_secs(1));
+        lanes.fell_silent(&destination(), UnixMillis(0), ("refused", "1"), |_| Duration::from_secs(1));
         lanes.prune(UnixMillis(1_000));
         assert_eq!(lanes.silence(&destination(), UnixMillis(0)).map(|s| s.failures), Some(1));
         lanes.prune(UnixMillis(1_000).after(FORGOTTEN));
@@ -258,35 +322,49 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_destination_gets_one_worker_and_waits_longer_each_time() {
+    fn a_silent_destination_gets_one_item_at_a_time_and_waits_longer_each_time() {
         let lanes = Lanes::new(3);
         let wait = |failures: u32| Duration::from_secs(u64::from(failures) * 10);
-        lanes.fell_silent(&destination(), UnixMillis(0), "refused", wait);
-        assert_eq!((0..10).filter(|i| lanes.push(&destination(), *i)).count(), 1);
+        assert_eq!((0..5).filter(|item| lanes.push(&destination(), *item)).count(), 1);
+        let mut worker = lanes.worker(destination());
+        assert_eq!(worker.next(), Some(0));
+        let (_, back) = lanes.fell_silent(&destination(), UnixMillis(0), ("refused", "1"), wait);
+        assert_eq!((back, lanes.waiting(), worker.next()), (vec![1, 2, 3, 4], 0, None));
         assert_eq!(lanes.silence(&destination(), UnixMillis(9_999)).map(|s| s.failures), Some(1));
+        assert_eq!(lanes.left_alone(UnixMillis(9_999)), [destination()]);
+        assert_eq!(lanes.next_probe(UnixMillis(0)), Some(UnixMillis(10_000)));
         assert_eq!(lanes.silence(&destination(), UnixMillis(10_000)), None, "due for a probe");
-        let again = lanes.fell_silent(&destination(), UnixMillis(10_000), "refused", wait);
+        assert_eq!((lanes.left_alone(UnixMillis(10_000)), lanes.known_silence(&destination(), UnixMillis(10_000))), (vec![], None));
+
+        assert!(lanes.push(&destination(), 5), "the probe");
+        assert!(lanes.is_full(&destination(), UnixMillis(10_000)) && lanes.left_alone(UnixMillis(10_000)) == [destination()]);
+        assert!(lanes.known_silence(&destination(), UnixMillis(10_000)).is_some(), "what comes in now waits for it");
+        let mut probe = lanes.worker(destination());
+        assert_eq!(probe.next(), Some(5));
+        let (again, _) = lanes.fell_silent(&destination(), UnixMillis(10_000), ("refused", "5"), wait);
         assert_eq!((again.until, again.failures), (UnixMillis(30_000), 2));
-        lanes.answered(&destination());
+        let (late, _) = lanes.fell_silent(&destination(), UnixMillis(10_100), ("refused", "4"), wait);
+        assert_eq!(late.failures, 2, "an attempt that ended a little later is no further failure");
+        assert_eq!(lanes.answered(&destination()), Answered { was_silent: true, wants_workers: false });
         assert_eq!(lanes.silence(&destination(), UnixMillis(10_001)), None);
-        assert!(lanes.push(&destination(), 11));
     }
 
     #[test]
     fn a_lane_that_is_full_is_named() {
         let lanes = Lanes::new(1);
         for item in 0..LANE {
-            assert!(!lanes.is_full(&destination()));
+            assert!(!lanes.is_full(&destination(), UnixMillis(0)));
             lanes.push(&destination(), item);
         }
-        assert!(lanes.is_full(&destination()));
-        assert_eq!(lanes.full(), [destination()]);
+        assert!(lanes.is_full(&destination(), UnixMillis(0)));
+        assert_eq!(lanes.left_alone(UnixMillis(0)), [destination()]);
     }
 
     #[test]
     fn what_waits_behind_a_worker_that_hangs_gets_another_one() {
         let lanes = Lanes::new(3);
         assert!(lanes.push(&destination(), 1));
+        lanes.answered(&destination());
         let mut hanging = lanes.worker(destination());
         assert_eq!(hanging.next(), Some(1));
         assert!(!lanes.push(&destination(), 2), "one spare item waits");

@@ -54,6 +54,7 @@ mod survey;
 mod tasks;
 mod unreachable;
 mod users;
+mod verdicts;
 
 use sealpost_discovery::{HickoryResolver, Resolver};
 use sealpost_queue::{EmbeddedSpool, Spool};

@@ -7,21 +7,35 @@ use std::time::Duration;
 
 use sealpost_types::UnixMillis;
 
-/// Remembers addresses that could not be connected to, so that others of the same host are tried first.
-///
-/// A relay without IPv6, or a host with one dead address, so pays for it once in a while and not with each message.
+/// Remembers addresses that could not be connected to, and leaves them alone for a while that grows with each failure,
+/// whichever destination they belong to: a thousand domains at one dead host are one dial.
 #[derive(Debug, Default)]
-pub(crate) struct Unreachable(Mutex<HashMap<SocketAddr, UnixMillis>>);
+pub(crate) struct Unreachable(Mutex<HashMap<SocketAddr, Silent>>);
+
+/// An address that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Silent {
+    /// Until when it is left alone.
+    pub(crate) until: UnixMillis,
+    /// What happened, in words.
+    pub(crate) reason: String,
+    failures: u32,
+}
 
 impl Unreachable {
-    /// The address did not answer.
-    pub(crate) fn note(&self, address: SocketAddr, now: UnixMillis) {
-        let mut until = self.lock();
-        if until.len() >= REMEMBERED {
-            until.retain(|_, until| *until > now);
+    /// The address did not answer, for the reason given: it is left alone for as long as `wait` says for this many failures.
+    pub(crate) fn note(&self, address: SocketAddr, now: UnixMillis, reason: &str, wait: impl Fn(u32) -> Duration) {
+        let mut known = self.lock();
+        if known.len() >= REMEMBERED {
+            known.retain(|_, silent| silent.until.after(FORGOTTEN) > now);
         }
-        if until.len() < REMEMBERED {
-            until.insert(address, now.after(MEMORY));
+        let failures = match known.get(&address) {
+            // Several that dialled it together failed once.
+            Some(silent) if silent.until > now => silent.failures,
+            before => before.map_or(0, |silent| silent.failures).saturating_add(1),
+        };
+        if known.len() < REMEMBERED || known.contains_key(&address) {
+            known.insert(address, Silent { until: now.after(wait(failures)), reason: reason.to_owned(), failures });
         }
     }
 
@@ -30,18 +44,23 @@ impl Unreachable {
         self.lock().remove(&address);
     }
 
-    /// Whether it did not answer a short while ago.
-    pub(crate) fn contains(&self, address: SocketAddr, now: UnixMillis) -> bool {
-        self.lock().get(&address).is_some_and(|until| *until > now)
+    /// No address is left alone any more.
+    pub(crate) fn forget_all(&self) {
+        self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, UnixMillis>> {
+    /// Why it is left alone, if it is.
+    pub(crate) fn silent(&self, address: SocketAddr, now: UnixMillis) -> Option<Silent> {
+        self.lock().get(&address).filter(|silent| silent.until > now).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Silent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long it is remembered.
-const MEMORY: Duration = Duration::from_secs(120);
+/// How long it is remembered how often an address failed.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// Addresses remembered at most.
 const REMEMBERED: usize = 10_000;
@@ -51,13 +70,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_avoided_for_a_while_or_until_it_answers() {
+    fn an_address_is_left_alone_longer_each_time_until_it_answers() {
         let unreachable = Unreachable::default();
         let address: SocketAddr = "192.0.2.1:25".parse().unwrap();
-        unreachable.note(address, UnixMillis(0));
-        assert!(unreachable.contains(address, UnixMillis(1)));
-        assert!(!unreachable.contains(address, UnixMillis(0).after(MEMORY)));
+        let wait = |failures: u32| Duration::from_secs(u64::from(failures) * 10);
+        let until = |now| unreachable.silent(address, UnixMillis(now)).map(|silent| silent.until.0);
+        unreachable.note(address, UnixMillis(0), "refused", wait);
+        assert_eq!((until(1), until(9_999), until(10_000)), (Some(10_000), Some(10_000), None));
+        unreachable.note(address, UnixMillis(10_000), "refused", wait);
+        unreachable.note(address, UnixMillis(10_001), "refused", wait);
+        assert_eq!((until(10_002), until(30_001)), (Some(30_001), None));
         unreachable.forget(address);
-        assert!(!unreachable.contains(address, UnixMillis(1)));
+        assert_eq!(until(10_002), None);
     }
 }

@@ -71,6 +71,7 @@ fn every_key_is_read() {
         store = "embedded"
         retry = ["10s", "2m"]
         retry_tls = ["30m"]
+        delay_warning = "never"
         reserve = 1048576
         [dns]
         servers = ["127.0.0.1:5353", "192.0.2.53"]
@@ -135,6 +136,7 @@ fn every_key_is_read() {
     assert_eq!(route("example").as_deref(), Some("[2001:db8::1]:2525"));
     assert_eq!(config.queue.retry.waits(), [Duration::from_secs(10), Duration::from_secs(120)]);
     assert_eq!(config.queue.retry_tls.waits(), [Duration::from_secs(1800)]);
+    assert_eq!(config.queue.delay_warning, None);
     assert_eq!(config.queue.reserve, Octets(1 << 20));
     assert_eq!((config.dns.dnssec, config.dns.trust_anchor), (DnssecMode::Validate, Some(PathBuf::from("/etc/sealpost/root.key"))));
     assert_eq!(config.dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:5353", "192.0.2.53:53"]);

@@ -156,3 +156,26 @@ fn the_queue_of_a_relay_that_does_not_run() {
     assert_eq!(text(&entries(&house, &[], 1)[0]["state"]), "held");
     assert_eq!((bank.message_count(), shop.message_count()), (1, 0));
 }
+
+/// One of two recipients is served; then the relay is killed. The other one is served after the restart, and nobody twice.
+// req: A8
+#[test]
+fn after_a_kill_each_recipient_is_served_once() {
+    let busy = Behaviour { refuse: Some(("RCPT TO:<later@", "450 4.2.1 Busy")), ..Behaviour::new(StartTls::Absent) };
+    let bank = Sink::start(busy);
+    let house = House::new().route("bank.example", bank.address);
+    let relay = house.start();
+    send(&house, &relay, &["now@bank.example", "later@bank.example"]);
+    assert_eq!(bank.wait_for(1, LIMIT)[0].to, ["now@bank.example"]);
+    let rest = &entries(&house, &[], 1)[0];
+    assert_eq!(rest["recipients"].as_array().unwrap().len(), 1, "{rest}");
+    relay.kill();
+    bank.change(Behaviour::new(StartTls::Absent));
+    let relay = house.start_again();
+    assert_eq!(bank.wait_for(2, LIMIT)[1].to, ["later@bank.example"]);
+    entries(&house, &[], 0);
+    relay.kill();
+    let _relay = house.start_again();
+    assert_eq!(entries(&house, &[], 0).len(), 0);
+    assert_eq!(bank.message_count(), 2);
+}

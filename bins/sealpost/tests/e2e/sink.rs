@@ -41,7 +41,7 @@ pub(crate) struct Behaviour {
     pub(crate) chunking: bool,
     /// Waits so long before it answers the end of the data.
     pub(crate) slow: Duration,
-    /// Answers this verb with this reply; no verb: the reply is the greeting, and the end.
+    /// Answers this verb, or commands that begin so, with this reply; no verb: the reply is the greeting, and the end.
     pub(crate) refuse: Option<(&'static str, &'static str)>,
     /// Takes bare CR and bare LF for line ends, as careless servers do.
     pub(crate) careless: bool,
@@ -246,7 +246,9 @@ impl Session<'_> {
     /// Whether the session goes on.
     fn command(&mut self, line: &str) -> io::Result<bool> {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
-        if let Some((_, reply)) = self.behaviour.refuse.filter(|(refused, _)| *refused == verb) {
+        if let Some((_, reply)) =
+            self.behaviour.refuse.filter(|(refused, _)| *refused == verb || (refused.contains(' ') && line.starts_with(refused)))
+        {
             self.wire.send(format!("{reply}\r\n").as_bytes())?;
             return Ok(true);
         }

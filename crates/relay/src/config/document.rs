@@ -81,6 +81,7 @@ struct QueueTable {
     store: Option<Text>,
     retry: Option<Spanned<Vec<Text>>>,
     retry_tls: Option<Spanned<Vec<Text>>>,
+    delay_warning: Option<Text>,
     reserve: Option<Number>,
 }
 
@@ -229,6 +230,10 @@ impl Reader<'_, '_> {
             config.queue.retry = schedule;
         }
         config.queue.retry_tls = self.schedule("retry_tls", table.retry_tls).unwrap_or_else(|| config.queue.retry.clone());
+        if let Some(text) = table.delay_warning {
+            let is_off = text.get_ref() == NEVER;
+            config.queue.delay_warning = if is_off { None } else { Some(self.span_or(Some(text), Duration::ZERO)) };
+        }
         config.queue.reserve = self.octets(table.reserve, config.queue.reserve, 0);
     }
 
@@ -381,6 +386,9 @@ const DATA_DIR: &str = "/var/lib/sealpost";
 /// Every address of the host, IPv4 and IPv6.
 const DEFAULT_LISTENERS: [std::net::IpAddr; 2] =
     [std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)];
+
+/// The word for a warning that is never given.
+const NEVER: &str = "never";
 
 /// The word for a socket that is not there.
 const NO_SOCKET: &str = "none";

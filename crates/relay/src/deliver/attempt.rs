@@ -2,14 +2,17 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use sealpost_discovery::ResolveError;
 use sealpost_policy::{DeliverDecision, HostDecision};
-use sealpost_queue::{BodyReadError, Lease, Spool as _};
+use sealpost_queue::{BodyReadError, Deferral, Lease, Spool as _};
 use sealpost_report::{EventKind, RequireTlsMark};
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
-use sealpost_types::{ClearFallback, Domain, HostDemand, Level, NextHop, Retry, TlsRequirement, TlsVersion, WireKey};
+use sealpost_types::{
+    ClearFallback, Domain, HostDemand, Level, NextHop, Retry, RetrySchedule, TlsRequirement, TlsVersion, UnixMillis, WireKey,
+};
 
 use super::failures::Failures;
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
@@ -17,6 +20,7 @@ use super::subject::{self, Subject};
 use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
 use crate::hosts::{self, Host, Hosts, Wanted};
+use crate::lanes::{Answered, Silence};
 use crate::{account, random, route, submit};
 
 /// One attempt at one entry.
@@ -103,6 +107,11 @@ impl<'a, C: Components> Attempt<'a, C> {
             answer = self.try_each(party, &self.over_tls(party, &hosts), &mut failures).await;
         }
         if answer.is_none() && failures.is_silent() {
+            // Where nobody was asked, because others found out a moment ago, there was no attempt.
+            if let Some(until) = failures.left_alone() {
+                let deferral = self.silent_until(&party.next_hop, failures.reason(), until);
+                return party.all(Outcome::PutOff(deferral));
+            }
             self.fell_silent(&party.next_hop, failures.reason());
         }
         answer.unwrap_or_else(|| party.all(failures.conclude(party.decision.require_tls)))
@@ -115,7 +124,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         let wanted = Wanted { next_hop, own_name: &self.engine.config().hostname, published };
         let mut hosts = hosts::resolve(&self.engine.resolver, wanted, random::number()).await?;
         let now = self.engine.now();
-        hosts.list.sort_by_key(|host| self.engine.unreachable.contains(host.address, now));
+        hosts.list.sort_by_key(|host| self.engine.unreachable.silent(host.address, now).is_some());
         Ok(hosts)
     }
 
@@ -176,6 +185,7 @@ impl<'a, C: Components> Attempt<'a, C> {
     async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
         for candidate in candidates.iter().filter(|candidate| candidate.barred.is_none()) {
             while let Some(connection) = self.engine.pool.take(&candidate.key) {
+                self.answered(&party.next_hop);
                 let _permit = self.engine.permits.acquire().await.ok()?;
                 match self.transfer(party, candidate).run(connection).await {
                     Ok(outcomes) => return Some(outcomes),
@@ -200,6 +210,15 @@ impl<'a, C: Components> Attempt<'a, C> {
                 failures.note(candidate.host, trouble.clone(), true, false);
                 continue;
             }
+            let now = self.engine.now();
+            if let Some(silent) = self.engine.unreachable.silent(candidate.host.address, now) {
+                failures.left_out(candidate.host, Trouble::new(silent.reason, outcome::NO_ANSWER), silent.until);
+                continue;
+            }
+            if let Some(trouble) = self.engine.verdicts.recall(&party.next_hop, &candidate.key, now) {
+                self.recalled(party, candidate, trouble, failures);
+                continue;
+            }
             let _permit = self.engine.permits.acquire().await.ok()?;
             let connection = match self.engine.connector.connect(&candidate.key, &options).await {
                 Ok(connection) => connection,
@@ -209,7 +228,8 @@ impl<'a, C: Components> Attempt<'a, C> {
                 }
             };
             self.engine.unreachable.forget(candidate.host.address);
-            self.engine.lanes.answered(&party.next_hop.destination());
+            self.engine.verdicts.forget(&party.next_hop, &candidate.key);
+            self.answered(&party.next_hop);
             match self.transfer(party, candidate).run(connection).await {
                 Ok(outcomes) => return Some(outcomes),
                 Err(no_answer) => {
@@ -297,17 +317,67 @@ impl<'a, C: Components> Attempt<'a, C> {
             self.engine.counters.tls_failures.add_one();
         }
         self.record(party, if tls { EventKind::CheckTls } else { EventKind::Attempt }, &trouble);
+        let (now, config) = (self.engine.now(), self.engine.config());
+        let queue = &config.queue;
         if is_dead(error) {
-            self.engine.unreachable.note(host.address, self.engine.now());
+            self.engine.unreachable.note(host.address, now, &trouble.reason, |failures| silence(&queue.retry, failures));
+        } else {
+            // It is there, whatever it says.
+            self.answered(&party.next_hop);
+        }
+        if tls {
+            let known = trouble.clone();
+            self.engine.verdicts.note(&party.next_hop, &candidate.key, now, known, |failures| silence(&queue.retry_tls, failures));
         }
         let may_be_clear = candidate.key.demand.tls == TlsRequirement::Opportunistic;
         failures.note(host, trouble, !is_dead(error), may_be_clear);
     }
 
+    /// What another message found out a short while ago, as if this one had.
+    fn recalled(&self, party: &Party, candidate: &Candidate<'_>, mut trouble: Trouble, failures: &mut Failures) {
+        trouble.recalled = true;
+        trouble.reason.push_str(" (known from a moment ago)");
+        self.record(party, EventKind::CheckTls, &trouble);
+        let may_be_clear = candidate.key.demand.tls == TlsRequirement::Opportunistic;
+        failures.note(candidate.host, trouble, true, may_be_clear);
+    }
+
+    /// A host of the next hop answered: more workers may come, and what waited for it is tried.
+    fn answered(&self, next_hop: &NextHop) {
+        let destination = next_hop.destination();
+        let Answered { was_silent, wants_workers } = self.engine.lanes.answered(&destination);
+        if wants_workers {
+            self.engine.reinforce.notify_one();
+        }
+        if was_silent {
+            self.engine.wake(destination);
+        }
+    }
+
     fn fell_silent(&self, next_hop: &NextHop, reason: &str) {
-        let retry = &self.engine.config().queue.retry;
-        let wait = |failures| retry.wait_after(failures, random::jitter()).min(LONGEST_SILENCE);
-        self.engine.lanes.fell_silent(&next_hop.destination(), self.engine.now(), reason, wait);
+        let config = self.engine.config();
+        self.silent_for(next_hop, reason, |failures| silence(&config.queue.retry, failures));
+    }
+
+    /// Others found out a moment ago that its hosts do not answer.
+    fn silent_until(&self, next_hop: &NextHop, reason: &str, until: UnixMillis) -> Deferral {
+        let now = self.engine.now();
+        submit::waiting_for(&self.silent_for(next_hop, reason, |_| until.since(now)))
+    }
+
+    /// The destination is left alone; what waits in its lane waits in the queue.
+    fn silent_for(&self, next_hop: &NextHop, reason: &str, wait: impl Fn(u32) -> Duration) -> Silence {
+        let probe = self.subject.entry.message.to_string();
+        let (silence, waiting) = self.engine.lanes.fell_silent(&next_hop.destination(), self.engine.now(), (reason, &probe), wait);
+        for lease in waiting {
+            // What was tried before waits as before, and costs nothing.
+            if lease.entry().deferrals.iter().all(Option::is_some) {
+                lease.release();
+            } else {
+                submit::leave(self.engine, lease, &silence);
+            }
+        }
+        silence
     }
 
     fn record(&self, party: &Party, kind: EventKind, trouble: &Trouble) {
@@ -346,6 +416,12 @@ fn barred(party: &Party, host: &Host, decision: &HostDecision) -> Option<Trouble
     Some(trouble)
 }
 
+/// How long a host or a destination is left alone after so many failures: a little less than the mail itself waits, so that its
+/// own next attempt is one.
+fn silence(retry: &RetrySchedule, failures: u32) -> Duration {
+    retry.wait_after(failures, random::jitter()).mul_f64(SHORTENED).min(LONGEST_SILENCE)
+}
+
 fn beside_policy(tls: TlsRequirement) -> HostDemand {
     HostDemand::new(tls, Vec::new(), TlsVersion::default())
 }
@@ -376,7 +452,10 @@ fn broken(contact: &Contact, error: &TransferError) -> Trouble {
 const RECIPIENTS: usize = 100;
 
 /// The longest that a destination is left alone between two probes.
-const LONGEST_SILENCE: std::time::Duration = std::time::Duration::from_secs(300);
+const LONGEST_SILENCE: Duration = Duration::from_secs(300);
+
+/// The longest that jitter makes it is then the shortest that jitter makes of the mail's own wait.
+const SHORTENED: f64 = 0.8;
 
 #[cfg(test)]
 mod tests {

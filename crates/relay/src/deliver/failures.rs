@@ -4,6 +4,7 @@ use sealpost_policy::RequireTls;
 
 use super::outcome::{self, Outcome, Trouble};
 use crate::hosts::Host;
+use sealpost_types::UnixMillis;
 
 /// The hosts that failed in one attempt, by name: a host of two addresses is one host.
 #[derive(Debug, Default)]
@@ -20,6 +21,9 @@ pub(crate) struct Failures {
     began_under_tls: bool,
     /// What a host publishes of its certificate could not be found out.
     published_unknown: bool,
+    /// The first moment at which a host is tried again that was left alone, and whether others were asked.
+    left_alone: Option<UnixMillis>,
+    some_asked: bool,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,7 @@ struct HostFailure {
 impl Failures {
     /// A host failed at one of its addresses. `may_be_clear` tells whether TLS was asked of it no more than opportunistically.
     pub(crate) fn note(&mut self, host: &Host, trouble: Trouble, answered: bool, may_be_clear: bool) {
+        self.some_asked = true;
         let known = self.of(host);
         known.tls |= trouble.tls;
         known.answered |= answered;
@@ -51,6 +56,19 @@ impl Failures {
         if trouble.tls || !self.told.as_ref().is_some_and(|told| told.tls) {
             self.told = Some(trouble);
         }
+    }
+
+    /// A host was not asked, because it did not answer others a short while ago.
+    pub(crate) fn left_out(&mut self, host: &Host, trouble: Trouble, until: UnixMillis) {
+        let some_asked = self.some_asked;
+        self.note(host, trouble, false, false);
+        self.some_asked = some_asked;
+        self.left_alone = Some(self.left_alone.map_or(until, |first| first.min(until)));
+    }
+
+    /// If every host was left alone: until when.
+    pub(crate) fn left_alone(&self) -> Option<UnixMillis> {
+        self.left_alone.filter(|_| !self.some_asked)
     }
 
     /// A host answered, and cannot take a message of this kind.

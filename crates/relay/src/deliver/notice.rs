@@ -43,7 +43,6 @@ pub(crate) fn failed(
 }
 
 /// It is late, and is tried `until` then.
-#[allow(dead_code, reason = "for the schedule, which knows when mail is late")]
 pub(crate) fn delayed(index: usize, recipient: &Recipient, decision: &DeliverDecision, mut trouble: Trouble, until: UnixMillis) -> Notice {
     // RFC 3464 section 2.3.4: of what is still tried, the status is transient, whatever the host said.
     trouble.status = outcome::transient(trouble.status);

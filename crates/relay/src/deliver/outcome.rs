@@ -54,6 +54,8 @@ pub(crate) struct Trouble {
     pub(crate) tls_at_a_host: bool,
     /// A word for a verdict on TLS that is certain to last, where it is one.
     pub(crate) verdict: Option<String>,
+    /// Whether it is known from another message: then it is no further proof.
+    pub(crate) recalled: bool,
     pub(crate) status: EnhancedStatus,
     /// What the host said.
     pub(crate) reply: Option<Reply>,
@@ -119,6 +121,7 @@ impl Trouble {
             tls_at_a_host: false,
             wants_tls: false,
             verdict: None,
+            recalled: false,
             status,
             reply: None,
             host: None,
@@ -151,6 +154,7 @@ impl Trouble {
             tls_at_a_host: false,
             wants_tls: contact.proof.tls.is_none() && demands_tls(reply),
             verdict: None,
+            recalled: false,
             status: reply.status().unwrap_or_else(|| plain_status(reply)),
             reply: Some(reply.clone()),
             host: Some(contact.host.clone()),

@@ -1,9 +1,9 @@
 //! Brings what is due back into the lanes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use sealpost_queue::Spool as _;
+use sealpost_queue::{Selector, Spool as _};
 use tokio::sync::watch;
 
 use crate::deliver;
@@ -24,12 +24,32 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
         };
         // While something waits in the lanes, a worker may hang in front of it.
         let pause = if engine.lanes.waiting() > 0 { pause.min(LOOK_AGAIN) } else { pause };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = wake.changed() => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+        let pause = tokio::time::sleep(pause);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                () = wake.changed() => break,
+                () = engine.reinforce.notified() => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            deliver::reinforce(&engine);
+            if wake_what_waits(&engine).await {
+                break;
+            }
         }
     }
+}
+
+/// Makes due what waits for destinations that answer again; whether there were any.
+async fn wake_what_waits<C: Components>(engine: &Arc<Engine<C>>) -> bool {
+    let woken = std::mem::take(&mut *engine.woken.lock().unwrap_or_else(PoisonError::into_inner));
+    for destination in &woken {
+        if let Err(error) = engine.spool.retry_now(Selector::Destination(destination.clone()), engine.now()).await {
+            tracing::error!(%destination, %error, "what waits for a destination that answers again is not woken");
+        }
+    }
+    !woken.is_empty()
 }
 
 /// Leases what is due now, as much as the lanes take; says how long nothing more is due.
@@ -40,16 +60,22 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
         if room == 0 {
             return Ok(CROWDED);
         }
-        // A destination with more than it can take must not keep what is due for others waiting.
-        let full = engine.lanes.full();
-        let leases = engine.spool.lease_due(engine.now(), room.min(BATCH), &full).await?;
+        // A destination with more than it can take, or one that does not answer, must not keep what is due for others waiting.
+        let now = engine.now();
+        let left_alone = engine.lanes.left_alone(now);
+        let leases = engine.spool.lease_due(now, room.min(BATCH), &left_alone).await?;
         if leases.is_empty() {
-            if !full.is_empty() {
-                return Ok(CROWDED);
-            }
-            let due = engine.spool.next_due().await?;
-            let pause = due.map_or(LONGEST_PAUSE, |due| due.since(engine.now()));
-            return Ok(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
+            // What is due and was not had waits for a lane, or for the next probe.
+            let due = if left_alone.is_empty() { engine.spool.next_due().await? } else { engine.spool.due_after(now).await? };
+            let due = due.into_iter().chain(engine.lanes.next_probe(now)).min();
+            let pause = due.map_or(LONGEST_PAUSE, |due| due.since(now));
+            let longest = match () {
+                () if engine.lanes.is_crowded(now) => CROWDED,
+                // Where very many are left alone, not all others may have been found yet.
+                () if !left_alone.is_empty() => LOOK_AGAIN,
+                () => LONGEST_PAUSE,
+            };
+            return Ok(pause.clamp(SHORTEST_PAUSE, longest));
         }
         deliver::submit(engine, leases);
     }

@@ -13,7 +13,7 @@ use super::notice::{self, Notice};
 use super::outcome::{self, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
 use crate::engine::{Components, Engine};
-use crate::random;
+use crate::{random, submit};
 
 /// What one attempt comes to.
 pub(crate) struct Settling<'a, C: Components> {
@@ -81,6 +81,12 @@ impl<'a, C: Components> Settling<'a, C> {
     pub(crate) async fn finish(mut self, lease: Lease) {
         for (index, _) in self.touched.iter().enumerate().filter(|(_, touched)| !**touched) {
             let waiting = self.subject.entry.deferrals.get(index).cloned().flatten();
+            if let Some(decision) = self.subject.decide(index, self.now) {
+                let (end, warned) = (self.expiry(&decision), waiting.as_ref().is_some_and(|waiting| waiting.warned));
+                let at = self.late().filter(|_| !warned).map_or(end, |late| late.min(end));
+                let latest = &mut self.settlement.latest;
+                *latest = Some(latest.map_or(at, |before| before.min(at)));
+            }
             self.settlement.remaining.push((index, waiting.unwrap_or_else(|| Deferral::new(self.now, "not tried yet"))));
         }
         if !self.notices.is_empty()
@@ -128,11 +134,7 @@ impl<'a, C: Components> Settling<'a, C> {
     }
 
     fn defer(&mut self, index: usize, party: &Party, trouble: Trouble) {
-        let verdict = trouble
-            .verdict
-            .clone()
-            .filter(|_| trouble.tls)
-            .map(|word| SameVerdict::after(word, self.subject.before(index).and_then(|deferral| deferral.verdict.as_ref())));
+        let verdict = trouble.verdict.clone().filter(|_| trouble.tls).map(|word| self.same_verdict(index, word, trouble.recalled));
         // Mail that may come to go in clear is not given up for want of TLS.
         let may_be_clear = !party.decision.demand.is_mandatory() && party.decision.clear_fallback != ClearFallback::Never;
         if let (OnFailure::Bounce { after }, Some(verdict)) = (party.decision.fate.on_failure, &verdict)
@@ -149,12 +151,23 @@ impl<'a, C: Components> Settling<'a, C> {
             event.next_attempt = Some(due);
             self.engine.record(event);
         }
+        let given = trouble.clone();
         let hold = held::after(&party.decision, &trouble, self.subject.before(index), self.subject.releases);
         // A host that is down beside one whose TLS is broken must not hold back mail that may go in clear.
         let mut deferral = if trouble.tls_at_a_host { Deferral::tls(due, trouble.reason) } else { Deferral::new(due, trouble.reason) };
         deferral.verdict = verdict;
         deferral.attempts = attempts;
+        self.warn(index, party, &mut deferral, &given);
         self.settlement.remaining.push((index, deferral.held(hold)));
+    }
+
+    /// The verdict after the one of before. What others found out is no further proof, and what was proven before stands.
+    fn same_verdict(&self, index: usize, word: String, recalled: bool) -> SameVerdict {
+        let before = self.subject.before(index).and_then(|deferral| deferral.verdict.as_ref());
+        match before {
+            Some(before) if recalled && before.word == word => before.clone(),
+            _ => SameVerdict::after(word, before),
+        }
     }
 
     /// The same verdict so often that it is certain to last, and the policy has it bounced then (F5).
@@ -167,7 +180,7 @@ impl<'a, C: Components> Settling<'a, C> {
         self.give_up(index, party, trouble, EventKind::Bounced, false);
     }
 
-    /// No attempt was made. The history tells of it once, so that nobody wonders what a message waits for.
+    /// No attempt was made: the reason says whose attempt it waits for, and the history tells of that one.
     fn put_off(&mut self, index: usize, party: &Party, mut deferral: Deferral) {
         deferral.due = self.at_the_latest(party, deferral.due);
         // Nobody was asked, so what the last attempt showed still stands.
@@ -176,14 +189,40 @@ impl<'a, C: Components> Settling<'a, C> {
             deferral.verdict.clone_from(&before.verdict);
             (deferral.tls_failure, deferral.attempts) = (before.tls_failure, before.attempts);
         }
-        if self.subject.before(index).is_none()
-            && let Some(mut event) = self.event(EventKind::Deferred, index, party)
-        {
-            event.reason = Some(deferral.reason.clone());
-            event.next_attempt = Some(deferral.due);
-            self.engine.record(event);
-        }
+        let trouble = Trouble::new(deferral.reason.clone(), outcome::NO_ANSWER);
+        self.warn(index, party, &mut deferral, &trouble);
         self.settlement.remaining.push((index, deferral));
+    }
+
+    /// Tells the sender once if it takes long, and sees to it that somebody looks again when that is so, and when it is over.
+    fn warn(&mut self, index: usize, party: &Party, deferral: &mut Deferral, trouble: &Trouble) {
+        let end = self.expiry(&party.decision);
+        deferral.warned = self.subject.before(index).is_some_and(|before| before.warned);
+        let late = self.late().filter(|late| !deferral.warned && *late < end);
+        match late {
+            Some(late) if late <= self.now => {
+                deferral.warned = true;
+                if let Some(recipient) = self.subject.entry.envelope.recipients.get(index) {
+                    self.notices.push(notice::delayed(index, recipient, &party.decision, trouble.clone(), end));
+                }
+                self.look_at(end);
+            }
+            Some(late) => {
+                deferral.due = deferral.due.min(late);
+                self.look_at(late);
+            }
+            None => self.look_at(end),
+        }
+    }
+
+    /// When the sender is told that it takes long.
+    fn late(&self) -> Option<UnixMillis> {
+        submit::late(self.engine, self.subject.entry.reception.at)
+    }
+
+    fn look_at(&mut self, at: UnixMillis) {
+        let latest = &mut self.settlement.latest;
+        *latest = Some(latest.map_or(at, |before| before.min(at)));
     }
 
     /// Until the next attempt after so many: by the entry of the policy, else by the queue's own schedule for such failures.

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod answers;
+mod backoff;
 mod certain;
 mod change;
 mod dane;
@@ -11,6 +12,7 @@ mod dsn;
 mod enforcement;
 mod expiry;
 mod extensions;
+mod fair;
 mod fairness;
 mod fallback;
 mod keys;

@@ -8,7 +8,7 @@ mod wire;
 
 pub(crate) use authority::{Kind, anchors, backend, backend_and_pin, classical, showing, trusting};
 pub(crate) use client::Client;
-pub(crate) use house::{Clock, House, Running, open_spool};
+pub(crate) use house::{Clock, House, Running, domain, open_spool};
 pub(crate) use mx::{Behaviour, Body, Message, Mx, StartTls, free_address};
 
 use std::time::Duration;
