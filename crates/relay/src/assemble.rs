@@ -15,6 +15,7 @@ use crate::certificates::{Certificates, Held, read_all};
 use crate::config::{Config, DnssecMode};
 use crate::error::StartError;
 use crate::policy_file::{PolicyFile, PolicyFileError};
+use crate::revocation;
 use crate::users::Users;
 
 /// Reads the relay's own file.
@@ -51,10 +52,11 @@ fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFi
 /// # Errors
 /// For a file of one's own [`StartError::Unreadable`], [`StartError::TrustAnchors`] and [`StartError::NoTrustAnchor`].
 pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
-    match &config.tls.trust_anchors {
-        Some(path) => read_anchors("[tls] trust_anchors", path),
-        None => Ok(Arc::new(of_the_system())),
-    }
+    let anchors = match &config.tls.trust_anchors {
+        Some(path) => read_anchors("[tls] trust_anchors", path)?,
+        None => of_the_system(),
+    };
+    with_lists(anchors, config)
 }
 
 /// Reads the trust anchors for clients' certificates that a configuration names, or else those for servers'.
@@ -63,7 +65,7 @@ pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartErr
 /// As for [`read_trust_anchors`].
 pub fn read_client_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
     match &config.tls.client_anchors {
-        Some(path) => read_anchors("[tls] client_anchors", path),
+        Some(path) => with_lists(read_anchors("[tls] client_anchors", path)?, config),
         None => read_trust_anchors(config),
     }
 }
@@ -103,6 +105,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let anchors = read_trust_anchors(&config)?;
     let certificates = read_all(&config.tls)?;
     let tls = tls_with(&config, Arc::clone(&anchors), &certificates)?;
+    let trusted = (Arc::clone(&anchors), tls.anchor_switch());
     let certificates = Certificates::new(certificates, tls.identity_switch(), config.tls.expiry_warning);
     // The system's are many files: they are not read twice.
     let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
@@ -114,7 +117,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
     let history = History::open_with(&history_directory(&config), config.history.clone())?;
     let builder =
-        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates);
+        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trusted);
     let builder = match policy_file {
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),
@@ -152,7 +155,13 @@ pub fn history_directory(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(HISTORY)
 }
 
-fn read_anchors(what: &'static str, path: &Path) -> Result<Arc<TrustAnchors>, StartError> {
+/// The anchors with what `[tls] revocation_lists` takes back.
+fn with_lists(anchors: TrustAnchors, config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
+    let lists = revocation::read(config.tls.revocation_lists.as_deref())?;
+    Ok(Arc::new(anchors.with_revocation_lists(lists)))
+}
+
+fn read_anchors(what: &'static str, path: &Path) -> Result<TrustAnchors, StartError> {
     let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })?;
     let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { what, path: path.to_owned(), source })?;
     if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {
@@ -161,7 +170,7 @@ fn read_anchors(what: &'static str, path: &Path) -> Result<Arc<TrustAnchors>, St
     for problem in anchors.problems() {
         tracing::warn!(file = %path.display(), "a trust anchor is left out: {problem}");
     }
-    Ok(Arc::new(anchors))
+    Ok(anchors)
 }
 
 /// Where the queue of a relay lies.

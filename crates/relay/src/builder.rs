@@ -13,8 +13,8 @@ use sealpost_queue::Spool;
 use sealpost_report::History;
 use sealpost_smtp::{AuthMechanism, ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
-    ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server,
-    ServerSettings, TlsBackend, WallClock, listen,
+    AnchorSwitch, ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings,
+    Server, ServerSettings, TlsBackend, WallClock, listen,
 };
 use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -31,6 +31,7 @@ use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::receive::{Logins, Receiver};
+use crate::revocation::{self, WatchedLists};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
@@ -52,7 +53,7 @@ pub struct RelayBuilder<S, R, T> {
     accept_hook: Option<AcceptHook>,
     users: Option<Users>,
     client_anchors: Arc<TrustAnchors>,
-    certificates: Option<Certificates>,
+    certificates: Option<(Certificates, (Arc<TrustAnchors>, AnchorSwitch))>,
     config_file: Option<ConfigFile>,
 }
 
@@ -144,9 +145,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
-    /// The certificates of the TLS backend, whose files are watched.
-    pub(crate) fn certificates(mut self, certificates: Certificates) -> Self {
-        self.certificates = Some(certificates);
+    /// The certificates of the TLS backend, whose files are watched, and whom it trusts, with what exchanges that.
+    pub(crate) fn certificates(mut self, certificates: Certificates, trusted: (Arc<TrustAnchors>, AnchorSwitch)) -> Self {
+        self.certificates = Some((certificates, trusted));
         self
     }
 
@@ -182,7 +183,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             events: broadcast::Sender::new(EVENTS_KEPT),
             accept_hook: self.accept_hook,
             logins: self.users.map(Logins::new),
-            client_anchors: self.client_anchors,
+            client_anchors: Arc::new(ArcSwap::new(self.client_anchors)),
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
             verdicts: Verdicts::default(),
@@ -195,8 +196,14 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             counters: Counters::default(),
             config: ArcSwap::new(Arc::clone(&config)),
         });
-        let certificates = self.certificates.map(Arc::new);
-        let control = handle::control(Arc::clone(&engine), self.policy_file, certificates.clone(), self.config_file);
+        let watched = self.certificates.map(|(certificates, trusted)| {
+            let lists = config.tls.revocation_lists.clone().map(|path| {
+                let pool = Arc::clone(&pool);
+                Arc::new(WatchedLists::new(path, trusted, Arc::clone(&engine.client_anchors), move || pool.clear()))
+            });
+            (Arc::new(certificates), lists)
+        });
+        let control = handle::control(Arc::clone(&engine), self.policy_file, watched.clone(), self.config_file);
         let begin = move |control: RelayControl| {
             let gate = gate(&config.limits);
             let mut servers = Vec::with_capacity(listeners.len());
@@ -213,8 +220,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
             let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
             let mut tasks = vec![pump, outbox];
-            if let Some(certificates) = certificates.clone() {
-                tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped)));
+            if let Some((certificates, lists)) = watched {
+                tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped.clone())));
+                tasks.extend(lists.map(|lists| tokio::spawn(revocation::keep_watch(lists, engine.clock.clone(), stopped))));
             }
             let reaper = tokio::spawn(pool.reap());
             // What it finds out stands in the log, and is known when the first mail needs it.

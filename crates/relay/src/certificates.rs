@@ -80,7 +80,7 @@ pub(crate) struct Held {
 struct Stamps([Option<Stamp>; 2]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(crate) struct Stamp {
     inode: (u64, u64),
     length: u64,
     modified: (i64, i64),
@@ -215,7 +215,7 @@ impl Stamps {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
         Some(Self { inode: (file.dev(), file.ino()), length: file.len(), modified: (file.mtime(), file.mtime_nsec()) })
     }
@@ -276,10 +276,10 @@ impl fmt::Display for Span {
 }
 
 /// How often it is looked whether files have changed.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How often the end of a certificate is warned of.
-const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often one and the same thing is warned of.
+pub(crate) const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {

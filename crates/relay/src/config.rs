@@ -101,6 +101,8 @@ pub struct Tls {
     pub cipher_choice: Option<CipherChoice>,
     /// A PEM bundle of trust anchors; none means those of the system.
     pub trust_anchors: Option<PathBuf>,
+    /// A file of revocation lists, for servers' and clients' certificates; none means that nothing is revoked.
+    pub revocation_lists: Option<PathBuf>,
     /// A PEM bundle of trust anchors for clients' certificates; none means those that servers' are held against.
     pub client_anchors: Option<PathBuf>,
 }
@@ -346,6 +348,7 @@ impl Default for Tls {
             cipher_choice: None,
             trust_anchors: None,
             client_anchors: None,
+            revocation_lists: None,
         }
     }
 }

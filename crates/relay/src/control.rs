@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config_file::ConfigFile;
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
+use crate::revocation::WatchedLists;
 use crate::stats::RelayStats;
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
@@ -72,9 +73,12 @@ pub(crate) trait Control: Send + Sync {
 
 pub(crate) type Waiting<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Files that are read again when they change.
+pub(crate) type Watched = (Arc<Certificates>, Option<Arc<WatchedLists>>);
+
 struct Shared {
     control: Box<dyn Control>,
-    certificates: Option<Arc<Certificates>>,
+    watched: Option<Watched>,
     config: RwLock<Option<ConfigFile>>,
     started: UnixMillis,
     /// One change at a time.
@@ -84,18 +88,10 @@ struct Shared {
 }
 
 impl RelayControl {
-    pub(crate) fn new(
-        control: Box<dyn Control>,
-        file: Option<PolicyFile>,
-        certificates: Option<Arc<Certificates>>,
-        config: Option<ConfigFile>,
-    ) -> Self {
+    pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>, watched: Option<Watched>, config: Option<ConfigFile>) -> Self {
         let text = RwLock::new(file.as_ref().map(text_of));
         let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
-        Self {
-            shared: Arc::new(Shared { control, certificates, config: RwLock::new(config), started, file, text }),
-            by: Arc::from(THE_PROGRAM),
-        }
+        Self { shared: Arc::new(Shared { control, watched, config: RwLock::new(config), started, file, text }), by: Arc::from(THE_PROGRAM) }
     }
 
     /// The same, for changes that this one makes: so the history calls them.
@@ -202,11 +198,17 @@ impl RelayControl {
     }
 
     /// Reads the relay's own certificates again, which it does by itself too when their files change, and says what came of each. What is
-    /// new is shown from the next handshake on; beside what is wrong or out of date, the one of before stays.
+    /// new is shown from the next handshake on; beside what is wrong or out of date, the one of before stays. The revocation lists are read
+    /// again too.
     pub async fn reload_certificates(&self) -> Vec<CertificateReload> {
-        let Some(certificates) = self.shared.certificates.clone() else { return Vec::new() };
+        let Some((certificates, lists)) = self.shared.watched.clone() else { return Vec::new() };
         let now = self.engine().now();
-        let found = tokio::task::spawn_blocking(move || certificates.reload(now)).await.unwrap_or_default();
+        let found = tokio::task::spawn_blocking(move || {
+            lists.iter().for_each(|lists| lists.reload());
+            certificates.reload(now)
+        })
+        .await
+        .unwrap_or_default();
         found.iter().for_each(certificates::tell);
         found
     }

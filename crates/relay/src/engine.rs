@@ -49,7 +49,7 @@ pub(crate) struct Engine<C: Components> {
     /// None where AUTH is not offered.
     pub(crate) logins: Option<Logins>,
     /// Whom clients' certificates must lead to.
-    pub(crate) client_anchors: Arc<TrustAnchors>,
+    pub(crate) client_anchors: Arc<ArcSwap<TrustAnchors>>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
     /// Where TLS could not be had.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sealpost_cert::{AnchorProblem, PemError};
+use sealpost_cert::{AnchorProblem, PemError, RevocationListError};
 use sealpost_discovery::{AnchorsError, ResolverSetupError};
 use sealpost_report::HistoryError;
 use sealpost_transport::{BackendError, IdentityError, ListenError};
@@ -77,6 +77,14 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         source: AnchorsError,
+    },
+    /// The revocation lists cannot be used.
+    #[error("[tls] revocation_lists {}", path.display())]
+    RevocationLists {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RevocationListError,
     },
     /// The host name cannot be said in EHLO.
     #[error("hostname {hostname} is too long for EHLO")]

@@ -16,10 +16,9 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::config_file::ConfigFile;
-use crate::control::{Control, RelayControl, Waiting};
+use crate::control::{Control, RelayControl, Waiting, Watched};
 use crate::engine::{Components, Engine};
 use crate::operate::{self, Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue};
 use crate::policy_file::PolicyFile;
@@ -117,10 +116,10 @@ impl Drop for RelayHandle {
 pub(crate) fn control<C: Components>(
     engine: Arc<Engine<C>>,
     policy: Option<PolicyFile>,
-    certificates: Option<Arc<Certificates>>,
+    watched: Option<Watched>,
     config: Option<ConfigFile>,
 ) -> RelayControl {
-    RelayControl::new(Box::new(Controls(engine)), policy, certificates, config)
+    RelayControl::new(Box::new(Controls(engine)), policy, watched, config)
 }
 
 struct Controls<C: Components>(Arc<Engine<C>>);

@@ -47,6 +47,7 @@ mod random;
 mod reach;
 mod receive;
 mod reload;
+mod revocation;
 mod route;
 mod stats;
 mod submit;

@@ -55,6 +55,7 @@ fn every_key_is_read() {
         ciphers13 = "TLS_AES_256_GCM_SHA384"
         trust_anchors = "ca.pem"
         client_anchors = "clients.pem"
+        revocation_lists = "crls.pem"
         [[tls.certificates]]
         certificate = "other.pem"
         private_key = "other.key.pem"
@@ -124,6 +125,7 @@ fn every_key_is_read() {
     );
     assert_eq!(config.tls.trust_anchors, Some(PathBuf::from("/etc/sealpost/ca.pem")));
     assert_eq!(config.tls.client_anchors, Some(PathBuf::from("/etc/sealpost/clients.pem")));
+    assert_eq!(config.tls.revocation_lists, Some(PathBuf::from("/etc/sealpost/crls.pem")));
     assert_eq!(config.listeners.iter().map(|l| l.client_certificates).collect::<Vec<_>>(), [false, true, false]);
     assert!(config.rights.is_trusted("127.5.5.5".parse().unwrap()));
     assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));

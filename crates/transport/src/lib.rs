@@ -95,9 +95,9 @@ pub use server::{
     listen,
 };
 pub use tls::{
-    AlertName, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, IdentitySwitch, RustlsBackend,
-    RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend,
-    system_anchors,
+    AlertName, AnchorSwitch, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, IdentitySwitch,
+    RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors,
+    TlsBackend, system_anchors,
 };
 
 #[cfg(doctest)]

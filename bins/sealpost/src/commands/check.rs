@@ -76,6 +76,13 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         }
         None => println!("  trusts       the system's {anchors} certificate authorities"),
     }
+    if let Some(path) = &config.tls.revocation_lists {
+        let anchors = read_trust_anchors(&config).map_err(in_words)?;
+        println!("  revoked      {}: {} lists", path.display(), anchors.revocation_lists().len());
+        for (issuer, next) in anchors.revocation_lists().outdated_at(now()) {
+            println!("  warning      {}: the list of {issuer} should have been replaced by {}", path.display(), super::cert::date(next));
+        }
+    }
     if let Some(path) = &config.tls.client_anchors {
         println!("  of clients   {}: {} certificate authorities", path.display(), read_client_anchors(&config).map_err(in_words)?.len());
         if !config.listeners.iter().any(|listener| listener.client_certificates) {

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -54,6 +57,30 @@ impl Authority {
         params.not_before = (now - std::time::Duration::from_secs(3600)).into();
         params.not_after = (now + span).into();
         self.sign(params)
+    }
+
+    /// A list that takes these certificates back, PEM.
+    pub(crate) fn revoke(&self, identities: &[&Identity]) -> String {
+        let revoked = identities.iter().map(|identity| {
+            let der = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+            let details = sealpost_cert::CertificateDetails::from_der(&der).unwrap();
+            let octets = details.serial_number().split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect::<Vec<_>>();
+            RevokedCertParams {
+                serial_number: SerialNumber::from(octets),
+                revocation_time: date_time_ymd(2026, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 2),
+            next_update: date_time_ymd(2026, 1, 9),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn sign(&self, params: CertificateParams) -> Identity {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::authority::{Authority, Identity};
 use crate::client::Client;
 use crate::relay::{House, Relay};
+use crate::sink::{Behaviour, Sink};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -115,6 +116,38 @@ fn an_expired_certificate_is_served_and_warned_of() {
     wait_for_log(&relay, "the certificate expired");
     let said = house.says(&["check"], 0);
     assert!(said.contains("warning") && said.contains("the certificate expired"), "{said}");
+}
+
+// req: A10
+#[test]
+fn a_server_whose_certificate_is_revoked_gets_no_mail() {
+    let policy = "[[partner]]\ndomains = 'bank.example'\ndeliver = { level = 'verify', names = 'mx.bank.example' }\n";
+    let house = House::new().policy(policy);
+    let (right, other) = (house.authority.issue(&["mx.bank.example"]), house.authority.issue(&["mx.bank.example"]));
+    let sink = Sink::start(Behaviour::offering(&right));
+    let house = house.route("*", sink.address);
+    fs::write(house.file("crls.pem"), house.authority.revoke(&[&other])).unwrap();
+    house.write();
+    fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nrevocation_lists = \"crls.pem\"\n")).unwrap();
+    let said = house.says(&["check"], 0);
+    assert!(said.contains("1 lists") && said.contains("should have been replaced by 2026-01-09"), "{said}");
+    let relay = house.start_again();
+    let send = || {
+        let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+        assert_eq!(client.send("a@sender.example", &["b@bank.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().code, 250);
+    };
+    send();
+    sink.wait_for(1, LIMIT);
+    // A list that cannot be read is refused; one that takes the certificate back counts from then on, for idle connections too.
+    fs::write(house.file("crls.pem"), "garbage").unwrap();
+    wait_for_log(&relay, "new revocation lists are refused");
+    fs::write(house.file("crls.pem"), house.authority.revoke(&[&right])).unwrap();
+    wait_for_log(&relay, "the revocation lists are obeyed from now on");
+    send();
+    house.wait_for_history(&["certificate was revoked by its issuer", "Check TLS"], LIMIT);
+    assert_eq!(sink.message_count(), 1);
+    sink.change(Behaviour::offering(&other));
+    sink.wait_for(2, LIMIT);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) struct TlsTable {
     ciphers13: Option<Text>,
     trust_anchors: Option<PathBuf>,
     client_anchors: Option<PathBuf>,
+    revocation_lists: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +68,7 @@ impl Reader<'_, '_> {
         }
         self.ciphers(table.ciphers.as_ref(), table.ciphers13.as_ref(), config);
         config.tls.trust_anchors = table.trust_anchors.map(|path| self.folder.join(path));
+        config.tls.revocation_lists = table.revocation_lists.map(|path| self.folder.join(path));
         config.tls.client_anchors = table.client_anchors.map(|path| self.folder.join(path));
     }
 

@@ -93,7 +93,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     fn tls_established(&mut self, facts: &TlsFacts, client_chain: &[Vec<u8>]) {
         self.tls = Some(*facts);
         self.login = None;
-        self.certificate = certificate::shown(client_chain, &self.engine.client_anchors, self.engine.now());
+        self.certificate = certificate::shown(client_chain, &self.engine.client_anchors.load(), self.engine.now());
         self.helo.clear();
     }
 

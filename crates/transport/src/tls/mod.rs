@@ -14,7 +14,9 @@ use sealpost_types::{Blame, FloorMissed, Retry, TlsFacts, UnixMillis, WireKey};
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-pub use adapter::{BackendError, IdentitySwitch, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME};
+pub use adapter::{
+    AnchorSwitch, BackendError, IdentitySwitch, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME,
+};
 pub use anchors::{SystemAnchors, system_anchors};
 pub use identity::{IdentityError, ServerIdentity};
 

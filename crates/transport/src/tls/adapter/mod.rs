@@ -73,8 +73,7 @@ pub struct RustlsBackend {
     asking_server: TlsAcceptor,
     algorithms: WebPkiSupportedAlgorithms,
     identities: IdentitySwitch,
-    anchors: RwLock<Arc<TrustAnchors>>,
-    sessions: SessionStore,
+    anchors: AnchorSwitch,
     session_lifetime: Duration,
     clock: WallClock,
 }
@@ -92,6 +91,13 @@ pub enum BackendError {
         /// What it says.
         detail: Box<str>,
     },
+}
+
+/// Exchanges the trust anchors of a [`RustlsBackend`], and what is revoked below them, while it connects.
+#[derive(Clone, Debug)]
+pub struct AnchorSwitch {
+    anchors: Arc<RwLock<Arc<TrustAnchors>>>,
+    sessions: Arc<SessionStore>,
 }
 
 /// The settings' clock, for rustls.
@@ -151,8 +157,7 @@ impl RustlsBackend {
             asking_server,
             algorithms,
             identities,
-            anchors: RwLock::new(settings.anchors),
-            sessions,
+            anchors: AnchorSwitch { anchors: Arc::new(RwLock::new(settings.anchors)), sessions: Arc::new(sessions) },
             session_lifetime: settings.session_lifetime,
             clock: settings.clock,
         })
@@ -164,19 +169,19 @@ impl RustlsBackend {
         self.identities.clone()
     }
 
-    /// Trusts other anchors from the next handshake on, and forgets every ticket.
-    pub fn set_anchors(&self, anchors: Arc<TrustAnchors>) {
-        *self.anchors.write().unwrap_or_else(PoisonError::into_inner) = anchors;
-        self.sessions.clear();
+    /// What exchanges the anchors, for whoever watches their files.
+    #[must_use]
+    pub fn anchor_switch(&self) -> AnchorSwitch {
+        self.anchors.clone()
     }
 
     /// The configuration, verifier and tickets of `key`; made once, when the key is first met.
     fn wire(&self, key: &WireKey) -> Arc<WireTls> {
-        self.sessions.wire(key, || {
+        self.anchors.sessions.wire(key, || {
             let tickets = Arc::new(TicketStore::new(self.clock.clone()));
             let verifier = Arc::new(WireVerifier {
                 demand: key.demand.clone(),
-                anchors: Arc::clone(&self.anchors.read().unwrap_or_else(PoisonError::into_inner)),
+                anchors: Arc::clone(&self.anchors.anchors.read().unwrap_or_else(PoisonError::into_inner)),
                 algorithms: self.algorithms,
                 session_lifetime: self.session_lifetime,
                 tickets: Arc::clone(&tickets),
@@ -252,7 +257,15 @@ impl TlsBackend for RustlsBackend {
     }
 
     fn invalidate(&self, generation: u64) {
-        self.sessions.invalidate(generation);
+        self.anchors.sessions.invalidate(generation);
+    }
+}
+
+impl AnchorSwitch {
+    /// Trusts these anchors from the next handshake on, and forgets every ticket.
+    pub fn set(&self, anchors: Arc<TrustAnchors>) {
+        *self.anchors.write().unwrap_or_else(PoisonError::into_inner) = anchors;
+        self.sessions.clear();
     }
 }
 
@@ -275,7 +288,7 @@ impl BackendError {
 
 impl fmt::Debug for RustlsBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RustlsBackend").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("RustlsBackend").field("sessions", &self.anchors.sessions).finish_non_exhaustive()
     }
 }
 

@@ -162,7 +162,7 @@ async fn the_server_holds_to_its_lowest_version() {
     let right = key(address, "mx.example", verify("mx.example"));
     let facts = shake(&client, &right).await.unwrap().facts;
     assert_eq!((facts.version, facts.group.map(|group| group.to_string())), (TlsVersion::Tls1_3, Some("X25519MLKEM768".to_owned())));
-    client.sessions.clear();
+    client.anchors.sessions.clear();
     client.client_tls12 =
         ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_protocol_versions(&[&TLS12]).unwrap();
     let error = shake(&client, &right).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn tickets_end_with_the_certificate_and_with_the_generation() {
     assert!(shake(&client, &right).await.unwrap().facts.resumed);
     client.invalidate(1);
     assert!(shake(&client, &right).await.unwrap().facts.resumed, "the same generation changes nothing");
-    client.set_anchors(Arc::new(TrustAnchors::default()));
+    client.anchor_switch().set(Arc::new(TrustAnchors::default()));
     assert!(matches!(shake(&client, &right).await, Err(HandshakeError::Unverified { .. })), "no ticket outlives its anchor");
 }
 
@@ -248,7 +248,7 @@ async fn the_store_is_bounded_and_drops_what_was_used_longest_ago() {
     client.wire(&at(2));
     assert!(Arc::ptr_eq(&first, &client.wire(&at(1))));
     client.wire(&at(3));
-    assert_eq!(client.sessions.len(), 2);
+    assert_eq!(client.anchors.sessions.len(), 2);
     assert!(Arc::ptr_eq(&first, &client.wire(&at(1))), "1 was used after 2");
 }
 
