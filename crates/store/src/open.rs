@@ -10,7 +10,7 @@ use sealpost_types::{Octets, WithCauses};
 
 use crate::lock::Lock;
 use crate::read::configure;
-use crate::salvage::{Marker, Salvager, directory_of, finish, keep_log, log_path};
+use crate::salvage::{Marker, Salvager, directory_of, finish, journal_path, keep_log, log_path};
 use crate::{Migrations, OpenError, Recovery, Salvage, SalvagedRow, Settings, SqliteFailure};
 
 /// A database about to be opened, by its owner.
@@ -28,10 +28,15 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
     /// Opens it; `lost` are rows of its own that its log no longer yields.
     pub(crate) fn open(&mut self, lost: Option<(Vec<SalvagedRow>, &mut dyn Salvage)>) -> Result<(Connection, T), OpenError> {
         let failed = |error: &rusqlite::Error| OpenError::Sqlite { path: self.path.to_owned(), source: SqliteFailure::of(error) };
-        if self.is_checked {
+        // A journal is there if the power went while the first page was written: SQLite takes that back before the head counts.
+        let has_journal = journal_path(self.path).metadata().is_ok_and(|file| file.len() > 0);
+        if self.is_checked && !has_journal {
             check_head(self.path)?;
         }
         let mut db = open_writer(self.path, self.settings).map_err(|e| failed(&e))?;
+        if self.is_checked && has_journal {
+            check_head(self.path)?;
+        }
         // If it cannot be opened after all, it stays as it is.
         let leave_log = |db: &Connection, on| db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on).map_err(|e| failed(&e));
         leave_log(&db, true)?;

@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction};
 
 pub(crate) use log::Log;
-pub(crate) use replace::{Marker, directory_of, finish, keep_log, log_path, marker_path};
+pub(crate) use replace::{Marker, directory_of, finish, journal_path, keep_log, log_path, marker_path};
 
 use crate::error::SqliteFailure;
 use crate::open::open_writer;

@@ -126,6 +126,11 @@ pub(crate) fn log_path(path: &Path) -> PathBuf {
     with(path, "-wal")
 }
 
+/// What SQLite takes back a first page by that was not written as a whole: with a log there is no other use for it.
+pub(crate) fn journal_path(path: &Path) -> PathBuf {
+    with(path, "-journal")
+}
+
 fn aside_path(path: &Path, number: u32) -> PathBuf {
     with(path, &format!(".damaged-{number}"))
 }
