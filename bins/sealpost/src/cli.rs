@@ -145,7 +145,7 @@ pub(crate) struct Explain {
     /// As if it were this time or day, not now.
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
-    /// Also ask the DNS for the hosts and their TLSA records, and say what is asked of each.
+    /// Also look up hosts and TLSA records, and say what is asked of each host.
     #[arg(long)]
     pub(crate) dns: bool,
     /// One JSON object instead of text.

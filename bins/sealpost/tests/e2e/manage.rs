@@ -176,9 +176,9 @@ fn changes_of_the_policy_stand_in_the_history() {
     relay.hang_up();
     let words = ["\"by\":\"SIGHUP\"", "1 added: partner bank.test; 1 removed: partner bank.example"];
     house.wait_for_history(&[changed, words[0], words[1]], LIMIT);
-    let german = house.says(&["history", "--lang", "de"], 0);
+    let german = house.says(&["history", "--long", "--lang", "de"], 0);
     assert!(german.contains("Die Richtlinie wurde geändert") && german.contains("durch              SIGHUP"), "{german}");
-    assert!(house.says(&["history"], 0).contains("changes            1 changed: partner bank.example"));
+    assert!(house.says(&["history", "--long"], 0).contains("changes            1 changed: partner bank.example"));
 }
 
 /// Who holds a connection and says nothing, or not all of it, is cut off, and others have their turn; a slow answer is none.

@@ -89,7 +89,7 @@ fn requiretls_comes_back_or_is_graded_down() {
             assert!(bank.wait_for(1, LIMIT)[0].tls.is_some());
             let history = house.wait_for_history(&["graded-down", TO], LIMIT);
             assert!(!history.contains("bounced"), "{history}");
-            assert!(house.says(&["history"], 0).contains("REQUIRETLS was asked for, and graded down"));
+            assert!(house.says(&["history", "--long"], 0).contains("REQUIRETLS was asked for, and graded down"));
         } else {
             let told = sender.wait_for(1, LIMIT).remove(0);
             let text = String::from_utf8(told.content).unwrap();

@@ -167,5 +167,5 @@ fn what_cannot_be_tried_is_told_apart_from_what_differs() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("there is none\n"), "{output:?}");
     let policy = house.file("policy.toml").display().to_string();
     let output = house.run(&["policy", "replay", "--policy", &policy, "--since", "soon"]);
-    assert!(output.status.code() == Some(2) && said(&output).contains("--since \"soon\""), "{output:?}");
+    assert!(output.status.code() == Some(2) && said(&output).contains("--since: \"soon\""), "{output:?}");
 }

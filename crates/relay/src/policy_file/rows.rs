@@ -48,7 +48,7 @@ impl PolicyFile {
     ///
     /// # Errors
     /// [`PolicyFileError::NoList`]; [`PolicyFileError::ChangedOnDisk`]: the list is not what is in force;
-    /// [`PolicyFileError::Edit`], [`PolicyFileError::Policy`], [`PolicyFileError::NeedsDnssec`], [`PolicyFileError::Guarded`],
+    /// [`PolicyFileError::Edit`], [`PolicyFileError::Policy`], [`PolicyFileError::Guarded`],
     /// [`PolicyFileError::Unreadable`], [`PolicyFileError::Unwritable`].
     pub fn edit_row(&self, list: &str, change: &RowChange, options: ChangeOptions) -> Result<Draft, PolicyFileError> {
         let known = self.read.lists.iter().find(|known| known.file == list);
