@@ -321,8 +321,8 @@ impl<'a, C: Components> Attempt<'a, C> {
         let queue = &config.queue;
         if is_dead(error) {
             self.engine.unreachable.note(host.address, now, &trouble.reason, |failures| silence(&queue.retry, failures));
-        } else {
-            // It is there, whatever it says.
+        } else if !matches!(error.fault, ConnectFault::Local { .. }) {
+            // It is there, whatever it says. A fault of this machine says nothing of it.
             self.answered(&party.next_hop);
         }
         if tls {
