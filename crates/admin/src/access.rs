@@ -48,10 +48,11 @@ impl Access {
                 Err(Failure::new(StatusCode::FORBIDDEN, "over TCP nothing can be changed without a token")
                     .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket"))
             }
-            Self::LocalReaders if path.starts_with(HISTORY) => {
-                Err(Failure::new(StatusCode::FORBIDDEN, "over TCP the history is not shown without a token: it says who wrote to whom")
-                    .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket"))
-            }
+            Self::LocalReaders if WHO_WROTE_TO_WHOM.iter().any(|begin| path.starts_with(begin)) => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "over TCP history and queue are not shown without a token: they say who wrote to whom",
+            )
+            .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket")),
             // A page in a browser on this host may lead a name of its own here, and would read what is answered.
             Self::LocalReaders if !headers.get(header::HOST).is_some_and(is_local) => {
                 Err(Failure::new(StatusCode::FORBIDDEN, "this is no name of the loopback interface")
@@ -91,8 +92,8 @@ fn is_local(host: &HeaderValue) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// What begins so says who wrote to whom.
-const HISTORY: &str = "/v1/history";
+/// What begins so names senders and recipients.
+const WHO_WROTE_TO_WHOM: [&str; 2] = ["/v1/history", "/v1/queue"];
 
 const BEARER: &[u8] = b"Bearer ";
 
@@ -113,10 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn the_history_needs_a_token() {
-        let status = |access: &Access, name, value| status_of(access, &Method::GET, "/v1/history/follow", name, value);
-        assert_eq!(status(&Access::LocalReaders, header::HOST, "localhost"), StatusCode::FORBIDDEN);
-        assert_eq!(status(&Access::Token("0123456789abcdef".into()), header::AUTHORIZATION, "Bearer 0123456789abcdef"), StatusCode::OK);
+    fn who_wrote_to_whom_needs_a_token() {
+        for path in ["/v1/history", "/v1/history/follow", "/v1/queue", "/v1/queue/1M8CB0EW30000"] {
+            let status = |access: &Access, name, value| status_of(access, &Method::GET, path, name, value);
+            assert_eq!(status(&Access::LocalReaders, header::HOST, "localhost"), StatusCode::FORBIDDEN, "{path}");
+            let with_token = Access::Token("0123456789abcdef".into());
+            assert_eq!(status(&with_token, header::AUTHORIZATION, "Bearer 0123456789abcdef"), StatusCode::OK, "{path}");
+        }
     }
 
     #[test]

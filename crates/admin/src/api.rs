@@ -56,7 +56,7 @@ pub(crate) fn router(control: RelayControl, stop: watch::Receiver<bool>) -> Rout
     title = "Sealpost",
     description = "Management of a running relay.\n\nOver the unix socket everything may be asked by whoever may open it. Over TCP the \
         token of `[admin] token` has to be shown as `Authorization: Bearer ...`; where no token is configured, only GET is \
-        answered, on loopback."
+        answered, on loopback, and neither for the history nor for the queue."
 ))]
 struct Document;
 

@@ -369,6 +369,7 @@ async fn over_tcp_without_a_token_one_may_only_look() {
     let address = managed.server.address().unwrap();
     managed.write(&partners(41));
     assert_eq!(over_tcp(address, "GET /v1/status", "").await, "200");
+    assert_eq!(over_tcp(address, "GET /v1/queue", "").await, "403");
     assert_eq!(over_tcp(address, "POST /v1/reload", "").await, "403");
     assert_eq!(managed.relay.control().policy().entries(), 40);
 }
