@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use disk::{Disk, Step, Unsynced};
 use sealpost_queue::{Deferral, EmbeddedSpool, Filter, QueueId, Settings, Settlement, Spool, State};
@@ -27,6 +27,7 @@ use support::{at, body, content, message};
 // req: A8
 #[test]
 fn what_was_acknowledged_survives_a_loss_of_power_at_every_sync() {
+    let _alone = alone();
     let seeds = std::env::var("POWER_LOSS_SEEDS").map_or(1, |text| text.parse().unwrap());
     let found = sweep("", false, 1, seeds);
     assert_eq!(found.broken, Vec::<String>::new());
@@ -37,11 +38,19 @@ fn what_was_acknowledged_survives_a_loss_of_power_at_every_sync() {
 /// The negative controls of the test above.
 #[test]
 fn a_sync_that_does_nothing_is_found_out() {
+    let _alone = alone();
     for (without, nth) in [("queue.db-wal", 9), ("queue.db", 9), ("/bodies/", 9), ("directories", 9), ("", 3)] {
         // In the last one the syncs are right, and the store answers too early.
         let found = sweep(without, without.is_empty(), nth, 0);
         assert!(!found.broken.is_empty(), "without syncs of {without} nothing was lost: the comparison sees nothing");
     }
+}
+
+/// One test at a time: a child that another test starts has the lock of a queue of this one for a moment, until it is a program
+/// of its own, and the queue cannot be opened again meanwhile.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]

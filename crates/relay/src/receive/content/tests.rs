@@ -235,7 +235,11 @@ proptest! {
         // And the header of what is stored is read as one without the field.
         prop_assert!(HeaderBlock::parse(&found.stored).values("X-TLSLevel").next().is_none());
         let value = HeaderBlock::parse(&message).values("X-TLSLevel").next().map(|value| value.replace('\r', ""));
-        prop_assert_eq!(found.level.as_deref().map(str::trim), value.as_deref().map(str::trim));
+        prop_assert_eq!(found.level.is_some(), value.is_some());
+        // Two octets that a carriage return kept apart may be one character without it.
+        if let (Some(level), Some(value)) = (&found.level, value.filter(|value| !value.contains('\u{fffd}'))) {
+            prop_assert_eq!(level.trim(), value.trim());
+        }
     }
 
     #[test]
