@@ -39,10 +39,10 @@ pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
 fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFileError> {
     let Some(path) = &config.policy else { return Ok((None, Policy::builtin())) };
     let (file, policy) = PolicyFile::open(path)?;
-    match (config.dns.dnssec, policy.needs_dnssec()) {
-        (DnssecMode::Off, Some(place)) => Err(PolicyFileError::NeedsDnssec { place, reason: Validation::Off.to_string() }),
-        _ => Ok((Some(file), policy)),
+    if let (DnssecMode::Off, Some(place)) = (config.dns.dnssec, policy.needs_dnssec()) {
+        PolicyFileError::unless_proven(place, &Validation::Off)?;
     }
+    Ok((Some(file), policy))
 }
 
 /// Reads the trust anchors that a configuration names, or the system's.

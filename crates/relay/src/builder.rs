@@ -267,11 +267,7 @@ impl fmt::Debug for ReadyRelay {
 /// Mail under a level that needs what nobody proves would wait for ever.
 async fn check_dnssec<R: Resolver>(resolver: &R, policy: &Policy) -> Result<(), PolicyFileError> {
     let Some(place) = policy.needs_dnssec() else { return Ok(()) };
-    let validation = resolver.validation().await;
-    if validation.is_ruled_out() {
-        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() });
-    }
-    Ok(())
+    PolicyFileError::unless_proven(place, &resolver.validation().await)
 }
 
 fn open_listeners(config: &Config, has_certificate: bool) -> Result<Vec<(tokio::net::TcpListener, config::Listener)>, StartError> {

@@ -244,10 +244,7 @@ impl RelayControl {
             let blocking = tokio::task::spawn_blocking(move || {
                 let draft = draft(&file)?;
                 if let Some(place) = draft.needs_dnssec() {
-                    let validation = runtime.block_on(asked.engine().validation());
-                    if validation.is_ruled_out() {
-                        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() });
-                    }
+                    PolicyFileError::unless_proven(place, &runtime.block_on(asked.engine().validation()))?;
                 }
                 let change = draft.change().clone();
                 let changed_file = draft.file(&file);

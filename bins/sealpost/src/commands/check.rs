@@ -32,8 +32,8 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         Some(survey) => runtime()?.block_on(survey.validation()),
         None => Validation::Off,
     };
-    if let (true, Some(place)) = (validation.is_ruled_out(), policy.as_ref().and_then(Policy::needs_dnssec)) {
-        return Err(PolicyFileError::NeedsDnssec { place, reason: validation.to_string() }.to_string());
+    if let Some(place) = policy.as_ref().and_then(Policy::needs_dnssec) {
+        PolicyFileError::unless_proven(place, &validation).map_err(|error| error.to_string())?;
     }
     println!("{}: in order", options.config.display());
     println!("  relay        {}", config.hostname);

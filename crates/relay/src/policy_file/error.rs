@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sealpost_discovery::Validation;
 use sealpost_policy::{EditError, EntryId, Named, Place, PolicyErrors};
 use sealpost_queue::SpoolError;
 use sealpost_types::{Blame, Retry};
@@ -96,6 +97,14 @@ pub enum PolicyFileError {
 }
 
 impl PolicyFileError {
+    /// Whether a policy that rests on DNSSEC at `place` can be held, by what is known of the validation.
+    ///
+    /// # Errors
+    /// [`PolicyFileError::NeedsDnssec`]: it is certain that no answer is proven, so that such mail would wait for ever.
+    pub fn unless_proven(place: Place, validation: &Validation) -> Result<(), Self> {
+        if validation.is_ruled_out() { Err(Self::NeedsDnssec { place, reason: validation.to_string() }) } else { Ok(()) }
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn blame(&self) -> Blame {
