@@ -14,7 +14,7 @@
 //! The sessions of `sealpost_smtp` decide what is said, `sealpost_cert` judges certificates, a [`SessionHandler`] answers
 //! clients. This crate moves the octets, keeps the time and the limits, and lets no connection or ticket that was
 //! verified for one demand serve another. It decides no policy, reads no configuration, looks nothing up in the DNS, and
-//! starts no runtime: call it within tokio's.
+//! starts no runtime: call it within tokio's. [`HttpsClient`] asks and hands in over HTTPS by the same TLS.
 //!
 //! # Example
 //! A server that takes every message and keeps none, for as long as the program runs:
@@ -79,6 +79,7 @@
 
 mod client;
 mod clock;
+mod https;
 mod pool;
 mod server;
 mod stream;
@@ -89,6 +90,7 @@ pub use client::{
     RecipientOutcome, StageTimes, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase,
 };
 pub use clock::WallClock;
+pub use https::{HttpsAnswer, HttpsClient, HttpsError, HttpsFault, HttpsLimits, HttpsStage, HttpsUrl, HttpsUrlError};
 pub use pool::{Pool, PoolSettings};
 pub use server::{
     ConnectionHandler, ConnectionLimits, Gate, ListenError, ListenOptions, ListenerTls, Refusal, Server, ServerSettings, SessionHandler,

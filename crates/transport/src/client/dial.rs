@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// A TCP connection to `address`, from `source` if one is named, small writes not held back.
-pub(super) async fn dial(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, DialError> {
+pub(crate) async fn dial(address: SocketAddr, source: Option<IpAddr>) -> Result<TcpStream, DialError> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(DialError::Local)?;
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0)).map_err(DialError::Local)?;
@@ -17,7 +17,7 @@ pub(super) async fn dial(address: SocketAddr, source: Option<IpAddr>) -> Result<
 }
 
 /// Which side a failure is on.
-pub(super) enum DialError {
+pub(crate) enum DialError {
     Local(io::Error),
     Remote(io::Error),
 }

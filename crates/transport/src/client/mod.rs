@@ -12,6 +12,7 @@ mod stage;
 pub use body::{BodySource, MemoryBody};
 pub use connection::Connection;
 pub use connector::{ConnectOptions, Connector, ConnectorSettings};
+pub(crate) use dial::{DialError, dial};
 pub use error::{ConnectError, ConnectFault};
 pub use outcome::{RecipientOutcome, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase};
 pub use stage::{ConnectStage, StageTimes};
