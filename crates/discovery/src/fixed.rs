@@ -21,6 +21,7 @@ struct Entry {
     mx: Vec<(u16, String)>,
     addresses: Vec<IpAddr>,
     tlsa: Vec<TlsaRecord>,
+    txt: Vec<Vec<u8>>,
     dnssec: DnssecStatus,
     alias_of: Option<Domain>,
     failure: Option<ResolveError>,
@@ -57,6 +58,11 @@ impl StaticResolver {
     /// Lets the question for a name's TLSA records alone fail, or with `None` be answered again.
     pub fn set_tlsa_failure(&self, base: &Domain, failure: Option<ResolveError>) {
         self.change(base, |entry| entry.tlsa_failure = failure);
+    }
+
+    /// Sets a name's TXT records.
+    pub fn set_txt(&self, name: &Domain, records: Vec<Vec<u8>>) {
+        self.change(name, |entry| entry.txt = records);
     }
 
     /// Makes a name an alias of another, which has the records.
@@ -138,6 +144,14 @@ impl Resolver for StaticResolver {
         }
     }
 
+    async fn txt(&self, name: &Domain) -> Result<Vec<Vec<u8>>, ResolveError> {
+        match self.entry(name) {
+            Ok((entry, _)) => Ok(entry.txt),
+            Err(ResolveError::NoSuchDomain { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the table says counts.
     async fn validation(&self) -> Validation {
         Validation::Works
@@ -186,7 +200,10 @@ mod tests {
         assert_eq!(shared.mx(&name).await, Err(failure));
         dns.set_failure(&name, None);
         assert!(shared.mx(&name).await.is_ok());
+        dns.set_txt(&name, vec![b"v=spf1 -all".to_vec()]);
+        assert_eq!(shared.txt(&name).await, Ok(vec![b"v=spf1 -all".to_vec()]));
         dns.remove(&name);
+        assert_eq!(shared.txt(&name).await, Ok(vec![]));
         assert_eq!(shared.mx(&name).await, Err(ResolveError::NoSuchDomain { domain: name }));
     }
 }

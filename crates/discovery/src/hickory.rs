@@ -279,6 +279,14 @@ impl Resolver for HickoryResolver {
         }
     }
 
+    async fn txt(&self, name: &Domain) -> Result<Vec<Vec<u8>>, ResolveError> {
+        match self.records(name, RecordType::TXT).await {
+            Ok(answer) => Ok(answer.records.iter().filter_map(text).collect()),
+            Err(ResolveError::NoSuchDomain { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn validation(&self) -> Validation {
         match &self.shared.proving {
             Some((asker, check)) => check.result(asker, self.timeout).await,
@@ -307,6 +315,14 @@ fn tlsa_record(data: &RData) -> Option<TlsaRecord> {
             matching: tlsa.matching.into(),
             data: tlsa.cert_data.clone(),
         }),
+        _ => None,
+    }
+}
+
+/// The strings of a record, one behind the other.
+fn text(data: &RData) -> Option<Vec<u8>> {
+    match data {
+        RData::TXT(txt) => Some(txt.txt_data.iter().flatten().copied().collect()),
         _ => None,
     }
 }

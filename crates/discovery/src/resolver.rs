@@ -36,6 +36,12 @@ pub trait Resolver: Send + Sync + 'static {
     /// Those of an answer that did not come, or is bogus: that is never "no records".
     fn tlsa(&self, base: &Domain, port: u16) -> impl Future<Output = Result<TlsaSet, ResolveError>> + Send;
 
+    /// The TXT records of a name, in no order, the strings of each one behind the other; none if there are none.
+    ///
+    /// # Errors
+    /// Those of an answer that did not come, or is bogus: that is never "no records".
+    fn txt(&self, name: &Domain) -> impl Future<Output = Result<Vec<Vec<u8>>, ResolveError>> + Send;
+
     /// Whether what it says of DNSSEC can be believed: checked when it is first asked, and remembered.
     fn validation(&self) -> impl Future<Output = Validation> + Send;
 }
@@ -51,6 +57,10 @@ impl<R: Resolver> Resolver for Arc<R> {
 
     fn tlsa(&self, base: &Domain, port: u16) -> impl Future<Output = Result<TlsaSet, ResolveError>> + Send {
         R::tlsa(self, base, port)
+    }
+
+    fn txt(&self, name: &Domain) -> impl Future<Output = Result<Vec<Vec<u8>>, ResolveError>> + Send {
+        R::txt(self, name)
     }
 
     fn validation(&self) -> impl Future<Output = Validation> + Send {

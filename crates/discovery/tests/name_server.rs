@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, ResolveError, Resolver, ResolverSetupError, Validation};
 use sealpost_types::{DnssecStatus, Domain};
@@ -282,6 +282,40 @@ async fn cnames_are_followed_for_domains_and_for_hosts() {
     for _first_asked_then_remembered in 0..2 {
         assert_eq!(resolver.addresses(&domain("mx.example")).await.unwrap().list, ["192.0.2.9".parse::<IpAddr>().unwrap()]);
     }
+}
+
+/// RFC 7208 section 3.3, RFC 8461 section 3.1: a record's strings are joined without anything between them.
+#[tokio::test]
+async fn the_strings_of_a_text_are_joined_and_its_records_are_not() {
+    let server = NameServer::start(|name, kind| {
+        let text = |strings: &[&str]| RData::TXT(TXT::new(strings.iter().map(|string| (*string).to_owned()).collect()));
+        match (name, kind) {
+            ("_mta-sts.a.example", RecordType::TXT) => {
+                Says::Records(vec![("_mta-sts.a.example", text(&["v=STS", "v1; id=1;"])), ("_mta-sts.a.example", text(&["other"]))])
+            }
+            ("_mta-sts.b.example", RecordType::TXT) => Says::Records(vec![
+                ("_mta-sts.b.example", RData::CNAME(CNAME(absolute("_mta-sts.hosting.example")))),
+                ("_mta-sts.hosting.example", text(&["v=STSv1; id=2;"])),
+            ]),
+            ("_mta-sts.c.example", _) => Says::NoData,
+            ("_mta-sts.d.example", _) => Says::Code(ResponseCode::NXDomain),
+            _ => Says::Code(ResponseCode::ServFail),
+        }
+    })
+    .await;
+    let resolver = server.resolver();
+    let found = async |name| {
+        resolver.txt(&domain(name)).await.map(|mut found| {
+            found.sort();
+            found.into_iter().map(|text| String::from_utf8(text).unwrap()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(found("_mta-sts.a.example").await.unwrap(), ["other", "v=STSv1; id=1;"]);
+    assert_eq!(found("_mta-sts.b.example").await.unwrap(), ["v=STSv1; id=2;"]);
+    for nothing in ["_mta-sts.c.example", "_mta-sts.d.example"] {
+        assert_eq!(found(nothing).await, Ok(vec![]));
+    }
+    assert!(matches!(found("_mta-sts.e.example").await, Err(ResolveError::Server { .. })));
 }
 
 #[tokio::test]
