@@ -172,27 +172,4 @@ mod with_python {
         }
         sink.wait_for(1, LIMIT);
     }
-
-    /// What is typed is not shown, and what the terminal showed before it shows again afterwards.
-    #[test]
-    #[ignore = "needs Python"]
-    fn a_password_is_not_shown_on_a_terminal() {
-        let script = "import os, pty, sys, termios, time\n\
-            pid, fd = pty.fork()\n\
-            if pid == 0:\n\
-            \x20   os.execv(sys.argv[1], [sys.argv[1], 'users', 'hash', '--name', 'ann'])\n\
-            shown = b''\n\
-            while b'Password: ' not in shown: shown += os.read(fd, 1000)\n\
-            while termios.tcgetattr(fd)[3] & termios.ECHO: time.sleep(0.01)\n\
-            os.write(fd, b'correct-horse\\n')\n\
-            try:\n\
-            \x20   while b'argon2id' not in shown or not shown.endswith(b'\\n'): shown += os.read(fd, 1000)\n\
-            except OSError: pass\n\
-            print(shown.decode())\n\
-            print('echo', bool(termios.tcgetattr(fd)[3] & termios.ECHO))\n";
-        let output = finish(Command::new("python3").args(["-c", script, env!("CARGO_BIN_EXE_sealpost")]), LIMIT);
-        let shown = String::from_utf8_lossy(&output.stdout);
-        assert!(shown.contains("ann:$argon2id$") && !shown.contains(PASSWORD), "{shown}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(shown.contains("echo True"), "{shown}");
-    }
 }

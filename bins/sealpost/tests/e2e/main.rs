@@ -44,3 +44,4 @@ mod servers;
 mod settings;
 mod stop;
 mod support;
+mod terminal;

@@ -308,7 +308,7 @@ pub(crate) fn entries(history: &str) -> Vec<String> {
     }
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
