@@ -268,6 +268,44 @@ pub enum Malformed {
 }
 
 impl Finding {
+    /// Every word that [`code`](Self::code) gives.
+    pub const CODES: [&'static str; 34] = [
+        "no-certificate",
+        "too-many-certificates",
+        "too-large",
+        "unparsable",
+        "self-signed",
+        "expired",
+        "not-yet-valid",
+        "invalid-validity",
+        "name-mismatch",
+        "bad-signature",
+        "unsupported-signature-algorithm",
+        "signature-algorithm-mismatch",
+        "unsupported-issuer-key",
+        "unknown-issuer",
+        "untrusted-root",
+        "distrusted",
+        "unaccepted-key",
+        "revoked",
+        "foreign-revocation-list",
+        "not-for-server-auth",
+        "not-for-client-auth",
+        "ca-as-leaf",
+        "issuer-not-ca",
+        "name-constraint",
+        "path-length-constraint",
+        "path-too-deep",
+        "path-too-costly",
+        "unsupported-version",
+        "unsupported-critical-extension",
+        "unsupported-feature",
+        "pin-mismatch",
+        "tlsa-mismatch",
+        "no-tlsa",
+        "unsupported-demand",
+    ];
+
     /// A stable word for the kind of finding, for logs, metrics and programs: `expired`, `name-mismatch`.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -507,3 +545,17 @@ const LISTED: usize = 5;
 
 /// Octets of a TLSA record's text that a finding shows: a SHA-256 digest is whole.
 const TLSA_SHOWN: usize = 72;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A word that is missing there is missing in the metrics of the relay.
+    #[test]
+    fn every_code_is_listed() {
+        let source = include_str!("finding.rs");
+        let arms = source.split("pub fn code").nth(1).and_then(|rest| rest.split("fn rank").next()).unwrap();
+        let given: Vec<_> = arms.lines().filter_map(|line| line.split("=> \"").nth(1)?.strip_suffix("\",")).collect();
+        assert_eq!(given, Finding::CODES);
+    }
+}

@@ -51,6 +51,10 @@ pub struct UnknownLevel {
 }
 
 impl Level {
+    /// Every level.
+    pub const ALL: [Self; 9] =
+        [Self::None, Self::Mirror, Self::Opportunistic, Self::Dane, Self::Require, Self::Chain, Self::Verify, Self::Pinned, Self::DaneOnly];
+
     /// The word for it in files, logs and on screens.
     #[must_use]
     pub fn as_str(self) -> &'static str {

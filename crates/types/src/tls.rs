@@ -209,6 +209,11 @@ impl FromStr for KexFloor {
 }
 
 impl KexGroup {
+    /// The groups that have a [`name`](Self::name).
+    pub fn named() -> impl Iterator<Item = Self> {
+        GROUPS.iter().map(|(number, _)| Self(*number))
+    }
+
     /// The IANA name, for the groups that Sealpost can negotiate.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
