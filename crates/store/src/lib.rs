@@ -43,6 +43,7 @@
 //! `faults`: a store can be told to fail or to lie, for tests that must see it (`Store::faults`).
 
 mod checkpoint;
+mod commits;
 mod error;
 mod faults;
 mod files;
@@ -58,6 +59,7 @@ mod settings;
 mod store;
 mod writer;
 
+pub use commits::{Commits, Distribution};
 pub use error::{OpenError, ReadError, SqliteFailure, WriteError};
 #[cfg(feature = "faults")]
 pub use faults::Faults;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::checkpoint::Checkpoints;
+use crate::commits::CommitCounts;
 use crate::faults::Faults;
 use crate::files::Files;
 use crate::health::Poison;
@@ -17,7 +18,7 @@ use crate::open::{Opening, open_writer, own};
 use crate::read::{Readers, open_reader};
 use crate::salvage::marker_path;
 use crate::writer::Writer;
-use crate::{Health, Migrations, OpenError, ReadError, Recovery, Salvage, Settings, SqliteFailure, WriteError};
+use crate::{Commits, Health, Migrations, OpenError, ReadError, Recovery, Salvage, Settings, SqliteFailure, WriteError};
 
 /// One open database: the only one that writes it.
 ///
@@ -28,6 +29,7 @@ pub struct Store {
     readers: Readers,
     room: Arc<Semaphore>,
     poison: Arc<Poison>,
+    commits: Arc<CommitCounts>,
     #[cfg(feature = "faults")]
     faults: Arc<Faults>,
     open: Mutex<Option<Threads>>,
@@ -98,21 +100,30 @@ impl Store {
         let readers =
             (0..settings.readers.max(1)).map(|_| open_reader(&path, settings)).collect::<Result<_, _>>().map_err(|e| failed(&e))?;
         let copier = open_writer(&path, settings).map_err(|e| failed(&e))?;
-        let (inbox, faults) = <(Arc<Inbox>, Arc<Faults>)>::default();
+        let (inbox, faults, commits) = <(Arc<Inbox>, Arc<Faults>, Arc<CommitCounts>)>::default();
         let poison = Arc::new(poison);
         let threshold = u32::try_from(settings.checkpoint.0 / settings.page.0.max(512)).unwrap_or(u32::MAX);
         let (checkpoints, checkpointer) = Checkpoints::start(copier, threshold.max(1), poison.clone()).map_err(io)?;
         let (readers, mut others) = Readers::start(readers, poison.clone()).map_err(io)?;
         others.push(checkpointer);
         let files = Files::of(&path).map_err(io)?;
-        let writer = Writer { db, inbox: inbox.clone(), poison: poison.clone(), faults: faults.clone(), checkpoints, files, _lock: lock };
+        let writer = Writer {
+            db,
+            inbox: inbox.clone(),
+            poison: poison.clone(),
+            faults: faults.clone(),
+            checkpoints,
+            files,
+            commits: commits.clone(),
+            _lock: lock,
+        };
         let writer = std::thread::Builder::new().name("store-write".into()).spawn(move || writer.run()).map_err(io)?;
         let open = Mutex::new(Some(Threads { writer, others }));
         let room = Arc::new(Semaphore::new(INBOX_JOBS));
         #[cfg(feature = "faults")]
-        return Ok((Self { path, inbox, readers, room, poison, faults, open }, prepared));
+        return Ok((Self { path, inbox, readers, room, poison, commits, faults, open }, prepared));
         #[cfg(not(feature = "faults"))]
-        Ok((Self { path, inbox, readers, room, poison, open }, prepared))
+        Ok((Self { path, inbox, readers, room, poison, commits, open }, prepared))
     }
 
     /// Where the database is.
@@ -206,6 +217,12 @@ impl Store {
             _ if self.inbox.is_closed() => Health::Closed,
             _ => Health::Good,
         }
+    }
+
+    /// How long its commits took, and how much each wrote.
+    #[must_use]
+    pub fn commits(&self) -> Commits {
+        self.commits.snapshot()
     }
 
     /// What a test may make it do.

@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::checkpoint::{self, Checkpoints};
+use crate::commits::CommitCounts;
 use crate::error::{SqliteFailure, WriteError, is_fatal};
 use crate::faults::Faults;
 use crate::files::Files;
@@ -24,6 +26,7 @@ pub(crate) struct Writer {
     pub(crate) faults: Arc<Faults>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) files: Files,
+    pub(crate) commits: Arc<CommitCounts>,
     /// Let go of last.
     pub(crate) _lock: Lock,
 }
@@ -90,15 +93,22 @@ impl Writer {
         if self.faults.answers_early() {
             return self.write_late(batch);
         }
+        let begin = Instant::now();
         // At first without savepoints, which cost; only if a job fails, once more with them, so that it fails alone.
         match self.transact(|writer, tx| writer.run_all(tx, batch)) {
-            Ok(()) => return answer_all(batch, &Ok(())),
+            Ok(()) => {
+                self.commits.note(begin.elapsed(), batch.len());
+                return answer_all(batch, &Ok(()));
+            }
             Err(Stop::Job) => {}
             Err(Stop::All(error)) => return answer_all(batch, &Err(error)),
         }
         let mut outcomes = Vec::with_capacity(batch.len());
         match self.transact(|writer, tx| writer.run_each(tx, batch, &mut outcomes)) {
-            Ok(()) => batch.drain(..).zip(outcomes).for_each(|(job, outcome)| answer(job, outcome)),
+            Ok(()) => {
+                self.commits.note(begin.elapsed(), batch.len());
+                batch.drain(..).zip(outcomes).for_each(|(job, outcome)| answer(job, outcome));
+            }
             Err(Stop::All(error)) => answer_all(batch, &Err(error)),
             Err(Stop::Job) => answer_all(batch, &Err(WriteError::Closed)),
         }
