@@ -36,10 +36,10 @@ pub use embedded::{EmbeddedBodyWriter, EmbeddedSpool, QueueView, Settings, Verif
 pub use error::{AcceptError, BodyReadError, BodyWriteError, FollowUpError, OpenError, SpoolError};
 pub use id::{QueueId, QueueIdError};
 pub use lease::{FOLLOW_UP_OCTETS, FollowUp, Lease, RECORD_TRIES, Settlement};
-pub use look::{Change, Changed, Filter, Health, Listed, OutboxRow, Selector, State, Stats};
+pub use look::{Change, Changed, Disk, Filter, Health, Listed, OutboxRow, Selector, State, Stats};
 pub use memory::{MemoryBodyWriter, MemorySpool};
 pub use message::{Deferral, Entry, Group, Hold, NewMessage, SameVerdict};
-pub use sealpost_store::Recovery;
+pub use sealpost_store::{Commits, Distribution, Recovery};
 pub use spool::Spool;
 pub use wake::Wake;
 

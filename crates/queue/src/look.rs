@@ -1,5 +1,6 @@
 //! What an operator sees of the queue.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sealpost_types::{Destination, Octets, UnixMillis};
@@ -38,6 +39,18 @@ pub struct Stats {
     pub size: Octets,
     /// When the oldest entry came in.
     pub oldest: Option<UnixMillis>,
+}
+
+/// What lies under a queue, and how it serves.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Disk {
+    /// Where the queue is.
+    pub directory: PathBuf,
+    /// Free space that accepting leaves alone.
+    pub reserve: Octets,
+    /// How long the commits of its database took.
+    pub commits: sealpost_store::Commits,
 }
 
 /// Which entries to list.

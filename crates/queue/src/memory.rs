@@ -11,7 +11,7 @@ use crate::id::{IdMaker, reservation};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest, has_recipients};
 use crate::wake::Waker;
 use crate::{
-    AcceptError, BodyWriteError, Change, Changed, Entry, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector,
+    AcceptError, BodyWriteError, Change, Changed, Disk, Entry, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector,
     Settlement, Spool, SpoolError, State, Stats, Wake,
 };
 
@@ -239,6 +239,11 @@ impl Spool for MemorySpool {
         Ok(stats)
     }
 
+    async fn due(&self, now: UnixMillis) -> Result<u64, SpoolError> {
+        let is_due = |row: &&Row| row.state == State::Deferred && row.due.is_some_and(|due| due <= now);
+        Ok(self.0.open()?.rows.values().filter(is_due).count() as u64)
+    }
+
     async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
         let queue = self.0.open()?;
         let matches = |row: &&Row| {
@@ -280,6 +285,10 @@ impl Spool for MemorySpool {
 
     fn health(&self) -> Health {
         if self.0.lock().closed { Health::Closed } else { Health::Good }
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        None
     }
 
     async fn close(&self) -> Result<(), SpoolError> {

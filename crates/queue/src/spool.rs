@@ -5,7 +5,7 @@ use std::future::Future;
 use sealpost_types::{Destination, Octets, UnixMillis};
 
 use crate::{
-    AcceptError, BodyWriter, Change, Changed, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement,
+    AcceptError, BodyWriter, Change, Changed, Disk, Filter, Health, Lease, Listed, NewMessage, OutboxRow, QueueId, Selector, Settlement,
     SpoolError, Stats, Wake,
 };
 
@@ -113,6 +113,12 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError`]: the queue cannot be read.
     fn stats(&self) -> impl Future<Output = Result<Stats, SpoolError>> + Send;
 
+    /// How many deferred entries are due at `now`, those being tried included.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    fn due(&self, now: UnixMillis) -> impl Future<Output = Result<u64, SpoolError>> + Send;
+
     /// Up to `limit` entries that match, oldest first.
     ///
     /// # Errors
@@ -149,6 +155,9 @@ pub trait Spool: Send + Sync + 'static {
 
     /// Whether it takes mail.
     fn health(&self) -> Health;
+
+    /// What lies under it; nothing for a queue that is on no disk.
+    fn disk(&self) -> Option<Disk>;
 
     /// Writes what waits and closes. Later calls find it closed; leases that are still out are void.
     ///

@@ -36,7 +36,7 @@ use crate::id::{IdMaker, reservation};
 use crate::pool::{Pool, Unclaimed};
 use crate::wake::Waker;
 use crate::{
-    AcceptError, BodyReadError, Change, Changed, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector,
+    AcceptError, BodyReadError, Change, Changed, Disk, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector,
     Settlement, Spool, SpoolError, Stats, Wake,
 };
 
@@ -286,6 +286,10 @@ impl Spool for EmbeddedSpool {
         Ok(stats)
     }
 
+    async fn due(&self, now: UnixMillis) -> Result<u64, SpoolError> {
+        Ok(self.0.store.read(move |db| view::due(db, now)).await?)
+    }
+
     async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
         let mut listed = self.0.store.read(move |db| view::list(db, &filter, limit)).await?;
         listed.iter_mut().for_each(|entry| entry.leased = self.0.leases.is_held(entry.id));
@@ -329,6 +333,11 @@ impl Spool for EmbeddedSpool {
             Err(SpoolError::Poisoned { reason }) => Health::Poisoned { reason },
             Err(_) => Health::Closed,
         }
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        let directory = self.0.store.path().parent().map(Path::to_owned).unwrap_or_default();
+        Some(Disk { directory, reserve: self.0.settings.reserve, commits: self.0.store.commits() })
     }
 
     async fn close(&self) -> Result<(), SpoolError> {

@@ -34,6 +34,14 @@ impl QueueView {
         Ok(self.0.read(stats)?)
     }
 
+    /// How many deferred entries are due at `now`.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: the queue cannot be read.
+    pub fn due(&mut self, now: UnixMillis) -> Result<u64, SpoolError> {
+        Ok(self.0.read(|db| due(db, now))?)
+    }
+
     /// Up to `limit` entries that match, oldest first.
     ///
     /// # Errors
@@ -61,6 +69,12 @@ pub(super) fn stats(db: &Connection) -> rusqlite::Result<Stats> {
     let oldest = db.query_row("SELECT created FROM entry ORDER BY id LIMIT 1", [], |row| row.get(0)).optional()?;
     let size = Octets(size + fresh_size + held_size);
     Ok(Stats { fresh, deferred, held, damaged, leased: 0, size, oldest: oldest.map(UnixMillis) })
+}
+
+/// How many deferred entries are due.
+pub(super) fn due(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1";
+    db.query_row(sql, [now.0], |row| row.get(0))
 }
 
 pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Listed>> {
