@@ -94,7 +94,7 @@ pub use https::{HttpsAnswer, HttpsClient, HttpsError, HttpsFault, HttpsLimits, H
 pub use pool::{Pool, PoolSettings};
 pub use server::{
     ConnectionHandler, ConnectionLimits, Gate, ListenError, ListenOptions, ListenerTls, Refusal, Server, ServerSettings, SessionHandler,
-    listen,
+    TurnedAway, listen,
 };
 pub use tls::{
     AlertName, AnchorSwitch, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, IdentitySwitch,

@@ -31,11 +31,14 @@ pub(super) async fn serve<B: TlsBackend, H: ConnectionHandler>(
 ) {
     // Without it a reply may wait for the acknowledgement of the last one.
     let _ = tcp.set_nodelay(true);
-    let opened = shared.handler.opened(client).await;
+    let mut opened = shared.handler.opened(client).await;
     let (wire, tls) = match shared.settings.tls {
         ListenerTls::Implicit => match handshake(shared, tcp).await {
             Ok(shaken) => (Wire::Tls(shaken.stream), Some((shaken.facts, shaken.chain))),
-            Err(error) => return debug!(%error, "no TLS"),
+            Err(error) => {
+                opened.iter_mut().for_each(|handler| handler.tls_failed(&error));
+                return debug!(%error, "no TLS");
+            }
         },
         _ => (Wire::plain(tcp), None),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Refusal;
@@ -32,6 +33,17 @@ pub struct Gate(Arc<Count>);
 struct Count {
     limits: ConnectionLimits,
     inside: Mutex<Inside>,
+    turned_away: TurnedAway<AtomicU64>,
+}
+
+/// How many connections were turned away, by which limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TurnedAway<T = u64> {
+    /// By the limit of all together.
+    pub total: T,
+    /// By the limit of their address.
+    pub per_address: T,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +63,7 @@ impl Gate {
     /// A gate that nobody has passed yet.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Self {
-        Self(Arc::new(Count { limits, inside: Mutex::default() }))
+        Self(Arc::new(Count { limits, inside: Mutex::default(), turned_away: TurnedAway::default() }))
     }
 
     /// How many connections are inside, whichever listener they came by.
@@ -60,8 +72,19 @@ impl Gate {
         self.inside().total
     }
 
+    /// How many connections were turned away since the gate was made.
+    #[must_use]
+    pub fn turned_away(&self) -> TurnedAway {
+        let TurnedAway { total, per_address } = &self.0.turned_away;
+        TurnedAway { total: total.load(Ordering::Relaxed), per_address: per_address.load(Ordering::Relaxed) }
+    }
+
     /// Lets a client in, or says why not. `exempt` clients are counted in the total only.
     pub(super) fn enter(&self, client: IpAddr, exempt: bool) -> Result<Pass, Refusal> {
+        self.let_in(client, exempt).inspect_err(|refusal| self.count_refusal(*refusal))
+    }
+
+    fn let_in(&self, client: IpAddr, exempt: bool) -> Result<Pass, Refusal> {
         let counted_as = (!exempt).then(|| network(client));
         let mut inside = self.inside();
         if inside.total >= self.0.limits.total {
@@ -73,6 +96,12 @@ impl Gate {
         inside.total += 1;
         drop(inside);
         Ok(Pass { gate: self.clone(), counted_as })
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        let TurnedAway { total, per_address } = &self.0.turned_away;
+        let counter = if refusal == Refusal::TooManyConnections { total } else { per_address };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -99,7 +128,8 @@ impl Pass {
     /// Counts the connection of an exempt client as one of this address from now on, or says why not.
     pub(super) fn count_as(&mut self, client: IpAddr) -> Result<(), Refusal> {
         let address = network(client);
-        self.gate.inside().count(address, self.gate.0.limits.per_address)?;
+        let counted = self.gate.inside().count(address, self.gate.0.limits.per_address);
+        counted.inspect_err(|refusal| self.gate.count_refusal(*refusal))?;
         self.counted_as = Some(address);
         Ok(())
     }
@@ -155,6 +185,7 @@ mod tests {
         assert_eq!(gate.enter(two, false).map(|_| gate.connections()), Ok(4));
         let _fourth = gate.enter(two, true).unwrap();
         assert_eq!(gate.enter(two, true).unwrap_err(), Refusal::TooManyConnections, "nobody is exempt from the total");
+        assert_eq!(gate.turned_away(), TurnedAway { total: 1, per_address: 1 });
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub trait SessionHandler: Send + 'static {
         let _ = (facts, client_chain);
     }
 
-    /// The handshake behind STARTTLS failed; the connection ends.
+    /// The handshake failed; the connection ends.
     fn tls_failed(&mut self, error: &HandshakeError) {
         let _ = error;
     }

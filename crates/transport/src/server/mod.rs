@@ -9,7 +9,7 @@ mod proxy;
 mod refusal;
 
 pub use accept::{ListenerTls, Server, ServerSettings};
-pub use gate::{ConnectionLimits, Gate};
+pub use gate::{ConnectionLimits, Gate, TurnedAway};
 pub use handler::{ConnectionHandler, SessionHandler};
 pub use listen::{ListenError, ListenOptions, listen};
 pub use refusal::Refusal;
