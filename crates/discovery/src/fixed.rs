@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sealpost_types::{DnssecStatus, Domain, TlsaRecord};
 
-use crate::{Addresses, MxSet, ResolveError, Resolver, TlsaSet, Validation};
+use crate::{Addresses, MxSet, ProbeError, ResolveError, Resolver, TlsaSet, Validation};
 
 /// A [`Resolver`] that answers from a table: for tests, and for networks without DNS.
 ///
@@ -14,6 +14,7 @@ use crate::{Addresses, MxSet, ResolveError, Resolver, TlsaSet, Validation};
 #[derive(Clone, Debug, Default)]
 pub struct StaticResolver {
     table: Arc<RwLock<HashMap<Domain, Entry>>>,
+    silence: Arc<RwLock<Option<ProbeError>>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,6 +74,11 @@ impl StaticResolver {
     /// Lets every question for a name fail, or with `None` be answered again.
     pub fn set_failure(&self, name: &Domain, failure: Option<ResolveError>) {
         self.change(name, |entry| entry.failure = failure);
+    }
+
+    /// Lets every [`probe`](Resolver::probe) fail, or with `None` find somebody again.
+    pub fn set_silence(&self, silence: Option<ProbeError>) {
+        *self.silence.write().unwrap_or_else(PoisonError::into_inner) = silence;
     }
 
     /// Takes a name out: it does not exist any more.
@@ -155,6 +161,10 @@ impl Resolver for StaticResolver {
     /// What the table says counts.
     async fn validation(&self) -> Validation {
         Validation::Works
+    }
+
+    async fn probe(&self) -> Result<(), ProbeError> {
+        self.silence.read().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 }
 

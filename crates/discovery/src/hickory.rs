@@ -15,7 +15,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts}
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{NetError, RetryDnsHandle};
-use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Hosts, NameServerPool, PoolContext, TlsConfig, system_conf};
 use sealpost_types::{DnssecStatus, Domain, TlsaRecord};
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use self::cache::Cache;
 use self::check::Check;
 use self::question::{Answer, Asker, Fault};
-use crate::{Addresses, MxSet, ResolveError, Resolver, ResolverSetupError, TlsaSet, Validation};
+use crate::{Addresses, MxSet, ProbeError, ResolveError, Resolver, ResolverSetupError, TlsaSet, Validation};
 
 pub use anchors::{AnchorsError, DnssecAnchors};
 
@@ -293,6 +293,21 @@ impl Resolver for HickoryResolver {
             None => Validation::Off,
         }
     }
+
+    /// Asks for the SOA of the root. Whatever is said of it, somebody is there; only who says SERVFAIL or REFUSED would say so of mail too.
+    async fn probe(&self) -> Result<(), ProbeError> {
+        let waited = self.timeout.min(PROBE_TIMEOUT);
+        let found = tokio::time::timeout(waited, self.shared.plain.find(Name::root(), RecordType::SOA, Instant::now())).await;
+        match found.unwrap_or(Err(Fault::Net(NetError::Timeout))) {
+            Err(Fault::Code(code @ (ResponseCode::ServFail | ResponseCode::Refused))) => {
+                Err(ProbeError::Refused { code: code.to_string() })
+            }
+            Err(Fault::Net(NetError::Timeout | NetError::Busy)) => Err(ProbeError::Silent { waited }),
+            Err(Fault::Net(NetError::Io(error))) => Err(ProbeError::Unreachable { kind: error.kind() }),
+            Err(Fault::Net(_)) => Err(ProbeError::Unreachable { kind: std::io::ErrorKind::NotConnected }),
+            Ok(_) | Err(Fault::Code(_) | Fault::Referral | Fault::Bogus | Fault::Unusable) => Ok(()),
+        }
+    }
 }
 
 fn domain_of(name: &Name) -> Option<Domain> {
@@ -339,3 +354,6 @@ impl fmt::Debug for HickoryResolver {
 
 /// How long one question may take, retries and CNAMEs included.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a probe waits for an answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

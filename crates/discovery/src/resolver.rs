@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_types::Domain;
 
-use crate::{Addresses, MxSet, ResolveError, TlsaSet, Validation};
+use crate::{Addresses, MxSet, ProbeError, ResolveError, TlsaSet, Validation};
 
 /// Answers what a domain publishes about its mail servers.
 ///
@@ -44,6 +44,12 @@ pub trait Resolver: Send + Sync + 'static {
 
     /// Whether what it says of DNSSEC can be believed: checked when it is first asked, and remembered.
     fn validation(&self) -> impl Future<Output = Validation> + Send;
+
+    /// Asks one question whose answer is not remembered, to learn whether anybody answers now.
+    ///
+    /// # Errors
+    /// [`ProbeError`]: nobody does, or nothing but that it cannot.
+    fn probe(&self) -> impl Future<Output = Result<(), ProbeError>> + Send;
 }
 
 impl<R: Resolver> Resolver for Arc<R> {
@@ -65,5 +71,9 @@ impl<R: Resolver> Resolver for Arc<R> {
 
     fn validation(&self) -> impl Future<Output = Validation> + Send {
         R::validation(self)
+    }
+
+    fn probe(&self) -> impl Future<Output = Result<(), ProbeError>> + Send {
+        R::probe(self)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
-use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, ResolveError, Resolver, ResolverSetupError, Validation};
+use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, ProbeError, ResolveError, Resolver, ResolverSetupError, Validation};
 use sealpost_types::{DnssecStatus, Domain};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -384,4 +384,23 @@ async fn whether_validation_works_is_found_out_and_nothing_is_claimed_where_it_d
         assert!(!resolver.mx(&domain("mail.example")).await.unwrap_err().is_permanent());
     }
     assert_eq!(NameServer::start(answering).await.resolver().validation().await, Validation::Off);
+}
+
+/// Nothing of it is remembered: who answered a moment ago may be silent now.
+#[tokio::test]
+async fn a_probe_tells_whether_anybody_answers_now() {
+    let probe = async |zone: Zone| {
+        let server = NameServer::start(zone).await;
+        let resolver = server.resolver().with_timeout(Duration::from_millis(300));
+        let (first, again) = (resolver.probe().await, resolver.probe().await);
+        assert_eq!(first, again);
+        (first, server.questions.load(Ordering::SeqCst) >= 2)
+    };
+    for zone in [|_: &str, _: RecordType| Says::NoData, |_: &str, _| Says::Code(ResponseCode::NXDomain), |_: &str, _| Says::Referral] {
+        assert_eq!(probe(zone).await, (Ok(()), true));
+    }
+    for zone in [|_: &str, _: RecordType| Says::Code(ResponseCode::ServFail), |_: &str, _| Says::Code(ResponseCode::Refused)] {
+        assert!(matches!(probe(zone).await, (Err(ProbeError::Refused { .. }), true)));
+    }
+    assert!(matches!(probe(|_, _| Says::Nothing).await, (Err(ProbeError::Silent { .. }), true)));
 }
