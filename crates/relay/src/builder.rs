@@ -31,6 +31,7 @@ use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::receive::{Logins, Receiver};
+use crate::resolver_watch::{self, ResolverWatch};
 use crate::revocation::{self, WatchedLists};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
@@ -194,6 +195,8 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             workers: Tasks::new(),
             outbox: Notify::new(),
             counters: Counters::default(),
+            gate: gate(&config.limits),
+            resolver_watch: ResolverWatch::default(),
             config: ArcSwap::new(Arc::clone(&config)),
         });
         let watched = self.certificates.map(|(certificates, trusted)| {
@@ -205,10 +208,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         });
         let control = handle::control(Arc::clone(&engine), self.policy_file, watched.clone(), self.config_file);
         let begin = move |control: RelayControl| {
-            let gate = gate(&config.limits);
             let mut servers = Vec::with_capacity(listeners.len());
             for (socket, listener) in listeners {
-                let settings = server_settings(&config, &listener, engine.logins.is_some(), &gate);
+                let settings = server_settings(&config, &listener, engine.logins.is_some(), &engine.gate);
                 let (address, mode) = (listener.address, listener.tls);
                 let receiver = Arc::new(Receiver::new(Arc::clone(&engine), listener));
                 let server = Server::start(socket, settings, Arc::clone(&tls), receiver)
@@ -219,7 +221,8 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             let (stop, stopped) = watch::channel(false);
             let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
             let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
-            let mut tasks = vec![pump, outbox];
+            let resolver = tokio::spawn(resolver_watch::keep_watch(Arc::clone(&engine), stopped.clone()));
+            let mut tasks = vec![pump, outbox, resolver];
             if let Some((certificates, lists)) = watched {
                 tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped.clone())));
                 tasks.extend(lists.map(|lists| tokio::spawn(revocation::keep_watch(lists, engine.clock.clone(), stopped))));

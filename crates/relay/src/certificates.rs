@@ -106,6 +106,11 @@ impl Certificates {
         found
     }
 
+    /// The file of each, and its last second.
+    pub(crate) fn ends(&self) -> Vec<(PathBuf, UnixMillis)> {
+        self.held().iter().map(|held| (held.files.certificate.clone(), held.not_after)).collect()
+    }
+
     /// Looks whether files have changed, and warns of what ends soon.
     pub(crate) fn look(&self, now: UnixMillis) {
         let mut held = self.held();

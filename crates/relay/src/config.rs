@@ -48,6 +48,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where the relay is managed.
     pub admin: Admin,
+    /// Where a monitoring system asks.
+    pub metrics: Metrics,
     /// How long the history is kept, and where else it goes.
     pub history: HistorySettings,
 }
@@ -230,6 +232,14 @@ pub struct Admin {
     pub idle: Duration,
 }
 
+/// Where a monitoring system asks for the numbers of the relay, and whether it can take mail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// An address for HTTP; none switches it off. Whoever reaches it may ask: nothing there names a sender, a recipient or a domain.
+    pub address: Option<SocketAddr>,
+}
+
 impl Config {
     /// What `text`, the content of the file `name`, says; relative paths are taken from `folder`.
     ///
@@ -257,6 +267,7 @@ impl Config {
             limits: Limits::default(),
             delivery: Delivery::default(),
             admin,
+            metrics: Metrics::default(),
             history: history(),
         }
     }
@@ -326,6 +337,16 @@ impl Routes {
             self.exact.insert(Domain::parse(pattern)?, next_hop);
         }
         Ok(())
+    }
+
+    /// Every configured next hop.
+    pub(crate) fn next_hops(&self) -> impl Iterator<Item = &NextHop> {
+        self.exact.values().chain(self.below.values()).chain(&self.any)
+    }
+
+    /// Whether there is one for domains without one of their own.
+    pub(crate) fn has_one_for_all(&self) -> bool {
+        self.any.is_some()
     }
 
     /// The configured next hop for a domain: its own, else the one of the longest suffix, else that of `*`.

@@ -14,10 +14,13 @@ use tokio::sync::{Mutex, broadcast};
 use crate::certificates::{self, CertificateReload, Certificates};
 use crate::config::Config;
 use crate::config_file::ConfigFile;
+use crate::metrics::{Gauges, QueueNumbers};
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
+use crate::ready::Stage;
+use crate::resolver_watch::Found;
 use crate::revocation::WatchedLists;
-use crate::stats::RelayStats;
+use crate::stats::{Counters, RelayStats};
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
 #[derive(Clone)]
@@ -47,6 +50,8 @@ pub struct RelayStatus {
     pub stats: RelayStats,
     /// What is queued.
     pub queue: sealpost_queue::Stats,
+    /// Deferred entries of it that are due.
+    pub due: u64,
 }
 
 /// What is needed of an engine, whatever its parts are.
@@ -54,6 +59,11 @@ pub(crate) trait Control: Send + Sync {
     fn hostname(&self) -> Domain;
     fn now(&self) -> UnixMillis;
     fn stats(&self) -> RelayStats;
+    fn counters(&self) -> &Counters;
+    fn gauges(&self) -> Gauges;
+    fn config(&self) -> Arc<Config>;
+    fn due(&self, now: UnixMillis) -> Waiting<'_, Result<u64, SpoolError>>;
+    fn resolver_found(&self) -> Option<Found>;
     fn queue(&self) -> Waiting<'_, Result<sealpost_queue::Stats, SpoolError>>;
     fn list_queue(&self, filter: Filter, limit: usize) -> Waiting<'_, Result<Vec<Listed>, SpoolError>>;
     fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Waiting<'_, Result<QueueOutcome, SpoolError>>;
@@ -85,13 +95,37 @@ struct Shared {
     file: Option<Arc<Mutex<PolicyFile>>>,
     /// What the file said when it last came into force: to be read while a change is under way.
     text: RwLock<Option<(PathBuf, Arc<str>)>>,
+    stage: RwLock<Stage>,
+    reloads: RwLock<Reloads>,
+    numbers: QueueNumbers,
+}
+
+/// What came of reading the policy's file again, or editing it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reloads {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) last_succeeded: bool,
+    pub(crate) in_force_since: UnixMillis,
 }
 
 impl RelayControl {
     pub(crate) fn new(control: Box<dyn Control>, file: Option<PolicyFile>, watched: Option<Watched>, config: Option<ConfigFile>) -> Self {
         let text = RwLock::new(file.as_ref().map(text_of));
         let (started, file) = (control.now(), file.map(|file| Arc::new(Mutex::new(file))));
-        Self { shared: Arc::new(Shared { control, watched, config: RwLock::new(config), started, file, text }), by: Arc::from(THE_PROGRAM) }
+        let reloads = Reloads { succeeded: 0, failed: 0, last_succeeded: true, in_force_since: started };
+        let shared = Shared {
+            control,
+            watched,
+            config: RwLock::new(config),
+            started,
+            file,
+            text,
+            stage: RwLock::default(),
+            reloads: RwLock::new(reloads),
+            numbers: QueueNumbers::default(),
+        };
+        Self { shared: Arc::new(shared), by: Arc::from(THE_PROGRAM) }
     }
 
     /// The same, for changes that this one makes: so the history calls them.
@@ -113,13 +147,39 @@ impl RelayControl {
         *self.shared.config.write().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
+    /// How far it has come.
+    pub(crate) fn stage(&self) -> Stage {
+        self.shared.stage.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        *self.shared.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    pub(crate) fn reloads(&self) -> Reloads {
+        *self.shared.reloads.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn started(&self) -> UnixMillis {
+        self.shared.started
+    }
+
+    pub(crate) fn kept_numbers(&self) -> &QueueNumbers {
+        &self.shared.numbers
+    }
+
+    /// The files of its own certificates, and when what is shown of each ends.
+    pub(crate) fn certificate_ends(&self) -> Vec<(PathBuf, UnixMillis)> {
+        self.shared.watched.as_ref().map_or_else(Vec::new, |(certificates, _)| certificates.ends())
+    }
+
     /// How it is.
     ///
     /// # Errors
     /// [`SpoolError`]: the queue cannot be read.
     pub async fn status(&self) -> Result<RelayStatus, SpoolError> {
         let engine = self.engine();
-        let queue = engine.queue().await?;
+        let (queue, due) = (engine.queue().await?, engine.due(engine.now()).await?);
         Ok(RelayStatus {
             hostname: engine.hostname(),
             started: self.shared.started,
@@ -129,6 +189,7 @@ impl RelayControl {
             policy_entries: engine.policy().entries(),
             stats: engine.stats(),
             queue,
+            due,
         })
     }
 
@@ -237,6 +298,30 @@ impl RelayControl {
         draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError> + Send + 'static,
     ) -> Result<PolicyChange, PolicyFileError> {
         let file = Arc::clone(self.shared.file.as_ref().ok_or(PolicyFileError::NoFile)?);
+        let changed = self.change_file(file, options, draft).await;
+        if !options.dry_run {
+            self.note_reload(changed.is_ok());
+        }
+        changed
+    }
+
+    fn note_reload(&self, succeeded: bool) {
+        let now = self.now();
+        let mut reloads = self.shared.reloads.write().unwrap_or_else(PoisonError::into_inner);
+        reloads.last_succeeded = succeeded;
+        if succeeded {
+            (reloads.succeeded, reloads.in_force_since) = (reloads.succeeded + 1, now);
+        } else {
+            reloads.failed += 1;
+        }
+    }
+
+    async fn change_file(
+        &self,
+        file: Arc<Mutex<PolicyFile>>,
+        options: ChangeOptions,
+        draft: impl FnOnce(&PolicyFile) -> Result<Draft, PolicyFileError> + Send + 'static,
+    ) -> Result<PolicyChange, PolicyFileError> {
         let control = self.clone();
         let changing = tokio::spawn(async move {
             let mut file = file.lock_owned().await;

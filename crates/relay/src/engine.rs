@@ -10,7 +10,7 @@ use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::{Lease, Spool};
 use sealpost_report::{Event, EventResult, History};
-use sealpost_transport::{Connector, Pool, TlsBackend, WallClock};
+use sealpost_transport::{Connector, Gate, Pool, TlsBackend, WallClock};
 use sealpost_types::{Destination, UnixMillis};
 use tokio::sync::{Notify, Semaphore, broadcast};
 
@@ -19,6 +19,7 @@ use crate::deliver::Trouble;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::receive::Logins;
+use crate::resolver_watch::ResolverWatch;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::unreachable::Unreachable;
@@ -66,6 +67,10 @@ pub(crate) struct Engine<C: Components> {
     /// Told when a settlement recorded final entries of the history.
     pub(crate) outbox: Notify,
     pub(crate) counters: Counters,
+    /// What clients have to pass.
+    pub(crate) gate: Gate,
+    /// Whether the name servers answer.
+    pub(crate) resolver_watch: ResolverWatch,
 }
 
 impl<C: Components> Engine<C> {

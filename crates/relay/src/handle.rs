@@ -20,9 +20,12 @@ use crate::config::Config;
 use crate::config_file::ConfigFile;
 use crate::control::{Control, RelayControl, Waiting, Watched};
 use crate::engine::{Components, Engine};
+use crate::metrics::Gauges;
 use crate::operate::{self, Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue};
 use crate::policy_file::PolicyFile;
-use crate::stats::RelayStats;
+use crate::ready::Stage;
+use crate::resolver_watch::Found;
+use crate::stats::{Counters, RelayStats};
 
 /// A running relay.
 ///
@@ -44,7 +47,8 @@ impl RelayHandle {
         tasks: Vec<JoinHandle<()>>,
         reaper: JoinHandle<()>,
     ) -> Self {
-        let addresses = servers.iter().map(Server::local_addr).collect();
+        let addresses: Vec<_> = servers.iter().map(Server::local_addr).collect();
+        control.enter(Stage::Running(addresses.clone()));
         Self { control, servers, addresses, stop, tasks, reaper }
     }
 
@@ -84,6 +88,7 @@ impl RelayHandle {
     /// `grace` in all, and closes the queue and the history. What is not delivered stays queued.
     pub async fn shutdown(mut self, grace: Duration) {
         let end = Instant::now() + grace;
+        self.control.enter(Stage::Stopping);
         // Nothing more is taken out of the queue, while clients finish what they have begun.
         self.stop.send_replace(true);
         let mut stops = tokio::task::JoinSet::new();
@@ -106,6 +111,7 @@ impl RelayHandle {
 
 impl Drop for RelayHandle {
     fn drop(&mut self) {
+        self.control.enter(Stage::Stopping);
         self.stop.send_replace(true);
         self.reaper.abort();
         self.control.engine().break_off();
@@ -177,6 +183,35 @@ impl<C: Components> Control for Controls<C> {
 
     fn stats(&self) -> RelayStats {
         self.0.counters.snapshot()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    fn config(&self) -> Arc<Config> {
+        self.0.config()
+    }
+
+    fn due(&self, now: UnixMillis) -> Waiting<'_, Result<u64, SpoolError>> {
+        Box::pin(self.0.spool.due(now))
+    }
+
+    fn gauges(&self) -> Gauges {
+        let engine = &self.0;
+        Gauges {
+            clients: engine.gate.connections(),
+            turned_away: engine.gate.turned_away(),
+            hosts: engine.config().delivery.connections.saturating_sub(engine.permits.available_permits()),
+            idle: engine.pool.len(),
+            health: engine.spool.health(),
+            disk: engine.spool.disk(),
+            history_dropped: engine.history.as_ref().map_or(0, sealpost_report::History::dropped),
+        }
+    }
+
+    fn resolver_found(&self) -> Option<Found> {
+        self.0.resolver_watch.found()
     }
 
     fn events(&self) -> broadcast::Receiver<Arc<Event>> {

@@ -94,6 +94,8 @@ fn every_key_is_read() {
         socket = "/run/sealpost/admin.sock"
         address = "192.0.2.1:8025"
         token = "token"
+        [metrics]
+        address = "127.0.0.1:9025"
         [history]
         keep = "30d"
         max_size = 16777216
@@ -150,6 +152,7 @@ fn every_key_is_read() {
     assert_eq!(config.admin.socket, Some(PathBuf::from("/run/sealpost/admin.sock")));
     assert_eq!(config.admin.address, Some("192.0.2.1:8025".parse().unwrap()));
     assert_eq!(config.admin.token, Some(PathBuf::from("/etc/sealpost/token")));
+    assert_eq!(config.metrics.address, Some("127.0.0.1:9025".parse().unwrap()));
     assert_eq!((config.history.keep, config.history.max_size), (Duration::from_secs(30 * 86400), Octets(16 << 20)));
     assert_eq!(config.history.stream, Some(StreamTarget::File(PathBuf::from("/etc/sealpost/history.jsonl"))));
 }
@@ -222,6 +225,12 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[admin]\nsocket = \"\""), "sealpost.toml:3:10:", "\"none\" for no socket"),
         (with("[admin]\naddress = \"0.0.0.0:8025\""), "sealpost.toml:3:11:", "token = \"FILE\" is needed"),
         (with("[admin]\naddress = \"localhost\""), "sealpost.toml:3:11:", "\"127.0.0.1:8025\""),
+        (with("[metrics]\naddress = \"9025\""), "sealpost.toml:3:11:", "\"127.0.0.1:9025\""),
+        (
+            with("[admin]\naddress = \"127.0.0.1:8025\"\n[metrics]\naddress = \"127.0.0.1:8025\""),
+            "sealpost.toml:5:11:",
+            "[admin] has 127.0.0.1:8025 already",
+        ),
         (with("[history]\nkeep = \"1h\""), "sealpost.toml:3:8:", "at least \"1d\""),
         (with("[history]\nmax_size = 5"), "sealpost.toml:3:12:", "at least 16777216"),
         (with("[history]\nstream = \"\""), "sealpost.toml:3:10:", "\"stdout\" or \"none\""),
@@ -277,10 +286,22 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
     assert_eq!(shown.admin.socket, default.admin.socket);
+    assert_eq!(default.metrics.address, None);
     assert_eq!(shown.history, default.history);
-    for key in
-        ["[[listener]]", "[tls]", "[relay]", "[auth]", "[routes]", "[queue]", "[dns]", "[limits]", "[delivery]", "[admin]", "[history]"]
-    {
+    for key in [
+        "[[listener]]",
+        "[tls]",
+        "[relay]",
+        "[auth]",
+        "[routes]",
+        "[queue]",
+        "[dns]",
+        "[limits]",
+        "[delivery]",
+        "[admin]",
+        "[metrics]",
+        "[history]",
+    ] {
         assert!(example.contains(key), "{key}");
     }
 }

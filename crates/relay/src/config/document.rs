@@ -48,6 +48,8 @@ struct Document {
     #[serde(default)]
     admin: AdminTable,
     #[serde(default)]
+    metrics: MetricsTable,
+    #[serde(default)]
     history: HistoryTable,
 }
 
@@ -126,6 +128,12 @@ struct AdminTable {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct MetricsTable {
+    address: Option<Text>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HistoryTable {
     keep: Option<Text>,
     max_size: Option<Number>,
@@ -172,6 +180,7 @@ impl Reader<'_, '_> {
         self.limits(document.limits, &mut config);
         self.delivery(document.delivery, &mut config);
         self.admin(document.admin, &mut config);
+        self.metrics(&document.metrics, &mut config);
         self.history(document.history, &mut config);
         found.then_some(config)
     }
@@ -293,6 +302,15 @@ impl Reader<'_, '_> {
         if !is_local && config.admin.token.is_none() {
             let message = "everybody could manage the relay there; [admin] token = \"FILE\" is needed, or an address on loopback";
             self.problems.add(text.span(), format!("{:?}: {message}", text.get_ref()));
+        }
+    }
+
+    fn metrics(&mut self, table: &MetricsTable, config: &mut Config) {
+        let Some(text) = &table.address else { return };
+        config.metrics.address = self.parse(text, "an address with its port is meant: \"127.0.0.1:9025\"");
+        let taken = config.metrics.address.filter(|address| address.port() != 0 && config.admin.address == Some(*address));
+        if let Some(address) = taken {
+            self.problems.add(text.span(), format!("[admin] has {address} already; another port is meant"));
         }
     }
 

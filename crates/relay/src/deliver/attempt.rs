@@ -93,6 +93,7 @@ impl<'a, C: Components> Attempt<'a, C> {
             Ok(hosts) => hosts,
             Err(error) => return party.all(self.unresolved(&party.next_hop, &error)),
         };
+        self.engine.counters.attempts.add_one(party.decision.level);
         let mut failures = Failures::default();
         if some_unknown {
             failures.some_untried();
@@ -185,6 +186,7 @@ impl<'a, C: Components> Attempt<'a, C> {
     async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
         for candidate in candidates.iter().filter(|candidate| candidate.barred.is_none()) {
             while let Some(connection) = self.engine.pool.take(&candidate.key) {
+                self.engine.counters.reused.add_one();
                 self.answered(&party.next_hop);
                 let _permit = self.engine.permits.acquire().await.ok()?;
                 match self.transfer(party, candidate).run(connection).await {
@@ -223,10 +225,12 @@ impl<'a, C: Components> Attempt<'a, C> {
             let connection = match self.engine.connector.connect(&candidate.key, &options).await {
                 Ok(connection) => connection,
                 Err(error) => {
+                    self.engine.counters.not_connected(&error);
                     self.host_failed(party, candidate, &error, failures);
                     continue;
                 }
             };
+            self.engine.counters.connected(&connection);
             self.engine.unreachable.forget(candidate.host.address);
             self.engine.verdicts.forget(&party.next_hop, &candidate.key);
             self.answered(&party.next_hop);
@@ -313,9 +317,6 @@ impl<'a, C: Components> Attempt<'a, C> {
             proof.require_tls = party.decision.require_tls.map(|_| RequireTlsMark::Asked);
             Arc::new(proof)
         });
-        if tls {
-            self.engine.counters.tls_failures.add_one();
-        }
         self.record(party, if tls { EventKind::CheckTls } else { EventKind::Attempt }, &trouble);
         let (now, config) = (self.engine.now(), self.engine.config());
         let queue = &config.queue;

@@ -12,6 +12,7 @@ use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, 
 
 use crate::account;
 use crate::hosts::Host;
+use crate::words::Reason;
 
 /// What becomes of a recipient in one attempt.
 #[derive(Clone, Debug)]
@@ -144,6 +145,25 @@ impl Trouble {
         trouble.verdict = verdict.map(str::to_owned);
         trouble.host = Some(host.shown());
         trouble
+    }
+
+    /// Why, in one word of few.
+    pub(crate) fn word(&self) -> Reason {
+        if self.tls || self.tls_at_a_host {
+            return Reason::of_verdicts(self.verdict.as_deref());
+        }
+        Reason::of(match (self.status.subject(), self.status.detail()) {
+            _ if self.status == TIME_EXPIRED => "lifetime-over",
+            _ if self.reply.is_some() => "refused",
+            (4, 1) => "no-answer",
+            (4, 2) => "connection-broken",
+            (4, 3) => "dns",
+            (7, 5) => "dns-bogus",
+            (1, 2 | 10) | (4, 4 | 6) => "no-route",
+            (3, 0) => "local",
+            (3, 4) | (6, 3 | 7) => "lacks-extension",
+            _ => "other",
+        })
     }
 
     /// What a host answered.

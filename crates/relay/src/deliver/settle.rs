@@ -13,6 +13,7 @@ use super::notice::{self, Notice};
 use super::outcome::{self, Outcome, Party, Trouble};
 use super::subject::{self, Subject};
 use crate::engine::{Components, Engine};
+use crate::words::Fate;
 use crate::{random, submit};
 
 /// What one attempt comes to.
@@ -54,7 +55,8 @@ impl<'a, C: Components> Settling<'a, C> {
             self.attempted |= !matches!(outcome, Outcome::PutOff(_));
             match outcome {
                 Outcome::Delivered(contact, reply) => {
-                    self.engine.counters.delivered.add_one();
+                    let in_clear = contact.downgrade.as_ref().and(contact.proof.no_tls);
+                    self.engine.counters.delivered(party.decision.level, in_clear);
                     let recipient = self.subject.entry.envelope.recipients.get(index);
                     self.notices.extend(recipient.and_then(|to| notice::relayed(index, to, &party.decision, &contact, &reply)));
                     let Some(mut event) = self.event(EventKind::Delivered, index, party) else { continue };
@@ -143,7 +145,7 @@ impl<'a, C: Components> Settling<'a, C> {
         {
             return self.certain(index, party, trouble, verdict.times);
         }
-        self.engine.counters.deferred.add_one();
+        self.count(party, Fate::Deferred, &trouble);
         let attempts = self.subject.before(index).map_or(0, |before| before.attempts).saturating_add(1);
         let due = self.at_the_latest(party, self.now.after(self.wait(party, &trouble, attempts)));
         if let Some(event) = self.event(EventKind::Deferred, index, party) {
@@ -253,7 +255,7 @@ impl<'a, C: Components> Settling<'a, C> {
 
     /// It stays in the queue and is not tried before somebody lets it go.
     fn keep(&mut self, index: usize, party: &Party, trouble: Trouble) {
-        self.engine.counters.held.add_one();
+        self.count(party, Fate::Held, &trouble);
         if let Some(event) = self.event(EventKind::Held, index, party) {
             self.settlement.outbox.push(subject::with_trouble(event, &trouble).to_bytes());
         }
@@ -270,14 +272,17 @@ impl<'a, C: Components> Settling<'a, C> {
             self.settlement.outbox.push(subject::with_trouble(event, &trouble).to_bytes());
         }
         if kind == EventKind::DeletedByTlsPolicy {
-            self.engine.counters.deleted.add_one();
-            return;
+            return self.count(party, Fate::Deleted, &trouble);
         }
-        self.engine.counters.bounced.add_one();
+        self.count(party, Fate::Bounced, &trouble);
         if let Some(recipient) = self.subject.entry.envelope.recipients.get(index) {
             let expired = Some(self.expiry(&party.decision)).filter(|_| is_expired);
             self.notices.push(notice::failed(index, recipient, &party.decision, trouble, expired));
         }
+    }
+
+    fn count(&self, party: &Party, fate: Fate, trouble: &Trouble) {
+        self.engine.counters.outcomes.add_one((party.decision.level, fate, trouble.word()));
     }
 
     fn event(&self, kind: EventKind, index: usize, party: &Party) -> Option<Event> {

@@ -7,16 +7,17 @@ use sealpost_policy::{ClientCertificate, ClientFacts, ReceiveFacts};
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
-use sealpost_transport::{ConnectionHandler, Refusal, SessionHandler};
-use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, TlsFacts};
+use sealpost_transport::{ConnectionHandler, HandshakeError, Refusal, SessionHandler};
+use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, Severity, TlsFacts};
 
 use super::certificate;
 use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
 use super::trace_header::{self, Protocol};
-use crate::config::Listener;
+use crate::config::{Listener, ListenerTls};
 use crate::engine::{Components, Engine};
+use crate::words::{Login, RefusedFor, VerdictWord};
 use crate::{account, deliver, submit};
 
 /// Gives each client of one listener its [`ClientSession`].
@@ -30,6 +31,8 @@ pub(crate) struct ClientSession<C: Components> {
     engine: Arc<Engine<C>>,
     /// Where the client is; behind a proxy, as the proxy says.
     client: SocketAddr,
+    /// Whether it could have had TLS.
+    tls_is_offered: bool,
     helo: String,
     greeting: Greeting,
     tls: Option<TlsFacts>,
@@ -66,9 +69,11 @@ impl<C: Components> ConnectionHandler for Receiver<C> {
     type Session = ClientSession<C>;
 
     async fn opened(&self, client: SocketAddr) -> Result<Self::Session, Reply> {
+        self.engine.counters.connections.add_one(Hop::Receive);
         Ok(ClientSession {
             engine: Arc::clone(&self.engine),
             client,
+            tls_is_offered: self.listener.tls != ListenerTls::None,
             helo: String::new(),
             greeting: Greeting::Helo,
             tls: None,
@@ -95,6 +100,15 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         self.login = None;
         self.certificate = certificate::shown(client_chain, &self.engine.client_anchors.load(), self.engine.now());
         self.helo.clear();
+        let counters = &self.engine.counters;
+        counters.shaken(Hop::Receive, *facts);
+        if let Some(certificate) = &self.certificate {
+            counters.verdicts.add_one((Hop::Receive, VerdictWord::of_client(certificate.is_trusted)));
+        }
+    }
+
+    fn tls_failed(&mut self, error: &HandshakeError) {
+        self.engine.counters.not_shaken(Hop::Receive, error);
     }
 
     fn hello(&mut self, name: &HelloName, greeting: Greeting) {
@@ -119,7 +133,7 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     async fn body_start(&mut self) -> Result<Self::Sink, Reply> {
         let Some(transaction) = &self.transaction else { return Err(Refusal::Internal.reply()) };
         let engine = &self.engine;
-        let writer = engine.spool.body_writer(transaction.command.size).map_err(|error| spool_reply(&error))?;
+        let writer = engine.spool.body_writer(transaction.command.size).map_err(|error| self.not_stored(of_spool(&error)))?;
         let id = engine.spool.next_id();
         let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls)
             .with_login(self.login.as_deref().map(str::to_owned));
@@ -133,22 +147,22 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let field = trace_header::received_field(&engine.config().hostname, &id.to_string(), &reception, protocol, &paths);
         let content = HeaderFilter::new(engine.policy.load().header_name().clone());
         let mut sink = Sink { id, reception, writer, content, first_level: None };
-        sink.take(field.as_bytes()).await?;
+        sink.take(field.as_bytes()).await.map_err(|refusal| self.not_stored(refusal))?;
         Ok(sink)
     }
 
     async fn body_chunk(&mut self, sink: &mut Self::Sink, octets: &[u8]) -> Result<(), Reply> {
-        sink.take(octets).await
+        sink.take(octets).await.map_err(|refusal| self.not_stored(refusal))
     }
 
     async fn body_end(&mut self, mut sink: Self::Sink) -> Reply {
         let Some(transaction) = self.transaction.take() else { return Refusal::Internal.reply() };
         if let Err(refusal) = sink.end().await {
-            return refusal;
+            return self.not_stored(refusal);
         }
         // The relay's own field is among them.
         if sink.content.received_fields() > self.engine.config().limits.hops {
-            return self.turned_away(&transaction.command.reverse_path, Refusal::LoopDetected.reply());
+            return self.turned_away(RefusedFor::Loop, &transaction.command.reverse_path, Refusal::LoopDetected.reply());
         }
         self.accept(transaction, sink).await.unwrap_or_else(|refusal| refusal)
     }
@@ -160,27 +174,33 @@ impl<C: Components> SessionHandler for ClientSession<C> {
     async fn auth(&mut self, credentials: Credentials) -> Result<(), Reply> {
         // Without users no mechanism is offered, so the session asks nobody.
         let Some(logins) = &self.engine.logins else { return Err(Refusal::AuthUnavailable.reply()) };
-        self.login = Some(logins.check(credentials, self.client).await?);
+        let checked = logins.check(credentials, self.client).await;
+        self.engine.counters.logins.add_one(match &checked {
+            Ok(_) => Login::Accepted,
+            Err(reply) if reply.severity() == Severity::Permanent => Login::Refused,
+            Err(_) => Login::Unavailable,
+        });
+        self.login = Some(checked?);
         Ok(())
     }
 }
 
 impl<W: BodyWriter> Sink<W> {
     /// Stores the next piece, without the field that asks for a level.
-    async fn take(&mut self, piece: &[u8]) -> Result<(), Reply> {
+    async fn take(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         for part in self.content.push(piece) {
             if !part.is_empty() {
-                self.writer.write(part).await.map_err(|error| write_reply(&error))?;
+                self.writer.write(part).await.map_err(|error| of_write(&error))?;
             }
         }
         Ok(())
     }
 
     /// Stores what was held back.
-    async fn end(&mut self) -> Result<(), Reply> {
+    async fn end(&mut self) -> Result<(), Refusal> {
         let part = self.content.finish();
         if !part.is_empty() {
-            self.writer.write(part).await.map_err(|error| write_reply(&error))?;
+            self.writer.write(part).await.map_err(|error| of_write(&error))?;
         }
         self.first_level = self.content.first_level();
         Ok(())
@@ -203,7 +223,7 @@ impl<C: Components> ClientSession<C> {
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
         event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, &decision)));
-        self.refused(event);
+        self.refused(RefusedFor::of_policy(&refusal.reason), event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
 
@@ -229,7 +249,8 @@ impl<C: Components> ClientSession<C> {
                 event.sender = Some(reverse_path.clone());
                 event.recipient = Some(command.forward_path.clone());
                 event.reply = Some(reply.to_string());
-                self.refused(event);
+                let is_address = reply.status().is_some_and(|status| status.subject() == ADDRESS);
+                self.refused(if is_address { RefusedFor::Recipient } else { RefusedFor::Relaying }, event);
             },
         )?;
         // The mailbox that is meant: <Postmaster> is somebody's.
@@ -241,18 +262,18 @@ impl<C: Components> ClientSession<C> {
     }
 
     /// A whole message is refused for what is in it.
-    fn turned_away(&self, reverse_path: &ReversePath, reply: Reply) -> Reply {
+    fn turned_away(&self, why: RefusedFor, reverse_path: &ReversePath, reply: Reply) -> Reply {
         let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
         event.sender = Some(reverse_path.clone());
         event.reply = Some(reply.to_string());
-        self.refused(event);
+        self.refused(why, event);
         reply
     }
 
-    fn refused(&self, mut event: Event) {
+    fn refused(&self, why: RefusedFor, mut event: Event) {
         event.host = Some(self.helo.clone()).filter(|helo| !helo.is_empty());
         event.address = Some(self.client);
-        self.engine.counters.refused.add_one();
+        self.engine.counters.refusals.add_one(why);
         self.engine.record(event);
     }
 
@@ -280,49 +301,61 @@ impl<C: Components> ClientSession<C> {
         if let Some(hook) = &engine.accept_hook
             && let Err(refusal) = hook.ask(&envelope, &reception)
         {
-            return Err(self.turned_away(&envelope.reverse_path, refusal));
+            return Err(self.turned_away(RefusedFor::Hook, &envelope.reverse_path, refusal));
         }
-        let received = Received::new(id, &reception, &envelope, self.client, writer.size());
+        let in_clear = if self.tls_is_offered { envelope.recipients.len() } else { 0 };
+        let size = writer.size();
+        let received = Received::new(id, &reception, &envelope, self.client, size);
         let message = submit::message(engine, id, reception, envelope);
         match engine.spool.accept(message, writer).await {
             Ok(leases) => {
-                engine.counters.accepted.add_one();
+                engine.counters.accepted(self.tls.as_ref(), size, in_clear);
                 received.record(engine, self.tls.as_ref(), self.client_facts());
                 deliver::submit(engine, leases);
                 Ok(Reply::fixed::<250, 0, 0>(format!("Ok: queued as {id}")))
             }
             Err(error) => {
                 tracing::error!(%id, %error, "message not accepted");
-                Err(accept_reply(&error))
+                Err(self.not_stored(of_accept(&error)))
             }
         }
     }
+
+    /// This host cannot take the message.
+    fn not_stored(&self, refusal: Refusal) -> Reply {
+        self.engine.counters.refusals.add_one(match refusal {
+            Refusal::StoreFull => RefusedFor::StoreFull,
+            Refusal::ShuttingDown => RefusedFor::ShuttingDown,
+            _ => RefusedFor::StoreBroken,
+        });
+        refusal.reply()
+    }
 }
 
-fn spool_reply(error: &SpoolError) -> Reply {
+fn of_spool(error: &SpoolError) -> Refusal {
     tracing::error!(%error, "no message is accepted");
     match error {
         SpoolError::Full => Refusal::StoreFull,
         SpoolError::Closed => Refusal::ShuttingDown,
         _ => Refusal::StoreBroken,
     }
-    .reply()
 }
 
-fn write_reply(error: &BodyWriteError) -> Reply {
+fn of_write(error: &BodyWriteError) -> Refusal {
     tracing::error!(%error, "body not stored");
     match error {
         BodyWriteError::Full => Refusal::StoreFull,
         _ => Refusal::StoreBroken,
     }
-    .reply()
 }
 
-fn accept_reply(error: &AcceptError) -> Reply {
+fn of_accept(error: &AcceptError) -> Refusal {
     match error {
         AcceptError::Full | AcceptError::Body(BodyWriteError::Full) => Refusal::StoreFull,
         AcceptError::Closed => Refusal::ShuttingDown,
         _ => Refusal::StoreBroken,
     }
-    .reply()
 }
+
+/// RFC 3463 section 3.2: the address is the trouble.
+const ADDRESS: u16 = 1;

@@ -20,6 +20,7 @@ mod level_header;
 mod listeners;
 mod login;
 mod notice;
+mod numbers;
 mod proxy;
 mod require_tls;
 mod reuse;
