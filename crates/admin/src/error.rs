@@ -38,6 +38,14 @@ pub enum AdminError {
         /// What the system says.
         source: io::Error,
     },
+    /// The address for metrics cannot be listened on.
+    #[error("[metrics] address {address} cannot be listened on")]
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The token's file cannot be read.
     #[error("[admin] token {} cannot be read", path.display())]
     Token {
@@ -60,7 +68,7 @@ impl AdminError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::InUse { .. } | Self::NoSocket { .. } | Self::WeakToken { .. } => Blame::Caller,
-            Self::Socket { .. } | Self::Address { .. } | Self::Token { .. } => Blame::Us,
+            Self::Socket { .. } | Self::Address { .. } | Self::Metrics { .. } | Self::Token { .. } => Blame::Us,
         }
     }
 

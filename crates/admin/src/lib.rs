@@ -4,6 +4,8 @@
 //! sealpost ... ---- Client ---- unix socket --+
 //!                                             +-- AdminServer -- RelayControl -- the relay, its policy file
 //! other programs, HTTP ------- TCP, token ----+
+//!
+//! a monitoring system, HTTP ------------------- MetricsServer -- RelayControl: /metrics, /healthz, /readyz
 //! ```
 //!
 //! What there is to ask stands in `openapi.json`, which the server gives at `/v1/openapi.json` and which is made from this
@@ -39,6 +41,7 @@ mod entries;
 mod error;
 mod follow;
 mod history;
+mod metrics;
 mod model;
 mod problem;
 mod queue;
@@ -50,6 +53,7 @@ pub use client::{Absence, Client, ClientError, Followed};
 pub use entries::{Entries, Kind, ListError, Query, find_rows, rows_of_list, search_partners};
 pub use error::AdminError;
 pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryQueryError};
+pub use metrics::MetricsServer;
 pub use model::{Change, Counts, EditRequest, PolicyText, Queued, ReloadRequest, Row, RowCells, RowRequest, Settings, Status};
 pub use problem::Problem;
 pub use queue::{

@@ -61,6 +61,9 @@ pub struct Queued {
     pub fresh: u64,
     /// Messages that wait for a further attempt.
     pub deferred: u64,
+    /// Those of them that are due.
+    #[serde(default)]
+    pub due: u64,
     /// Messages that are held until somebody lets them go.
     pub held: u64,
     /// Messages that were set aside as damaged.
@@ -228,18 +231,19 @@ impl Status {
             policy_generation: status.policy_generation,
             policy_entries: status.policy_entries,
             counts: Counts::of(&status.stats),
-            queue: Queued::of(queue),
+            queue: Queued::of(queue, status.due),
         }
     }
 }
 
 impl Queued {
-    /// Of a queue in numbers.
+    /// Of a queue in numbers, of whose deferred entries so many are due.
     #[must_use]
-    pub fn of(queue: &sealpost_queue::Stats) -> Self {
+    pub fn of(queue: &sealpost_queue::Stats, due: u64) -> Self {
         Self {
             fresh: queue.fresh,
             deferred: queue.deferred,
+            due,
             held: queue.held,
             damaged: queue.damaged,
             octets: queue.size.0,
