@@ -65,6 +65,9 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         let who = if config.admin.token.is_some() { "with the token" } else { "without a token: nothing can be changed there" };
         println!("  managed at   {address} ({who})");
     }
+    if let Some(address) = config.metrics.address {
+        println!("  metrics at   http://{address}/metrics, /healthz, /readyz");
+    }
     certificates(&config)?;
     ciphers(&config);
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();

@@ -120,7 +120,7 @@ fn stats(options: &cli::QueueStats) -> Result<ExitCode, Failure> {
     let (desk, asked) = Desk::open(&options.config)?;
     let queued = match &asked {
         Asked::Relay(client) => desk.runtime.block_on(client.status()).map_err(in_words)?.queue,
-        Asked::Store(store) => store.stats()?,
+        Asked::Store(store) => store.stats(now())?,
     };
     let text = if options.json { format!("{}\n", serde_json::to_string(&queued).unwrap_or_default()) } else { stats_text(&queued, now()) };
     let _ = std::io::stdout().write_all(text.as_bytes());

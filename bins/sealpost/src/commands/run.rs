@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sealpost_admin::AdminServer;
+use sealpost_admin::{AdminServer, MetricsServer};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyFileError};
 use sealpost_relay::{ConfigFile, Relay, RelayControl, ReloadError};
 use sealpost_types::WithCauses;
@@ -20,10 +20,11 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
-        let admin = config.admin.clone();
+        let (admin, metrics) = (config.admin.clone(), config.metrics.clone());
         let ready = Relay::assemble(config).map_err(in_words)?.config_file(file).ready().await.map_err(in_words)?;
         // Commands reach it before the first client does.
         let management = AdminServer::start(&admin, ready.control().clone()).await.map_err(in_words)?;
+        let metrics = MetricsServer::start(&metrics, ready.control().clone()).await.map_err(in_words)?;
         catch_up(ready.control()).await;
         let relay = ready.begin().map_err(in_words)?;
         tracing::info!("started");
@@ -34,6 +35,10 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
         tracing::info!("stopping: what is under way may finish, what is not delivered stays queued");
         management.shutdown().await;
         relay.shutdown(GRACE).await;
+        // It says until the end that the relay is stopping.
+        if let Some(metrics) = metrics {
+            metrics.shutdown().await;
+        }
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })

@@ -34,6 +34,7 @@ mod levels;
 mod load;
 mod login;
 mod manage;
+mod metrics;
 mod notices;
 mod programs;
 mod proxy;

@@ -132,9 +132,19 @@ impl House {
 
     /// Begins to start the relay with the files that are there, and waits for nothing.
     pub(crate) fn begin(&self) -> Relay {
+        self.begin_by(sealpost())
+    }
+
+    /// Starts the relay with the files that are there, with mounts of its own.
+    pub(crate) fn start_unshared(&self) -> Relay {
+        let mut command = clean(Command::new("unshare"));
+        command.args(["--mount", env!("CARGO_BIN_EXE_sealpost")]);
+        self.wait_for_start(self.begin_by(command), 0)
+    }
+
+    fn begin_by(&self, mut command: Command) -> Relay {
         let log = self.file("relay.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = sealpost();
         command.arg("run").arg("--config").arg(self.config());
         command.envs(self.environment.clone());
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
@@ -144,7 +154,11 @@ impl House {
     /// Starts the relay with the files that are there.
     pub(crate) fn start_again(&self) -> Relay {
         let before = fs::metadata(self.file("relay.log")).map_or(0, |log| usize::try_from(log.len()).unwrap());
-        let mut relay = self.begin();
+        self.wait_for_start(self.begin(), before)
+    }
+
+    /// Waits until the relay says so in its log behind these octets, and greets.
+    fn wait_for_start(&self, mut relay: Relay, before: usize) -> Relay {
         let end = Instant::now() + START;
         while !relay.log()[before..].contains("started") || Client::connect(self.address).map(Client::quit).is_err() {
             let ended = relay.child.as_mut().and_then(|child| child.try_wait().unwrap());
@@ -253,7 +267,11 @@ impl Drop for Relay {
 
 /// The program under test.
 pub(crate) fn sealpost() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sealpost"));
+    clean(Command::new(env!("CARGO_BIN_EXE_sealpost")))
+}
+
+/// Without what this process was told by its environment.
+fn clean(mut command: Command) -> Command {
     for name in ["SEALPOST_CONFIG", "SEALPOST_LOG", "SEALPOST_LOG_FORMAT", "RUST_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         command.env_remove(name);
     }

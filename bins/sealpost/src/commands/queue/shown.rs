@@ -78,7 +78,9 @@ pub(super) fn events_text(events: &[Event]) -> String {
 /// The queue in numbers.
 pub(super) fn stats_text(queued: &Queued, now: UnixMillis) -> String {
     let mut text = String::new();
-    for (word, number) in [("fresh", queued.fresh), ("deferred", queued.deferred), ("held", queued.held), ("damaged", queued.damaged)] {
+    let numbers =
+        [("fresh", queued.fresh), ("deferred", queued.deferred), ("  due", queued.due), ("held", queued.held), ("damaged", queued.damaged)];
+    for (word, number) in numbers {
         let _ = writeln!(text, "{word:<10}{number:>10}");
     }
     let _ = writeln!(text, "{:<10}{:>10}", "size", size(queued.octets));

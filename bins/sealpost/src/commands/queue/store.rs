@@ -38,12 +38,12 @@ impl Store {
         Ok(listed.iter().map(|listed| QueueShown::of(listed, &outlook(&policy, &self.config, listed, None, now))).collect())
     }
 
-    pub(super) fn stats(&self) -> Result<Queued, Failure> {
-        let stats = match self.view()? {
-            Some(mut view) => view.stats().map_err(in_words)?,
-            None => Stats::default(),
+    pub(super) fn stats(&self, now: UnixMillis) -> Result<Queued, Failure> {
+        let (stats, due) = match self.view()? {
+            Some(mut view) => (view.stats().map_err(in_words)?, view.due(now).map_err(in_words)?),
+            None => (Stats::default(), 0),
         };
-        Ok(Queued::of(&stats))
+        Ok(Queued::of(&stats, due))
     }
 
     /// Owns the queue for as long as it takes.
