@@ -74,7 +74,7 @@ async fn what_is_given_is_what_is_described() {
     let given: BTreeSet<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert_eq!(given, SERIES.iter().map(|series| series.name).collect());
     for line in page.lines().filter(|line| !line.starts_with('#')) {
-        let (name, labels) = line.split_once('{').unwrap_or((line.split(' ').next().unwrap(), ""));
+        let (name, labels) = line.split_once('{').unwrap_or_else(|| (line.split(' ').next().unwrap(), ""));
         let series = SERIES.iter().find(|series| {
             let rest = name.strip_prefix(series.name);
             rest.is_some_and(|rest| {
