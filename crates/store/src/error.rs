@@ -135,9 +135,17 @@ impl OpenError {
 
 impl OpenError {
     /// Whether the file is not what was written.
-    pub(crate) fn is_damage(&self) -> bool {
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
         // What is none of SQLite's failures is a row that is missing, or a value of another type.
         matches!(self, Self::Sqlite { source, .. } if source.is_damage() || source.code < 0)
+    }
+}
+
+impl OpenError {
+    /// Whether it is what stands in the file that is wrong, not the disk or the rights.
+    pub(crate) fn is_of_content(&self) -> bool {
+        self.is_damage() || matches!(self, Self::Newer { .. } | Self::Foreign { .. })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a store still takes anything.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::WriteError;
@@ -27,13 +28,14 @@ pub enum Health {
 #[derive(Debug, Default)]
 pub(crate) struct Poison {
     reason: OnceLock<Arc<str>>,
+    is_damage: AtomicBool,
     /// Where to leave word that the database is damaged, if the next owner can do something about it.
     marker: Option<PathBuf>,
 }
 
 impl Poison {
     pub(crate) fn new(marker: Option<PathBuf>) -> Self {
-        Self { reason: OnceLock::new(), marker }
+        Self { marker, ..Self::default() }
     }
 
     pub(crate) fn set(&self, reason: &str) {
@@ -47,12 +49,17 @@ impl Poison {
         if self.reason.get().is_some() {
             return;
         }
+        self.is_damage.store(true, Ordering::Release);
         self.set(reason);
         if let Some(marker) = &self.marker
             && let Err(error) = Marker::Damaged(reason.to_owned()).write(marker)
         {
             tracing::error!(path = %marker.display(), %error, "cannot leave word that the database is damaged");
         }
+    }
+
+    pub(crate) fn is_damage(&self) -> bool {
+        self.is_damage.load(Ordering::Acquire)
     }
 
     /// Poisons if this failure says that the database is damaged.

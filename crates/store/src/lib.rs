@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A damaged database stops the store. At the next start each row that can still be read goes into a fresh database and the
-//! damaged one is kept aside ([`Store::open_salvaging`]); a log that is broken in its middle is kept aside too.
+//! damaged one is kept aside ([`Store::open_salvaging`], [`Store::open_or_begin_anew`]); a log that is broken in its middle is kept aside too.
 //!
 //! What it does not do: know any table (the crates on top bring their [`Migrations`], their statements and their [`Salvage`]), or
 //! serve several processes that write.
@@ -69,7 +69,7 @@ pub use lock::Lock;
 pub use migrate::Migrations;
 pub use read::Reader;
 pub use rusqlite;
-pub use salvage::{Recovery, Salvage, SalvagedRow};
+pub use salvage::{Recovery, Salvage, SalvagedRow, SalvagedTables, is_reported_damaged, report_damage};
 pub use settings::Settings;
 pub use store::Store;
 

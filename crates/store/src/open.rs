@@ -10,7 +10,7 @@ use sealpost_types::{Octets, WithCauses};
 
 use crate::lock::Lock;
 use crate::read::configure;
-use crate::salvage::{Marker, Salvager, directory_of, finish, journal_path, keep_log, log_path};
+use crate::salvage::{Marker, Salvager, directory_of, finish, journal_path, keep_aside, keep_log, log_path};
 use crate::{Migrations, OpenError, Recovery, Salvage, SalvagedRow, Settings, SqliteFailure};
 
 /// A database about to be opened, by its owner.
@@ -45,6 +45,10 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
             self.migrations.check_schema(self.path, &db)?;
         }
         sync_directory(self.directory)?;
+        // A lost row may come before the one that it refers to.
+        let had_keys: bool = db.pragma_query_value(None, "foreign_keys", |row| row.get(0)).map_err(|e| failed(&e))?;
+        let keys = |on: bool| db.pragma_update(None, "foreign_keys", on).map_err(|e| failed(&e));
+        keys(had_keys && lost.is_none())?;
         let prepared = Transaction::new_unchecked(&db, TransactionBehavior::Immediate).and_then(|tx| {
             if let Some((rows, salvage)) = lost {
                 rows.into_iter().try_for_each(|row| salvage.keep(&tx, row))?;
@@ -54,6 +58,7 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
             tx.commit().map(|()| prepared)
         });
         let prepared = prepared.map_err(|e| failed(&e))?;
+        keys(had_keys)?;
         leave_log(&db, false)?;
         Ok((db, prepared))
     }
@@ -84,6 +89,24 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
         };
         let damage = WithCauses(&error).to_string();
         if self.salvager().run(salvage, lost, damage, &mut recovery)? { Ok((self.open(None)?, recovery)) } else { Err(error) }
+    }
+
+    /// As [`open_or_salvage`](Self::open_or_salvage); what cannot be salvaged either is kept aside, and a new database begun.
+    pub(crate) fn open_or_begin_anew(&mut self, salvage: &mut dyn Salvage) -> Result<((Connection, T), Recovery), OpenError> {
+        let error = match self.open_or_salvage(salvage) {
+            Err(error) if error.is_of_content() => error,
+            opened => return opened,
+        };
+        let damage = WithCauses(&error).to_string();
+        let mut recovery = Recovery::default();
+        // One of another kind or version was not looked into yet.
+        if error.is_damage() || !self.salvager().run(salvage, Vec::new(), damage.clone(), &mut recovery)? {
+            let aside = keep_aside(self.path).map_err(|source| OpenError::Io { path: self.path.to_owned(), source })?;
+            tracing::error!(path = %self.path.display(), damage, aside = %aside.display(), "the database is kept aside, and a new one begun");
+            recovery.damage.push(damage);
+            recovery.aside.push(aside);
+        }
+        Ok((self.open(None)?, recovery))
     }
 
     /// Keeps the log aside if it is broken before its end; rows behind the broken place.

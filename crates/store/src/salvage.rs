@@ -4,6 +4,7 @@ mod log;
 mod pages;
 mod record;
 mod replace;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction};
 
 pub(crate) use log::Log;
-pub(crate) use replace::{Marker, directory_of, finish, journal_path, keep_log, log_path, marker_path};
+pub(crate) use replace::{Marker, directory_of, finish, journal_path, keep_aside, keep_log, log_path, marker_path};
+pub use replace::{is_reported_damaged, report_damage};
+pub use tables::SalvagedTables;
 
 use crate::error::SqliteFailure;
 use crate::open::open_writer;
@@ -132,6 +135,8 @@ impl Salvager<'_> {
 fn copy(db: &Connection, pages: &Pages, lost: Vec<SalvagedRow>, salvage: &mut dyn Salvage) -> rusqlite::Result<u64> {
     // The log of the fresh database stays small, though it is filled as a whole.
     db.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    // A row may come before the one that it refers to.
+    db.pragma_update(None, "foreign_keys", false)?;
     let mut rows = 0;
     let mut tx = Some(db.unchecked_transaction()?);
     let mut keep = |row: SalvagedRow| {

@@ -87,6 +87,31 @@ impl Store {
         Ok((store, prepared, recovery))
     }
 
+    /// Like [`Store::open_salvaging`], for what must be written on, whatever became of the past: a file in which no row can be found is
+    /// kept aside too, as is one of another kind or of a later version, and a new one is begun.
+    ///
+    /// # Errors
+    /// Those of [`Store::open_with`] that are not about what stands in the file.
+    pub fn open_or_begin_anew<T>(
+        path: &Path,
+        migrations: &Migrations,
+        settings: &Settings,
+        salvage: &mut dyn Salvage,
+        prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T, Recovery), OpenError> {
+        let (directory, lock) = own(path)?;
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, prepare };
+        let (opened, recovery) = opening.open_or_begin_anew(salvage)?;
+        let (store, prepared) = Self::start(opened, path, settings, lock, Poison::new(Some(marker_path(path))))?;
+        Ok((store, prepared, recovery))
+    }
+
+    /// Whether it takes nothing more because the database turned out damaged: opened again, it is salvaged.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.poison.is_damage()
+    }
+
     fn start<T>(
         (db, prepared): (Connection, T),
         path: &Path,

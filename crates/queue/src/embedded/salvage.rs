@@ -1,16 +1,15 @@
 //! Rows of a damaged queue are taken into a fresh one: those that are sound as they are, the others set aside.
 
 use rusqlite::types::Value;
-use rusqlite::{ErrorCode, OptionalExtension, Transaction, params, params_from_iter};
-use sealpost_store::{Salvage, SalvagedRow};
+use rusqlite::{OptionalExtension, Transaction, params};
+use sealpost_store::{Salvage, SalvagedRow, SalvagedTables};
 
 use super::schema::{self, Found, columns};
 
 /// What is known so far of the rows that came.
 #[derive(Debug, Default)]
 pub(super) struct QueueSalvage {
-    /// The columns of the table `entry`, in their order.
-    columns: Vec<String>,
+    tables: SalvagedTables,
     /// Ids below may have been given.
     reserved: i64,
     /// How often holds were released.
@@ -73,13 +72,8 @@ impl QueueSalvage {
         if values.len() < ENTRY_COLUMNS {
             return if is_known { stand_in(tx, id, "columns of it are missing") } else { Ok(()) };
         }
-        match self.insert(tx, id, values) {
-            Ok(()) => {}
-            // A value that its column does not take.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                return if is_known { stand_in(tx, id, "the types of its columns are damaged") } else { Ok(()) };
-            }
-            Err(error) => return Err(error),
+        if !self.tables.insert(tx, "entry", id, values)? {
+            return if is_known { stand_in(tx, id, "the types of its columns are damaged") } else { Ok(()) };
         }
         let Some(found) = show(tx, id)? else { return Ok(()) };
         match found.entry {
@@ -93,19 +87,6 @@ impl QueueSalvage {
             Err(_) if found.state == schema::DAMAGED => Ok(()),
             Err(damage) => schema::set_aside(tx, id, &damage),
         }
-    }
-
-    fn insert(&mut self, tx: &Transaction<'_>, id: i64, values: &[Value]) -> rusqlite::Result<()> {
-        if self.columns.is_empty() {
-            let mut select = tx.prepare("SELECT name FROM pragma_table_info('entry') ORDER BY cid")?;
-            self.columns = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        }
-        let known = self.columns.iter().zip(values);
-        let names: Vec<_> = known.clone().map(|(name, _)| name.as_str()).collect();
-        let places: Vec<_> = (1..=names.len()).map(|place| format!("?{place}")).collect();
-        let sql = format!("INSERT INTO entry ({}) VALUES ({})", names.join(", "), places.join(", "));
-        let values = std::iter::once(Value::Integer(id)).chain(known.skip(1).map(|(_, value)| value.clone()));
-        tx.prepare_cached(&sql)?.execute(params_from_iter(values)).map(drop)
     }
 }
 

@@ -46,10 +46,42 @@ impl Marker {
     }
 }
 
+/// Keeps a database aside of which nothing can be used; where. Nothing is in its place then.
+pub(crate) fn keep_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = aside_path(path, free_number(path));
+    // The log first: it must never lie beside another database.
+    for (old, new) in [(log_path(path), log_path(&aside)), (path.to_owned(), aside.clone())] {
+        match std::fs::rename(old, new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    remove(&with(path, "-shm"))?;
+    remove(&journal_path(path))?;
+    remove(&marker_path(path))?;
+    sync_directory(path)?;
+    Ok(aside)
+}
+
+/// Leaves word for the next owner of the database at `path` that it is damaged, for whoever only looked at it.
+///
+/// # Errors
+/// What the system says.
+pub fn report_damage(path: &Path, reason: &str) -> io::Result<()> {
+    let marker = marker_path(path);
+    if marker.exists() { Ok(()) } else { Marker::Damaged(reason.to_owned()).write(&marker) }
+}
+
+/// Whether somebody left word that the database at `path` is damaged, and it was not opened by its owner since.
+#[must_use]
+pub fn is_reported_damaged(path: &Path) -> bool {
+    marker_path(path).exists()
+}
+
 /// Puts the fresh database, which is complete and synced, in the place of the one at `path`; where that is kept.
 pub(super) fn replace(path: &Path) -> Result<PathBuf, OpenError> {
     let failed = |source| OpenError::Io { path: path.to_owned(), source };
-    let number = (1..).find(|number| !aside_path(path, *number).exists()).unwrap_or(u32::MAX);
+    let number = free_number(path);
     sync_directory(path).map_err(failed)?;
     Marker::Replace(number).write(&marker_path(path)).map_err(failed)?;
     finish(path, number).map_err(failed)?;
@@ -129,6 +161,10 @@ pub(crate) fn log_path(path: &Path) -> PathBuf {
 /// What SQLite takes back a first page by that was not written as a whole: with a log there is no other use for it.
 pub(crate) fn journal_path(path: &Path) -> PathBuf {
     with(path, "-journal")
+}
+
+fn free_number(path: &Path) -> u32 {
+    (1..).find(|number| !aside_path(path, *number).exists()).unwrap_or(u32::MAX)
 }
 
 fn aside_path(path: &Path, number: u32) -> PathBuf {
