@@ -11,6 +11,7 @@ mod day;
 mod pump;
 mod query;
 mod retain;
+mod salvage;
 mod schema;
 mod select;
 mod shelf;
@@ -99,7 +100,8 @@ impl History {
                 Some(Stream::start(target).map_err(|source| HistoryError::Stream { path, source: Arc::new(source) })?)
             }
         };
-        let desk = Desk { directory: directory.to_owned(), books, bounds: Bounds { keep, max_size }, stream, is_over: false };
+        let desk =
+            Desk { directory: directory.to_owned(), books, bounds: Bounds { keep, max_size }, stream, is_over: false, salvage: None };
         let pump = Pump::start(desk).map_err(|error| HistoryError::Thread { kind: error.kind() })?;
         Ok(Self { pump, shelf: Arc::new(Mutex::new(Shelf::new(directory))), _lock: lock })
     }

@@ -480,7 +480,7 @@ async fn a_damaged_file_hides_no_other_day() {
     let history = History::open(directory.path()).unwrap();
     history.record_durably(vec![of_day(1)]).await.unwrap();
     assert_eq!(times(&history.query(&Filter::default()).await.unwrap()), [2 * DAY_MILLIS, DAY_MILLIS, 0]);
-    assert!(directory.path().join("1970-01-02.db.damaged").exists());
+    assert!(directory.path().join("1970-01-02.db.damaged-1").exists());
 }
 
 #[test]

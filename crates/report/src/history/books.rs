@@ -5,10 +5,11 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealpost_store::rusqlite::{self, Transaction};
-use sealpost_store::{OpenError, Settings, Store, WriteError};
+use sealpost_store::{Migrations, OpenError, Recovery, Settings, Store, WriteError};
 use sealpost_types::{Octets, WithCauses};
 
 use super::day::Day;
+use super::salvage::HistorySalvage;
 use super::write::{self, Known};
 use super::{retain, schema, single};
 use crate::Event;
@@ -19,7 +20,11 @@ pub(super) struct Books {
     directory: PathBuf,
     /// The one used last stands last.
     open: Vec<(Day, Book)>,
+    opening: Opening,
 }
+
+/// Held while a file is opened: that of a day may be salvaged on another thread just then.
+pub(super) type Opening = Arc<Mutex<()>>;
 
 /// The file of a day.
 #[derive(Debug)]
@@ -41,10 +46,13 @@ impl Books {
     /// Opens the file of `day`, and brings the file of earlier versions up to date, if there is one.
     pub(super) fn open(directory: &Path, day: Day) -> Result<Self, OpenError> {
         let single = directory.join(single::NAME);
-        if single.exists() {
-            drop(Store::open(&single, &schema::SINGLE, &settings())?);
+        // Nothing is written to it: if it cannot be opened, the rest of the history can.
+        if single.exists()
+            && let Err(error) = open_single(&single)
+        {
+            tracing::error!(error = %WithCauses(&error), "the history of before cannot be opened");
         }
-        let mut books = Self { directory: directory.to_owned(), open: Vec::new() };
+        let mut books = Self { directory: directory.to_owned(), open: Vec::new(), opening: Opening::default() };
         books.book(day)?;
         Ok(books)
     }
@@ -56,6 +64,16 @@ impl Books {
 
     /// Writes events of one day, ordered by time, and returns when they are durable.
     pub(super) fn write(&mut self, day: Day, events: &Arc<Vec<Event>>, manner: Manner) -> Result<(), WriteError> {
+        let written = self.try_write(day, events, manner);
+        // Damaged under our hands: opened again it is salvaged, and what happens now must be recorded.
+        if self.open.last().is_some_and(|(open, book)| *open == day && book.store.is_damaged()) {
+            self.open.pop();
+            return if written.is_err() { self.try_write(day, events, manner) } else { written };
+        }
+        written
+    }
+
+    fn try_write(&mut self, day: Day, events: &Arc<Vec<Event>>, manner: Manner) -> Result<(), WriteError> {
         let octets = events.iter().map(write::octets).sum();
         let known = Arc::clone(&self.book_to_write(day)?.known);
         let events = Arc::clone(events);
@@ -78,6 +96,23 @@ impl Books {
         book.run(0, move |tx| retain::thin_out(tx, max_size))
     }
 
+    /// What is held to open a file.
+    pub(super) fn opening(&self) -> Opening {
+        Arc::clone(&self.opening)
+    }
+
+    /// Opens those files anew of which somebody left word that they are damaged, and so salvages them.
+    pub(super) fn salvage_open(&mut self) {
+        for day in self.days() {
+            if sealpost_store::is_reported_damaged(&self.directory.join(day.to_string())) {
+                self.open.retain(|(open, _)| *open != day);
+                if let Err(error) = self.book(day) {
+                    tracing::error!(error = %WithCauses(&error), "a damaged file of the history cannot be salvaged");
+                }
+            }
+        }
+    }
+
     fn book_to_write(&mut self, day: Day) -> Result<&Book, WriteError> {
         self.book(day).map_err(|error| cannot_be_written(&error))
     }
@@ -89,7 +124,10 @@ impl Books {
                 if self.open.len() >= OPEN_FILES {
                     self.open.remove(0);
                 }
-                Book::open(&self.directory.join(day.to_string()))?
+                let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+                let book = Book::open(&self.directory.join(day.to_string()))?;
+                drop(opening);
+                book
             }
         };
         self.open.push((day, book));
@@ -102,19 +140,8 @@ impl Books {
 }
 
 impl Book {
-    /// Opens the file. One that is no database any more is set aside, and a new one is begun: what happens now must be recorded.
     fn open(path: &Path) -> Result<Self, OpenError> {
-        let store = match Store::open(path, &schema::DAY, &settings()) {
-            Err(error @ OpenError::Sqlite { .. }) if is_damaged(&error) => {
-                let mut aside = path.as_os_str().to_owned();
-                aside.push(".damaged");
-                tracing::error!(error = %WithCauses(&error), aside = %Path::new(&aside).display(), "a file of the history is damaged and set aside");
-                std::fs::rename(path, &aside).map_err(|source| OpenError::Io { path: aside.into(), source })?;
-                Store::open(path, &schema::DAY, &settings())?
-            }
-            opened => opened?,
-        };
-        Ok(Self { store, known: Arc::default() })
+        Ok(Self { store: open_day(path)?, known: Arc::default() })
     }
 
     fn run<T: Send + 'static>(
@@ -141,8 +168,36 @@ fn cannot_be_written(error: &OpenError) -> WriteError {
     }
 }
 
-fn is_damaged(error: &OpenError) -> bool {
-    matches!(error, OpenError::Sqlite { source, .. } if matches!(source.code & 0xff, CORRUPT | NOT_A_DATABASE))
+/// Opens the file of a day. A damaged one is salvaged and kept aside, and a new one is begun if nothing can be read of it.
+fn open_day(path: &Path) -> Result<Store, OpenError> {
+    open(path, &schema::DAY, HistorySalvage::of_day())
+}
+
+fn open_single(path: &Path) -> Result<Store, OpenError> {
+    open(path, &schema::SINGLE, HistorySalvage::of_single())
+}
+
+fn open(path: &Path, migrations: &Migrations, mut salvage: HistorySalvage) -> Result<Store, OpenError> {
+    let (store, (), recovery) = Store::open_or_begin_anew(path, migrations, &settings(), &mut salvage, |_| Ok(()))?;
+    let Recovery { damage, rows, .. } = recovery;
+    if !damage.is_empty() {
+        tracing::error!(file = %path.display(), damage = damage.join("; "), rows, "a file of the history was damaged");
+    }
+    Ok(store)
+}
+
+/// Salvages the files of which somebody left word that they are damaged, except those of `open` days. Blocks.
+pub(super) fn salvage_reported(directory: &Path, open: &[Day], opening: &Opening) {
+    let days = super::shelf::days(directory).into_iter().filter(|day| !open.contains(day));
+    for path in days.map(|day| directory.join(day.to_string())).filter(|path| sealpost_store::is_reported_damaged(path)) {
+        let opening = opening.lock().unwrap_or_else(PoisonError::into_inner);
+        match open_day(&path) {
+            // It was opened to be written meanwhile, and salvaged by that.
+            Ok(_) | Err(OpenError::InUse { .. }) => {}
+            Err(error) => tracing::error!(error = %WithCauses(&error), "a damaged file of the history cannot be salvaged"),
+        }
+        drop(opening);
+    }
 }
 
 /// Small pages: entries of many domains touch many of them.
@@ -159,6 +214,4 @@ const OPEN_FILES: usize = 2;
 
 /// SQLite's primary result codes.
 const BUSY: i32 = 5;
-const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
-const NOT_A_DATABASE: i32 = 26;

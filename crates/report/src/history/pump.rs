@@ -11,7 +11,7 @@ use sealpost_store::WriteError;
 use sealpost_types::{Retry, UnixMillis};
 use tokio::sync::oneshot;
 
-use super::books::{Books, Manner};
+use super::books::{Books, Manner, salvage_reported};
 use super::day::Day;
 use super::retain::Bounds;
 use super::stream::Stream;
@@ -34,6 +34,8 @@ pub(super) struct Desk {
     pub(super) stream: Option<Stream>,
     /// Whether today alone takes too much space.
     pub(super) is_over: bool,
+    /// Salvages files that nobody writes.
+    pub(super) salvage: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -222,6 +224,7 @@ impl Inbox {
 impl Desk {
     /// Lets go of what is not to be kept. When that was.
     fn keep_house(&mut self, now: UnixMillis) -> Instant {
+        self.salvage();
         self.is_over = self.bounds.enforce(&self.directory, &self.books.days(), now);
         if self.is_over
             && let Err(error) = self.books.thin_out(self.bounds.max_size)
@@ -229,6 +232,29 @@ impl Desk {
             tracing::error!(%error, "the oldest entries of the history cannot be removed");
         }
         Instant::now()
+    }
+}
+
+impl Desk {
+    /// Salvages damaged files; those of other days on a thread of its own, for that may take a while.
+    fn salvage(&mut self) {
+        self.books.salvage_open();
+        if self.salvage.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let (directory, open, opening) = (self.directory.clone(), self.books.days(), self.books.opening());
+        let thread =
+            std::thread::Builder::new().name("history-salvage".into()).spawn(move || salvage_reported(&directory, &open, &opening));
+        self.salvage = thread.map_err(|error| tracing::error!(%error, "no thread for damaged files of the history")).ok();
+    }
+}
+
+impl Drop for Desk {
+    /// Whoever opens the history next finds no file in use.
+    fn drop(&mut self) {
+        if self.salvage.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that salvages the history panicked");
+        }
     }
 }
 

@@ -86,7 +86,7 @@ fn size_of(path: &Path) -> u64 {
 }
 
 fn remove(path: &Path) {
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", ".lock", ".salvage"] {
         match std::fs::remove_file(with(path, suffix)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::error!(file = %path.display(), %error, "a file of the history cannot be removed");

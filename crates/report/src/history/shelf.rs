@@ -99,13 +99,23 @@ impl Shelf {
                 tracing::debug!(%error, "a file of the history is gone");
                 return Ok(Vec::new());
             }
-            Err(error) => return Err(WithCauses(&error).to_string()),
+            Err(error) => {
+                if error.is_damage() {
+                    leave_word(&path, &error);
+                }
+                return Err(WithCauses(&error).to_string());
+            }
         };
         let found = match part {
             Part::Day(day) => reader.read(|db| select::select(db, day, filter, limit)),
             Part::Single => reader.read(|db| single::select(db, filter)),
         };
-        found.map_err(|error: ReadError| error.to_string())
+        found.map_err(|error: ReadError| {
+            if matches!(&error, ReadError::Failed(failure) if failure.is_damage()) {
+                leave_word(&path, &error);
+            }
+            error.to_string()
+        })
     }
 
     fn reader(&mut self, part: Part) -> Result<&mut Reader, OpenError> {
@@ -142,6 +152,13 @@ impl Shelf {
             Part::Single => self.directory.join(single::NAME),
             Part::Day(day) => self.directory.join(day.to_string()),
         }
+    }
+}
+
+/// Says to the one who writes the history that a file is damaged. Whoever may not write there says it only to whom he shows it.
+fn leave_word(path: &Path, damage: &dyn std::error::Error) {
+    if let Err(error) = sealpost_store::report_damage(path, &damage.to_string()) {
+        tracing::debug!(file = %path.display(), %error, "no word can be left that the file is damaged");
     }
 }
 
