@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod aside;
 mod cert;
 mod check;
 mod ciphers;

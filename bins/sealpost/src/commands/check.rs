@@ -10,6 +10,7 @@ use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_relay::policy_file::PolicyFileError;
 use sealpost_relay::{Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
 
+use super::aside::kept_aside;
 use super::{Failure, in_words, now, runtime};
 use crate::cli;
 
@@ -102,6 +103,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         }
     }
     println!("  data         {}", config.data_dir.display());
+    kept_aside(&config.data_dir).iter().for_each(|line| println!("  warning      {line}"));
     Ok(ExitCode::SUCCESS)
 }
 
