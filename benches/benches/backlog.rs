@@ -8,6 +8,7 @@
 //! One process fills the queue with bodies of 1 KiB and kills itself; as root, the page cache is then emptied; a second one measures.
 #![allow(clippy::print_stdout, reason = "a program that prints its figures")]
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -150,7 +151,7 @@ fn disk(directory: &Path) -> std::io::Result<u64> {
     let mut sum = 0;
     for found in std::fs::read_dir(directory)? {
         let found = found?;
-        sum += if found.file_type()?.is_dir() { disk(&found.path())? } else { found.metadata()?.len() };
+        sum += if found.file_type()?.is_dir() { disk(&found.path())? } else { found.metadata()?.blocks() * 512 };
     }
     Ok(sum)
 }

@@ -6,7 +6,7 @@
 //! $ cargo bench -p sealpost-benches --bench accepts
 //! $ ACCEPTS_DIRECTORY=/var/tmp ACCEPTS_SECONDS=5 ACCEPTS_ROUNDS=5 ACCEPTS_KIB=4 ACCEPTS_WRITERS=16 cargo bench ...
 //! ```
-//! The three take turns, round after round, and the medians are given.
+//! `ACCEPTS_INLINE_KIB` says up to which size the queue keeps bodies in its database. The three take turns, round after round, and the medians are given.
 #![allow(clippy::print_stdout, reason = "a program that prints its figures")]
 
 mod files;

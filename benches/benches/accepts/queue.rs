@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use sealpost_queue::{BodyWriter, EmbeddedSpool, NewMessage, Settings, Settlement, Spool};
 use sealpost_types::{Destination, Envelope, ForwardPath, Mailbox, Octets, Reception, Recipient, ReversePath, UnixMillis};
 
-use crate::{Failure, body};
+use crate::{Failure, body, setting};
 
 pub(crate) fn load(directory: &Path, size: usize, writers: usize, time: Duration) -> Result<Vec<Duration>, Failure> {
     tokio::runtime::Builder::new_multi_thread().build()?.block_on(async {
-        let queue = EmbeddedSpool::open(directory, Settings::default())?;
+        let mut settings = Settings::default();
+        settings.inline = Octets(setting("ACCEPTS_INLINE_KIB", settings.inline.0 >> 10)? << 10);
+        let queue = EmbeddedSpool::open(directory, settings)?;
         let body: Arc<[u8]> = body(size).into();
         let end = Instant::now() + time;
         let tasks: Vec<_> = (0..writers).map(|_| tokio::spawn(write(queue.clone(), body.clone(), end))).collect();

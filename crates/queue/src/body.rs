@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealpost_types::Octets;
 
-use crate::pool::Slot;
+use crate::files::Handle;
 use crate::{BodyReadError, BodyWriteError, QueueId};
 
 /// Takes a body piece by piece. Memory stays bounded, whatever the size; the disk is not waited for on the caller's thread.
@@ -34,7 +34,7 @@ pub struct Body {
 enum Place {
     Memory(Arc<Kept>),
     Row(Arc<dyn Rows>, QueueId),
-    File(Arc<Slot>),
+    File(Handle),
 }
 
 /// Reads a [`Body`] from its beginning.
@@ -101,8 +101,8 @@ impl Body {
         Self { size, check, place: Place::Row(rows, id) }
     }
 
-    pub(crate) fn in_file(slot: Arc<Slot>, size: u64, check: u32) -> Self {
-        Self { size, check, place: Place::File(slot) }
+    pub(crate) fn in_file(handle: Handle, size: u64, check: u32) -> Self {
+        Self { size, check, place: Place::File(handle) }
     }
 }
 
@@ -129,10 +129,10 @@ impl BodyReader {
                     return Err(damaged(format_args!("{} octets are there, {} were stored", self.buffer.len(), self.body.size)));
                 }
             }
-            Place::File(slot) => {
+            Place::File(handle) => {
                 let want = usize::try_from(left).unwrap_or(usize::MAX).min(BODY_PIECE);
                 let buffer = std::mem::take(&mut self.buffer);
-                self.buffer = slot.read(buffer, self.offset, want).await?;
+                self.buffer = handle.read(buffer, self.offset, want).await?;
                 if self.buffer.is_empty() {
                     return Err(damaged(format_args!("its file ends at octet {}, {} were stored", self.offset, self.body.size)));
                 }
@@ -157,7 +157,7 @@ impl std::fmt::Debug for Place {
         match self {
             Self::Memory(_) => f.write_str("Memory"),
             Self::Row(_, id) => f.debug_tuple("Row").field(id).finish(),
-            Self::File(slot) => f.debug_tuple("File").field(&slot.number()).finish(),
+            Self::File(handle) => f.debug_tuple("File").field(&handle.place()).finish(),
         }
     }
 }

@@ -22,12 +22,14 @@
 mod body;
 mod embedded;
 mod error;
+mod files;
 mod id;
 mod lease;
 mod look;
 mod memory;
 mod message;
 mod pool;
+mod shared;
 mod spool;
 mod wake;
 

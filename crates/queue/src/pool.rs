@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
-use sealpost_types::Octets;
+use rustix::io::Errno;
+
+use crate::files::{Chore, Unclaimed, read_piece};
 
 /// The files and who uses them.
 ///
@@ -21,8 +22,7 @@ pub(crate) struct Pool {
     directory: PathBuf,
     keep: u64,
     state: Mutex<State>,
-    /// Numbers of files to remove, off everybody's path.
-    remove: Sender<PathBuf>,
+    chores: Sender<Chore>,
 }
 
 #[derive(Debug, Default)]
@@ -46,21 +46,12 @@ struct Use {
     length: Option<u64>,
 }
 
-/// What becomes of files that no row names when the pool is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unclaimed {
-    /// They are overwritten.
-    UsedAgain,
-    /// They get names under which nobody overwrites them, for their rows may be lost.
-    KeptAside,
-}
-
 /// A handle on one file: as long as it lives the file is not overwritten.
 #[derive(Debug)]
 pub(crate) struct Slot {
     number: u64,
     pool: Arc<Pool>,
-    file: OnceLock<File>,
+    file: OnceLock<Arc<File>>,
     /// Octets of the file, as far as it was written through this handle.
     length: AtomicU64,
 }
@@ -68,26 +59,20 @@ pub(crate) struct Slot {
 impl Pool {
     /// The files in `directory`; those in `used` are named by rows, `unclaimed` says what becomes of the others. At most `keep`
     /// octets of files that can be overwritten are kept.
-    pub(crate) fn open(directory: &Path, used: HashSet<u64>, keep: Octets, unclaimed: Unclaimed) -> io::Result<Arc<Self>> {
-        if !directory.is_dir() {
-            std::fs::DirBuilder::new().mode(0o700).create(directory)?;
-            directory.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
-        }
-        let (remove, removals) = channel::<PathBuf>();
-        std::thread::Builder::new().name("queue-files".into()).spawn(move || {
-            for path in removals {
-                if let Err(error) = std::fs::remove_file(&path) {
-                    tracing::warn!(path = %path.display(), %error, "cannot remove a body file");
-                }
-            }
-        })?;
-        let mut state = State { next: used.iter().max().map_or(0, |last| last + 1), ..State::default() };
-        let pool = Self { directory: directory.to_owned(), keep: keep.0, state: Mutex::default(), remove };
+    pub(crate) fn open(
+        directory: &Path,
+        used: HashSet<u64>,
+        keep: u64,
+        unclaimed: Unclaimed,
+        chores: Sender<Chore>,
+    ) -> io::Result<Arc<Self>> {
+        let mut state = State { next: used.iter().max().map_or(0, |last| last.saturating_add(1)), ..State::default() };
+        let pool = Self { directory: directory.to_owned(), keep, state: Mutex::default(), chores };
         for found in std::fs::read_dir(directory)? {
             let found = found?;
             let name = found.file_name();
-            let Some(number) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            state.next = state.next.max(number + 1);
+            let Some(number) = name.to_str().and_then(|name| name.parse::<u64>().ok()) else { continue };
+            state.next = state.next.max(number.saturating_add(1));
             if used.contains(&number) {
                 continue;
             }
@@ -97,8 +82,6 @@ impl Pool {
                 pool.keep_or_remove(&mut state, number, found.metadata()?.len());
             }
         }
-        // A process that died may have made files that no sync covers yet.
-        File::open(directory)?.sync_all()?;
         state.used = used.into_iter().map(|number| (number, Use { handles: 0, in_row: true, length: None })).collect();
         *pool.lock() = state;
         Ok(Arc::new(pool))
@@ -136,7 +119,7 @@ impl Pool {
                 file
             }
         };
-        let _ = slot.file.set(file);
+        let _ = slot.file.set(Arc::new(file));
         Ok(Arc::new(slot))
     }
 
@@ -205,7 +188,7 @@ impl Pool {
 
     fn remove(&self, state: &mut State, number: u64) {
         state.unsynced.remove(&number);
-        let _ = self.remove.send(self.path(number));
+        let _ = self.chores.send(Chore::Remove(self.path(number)));
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -239,34 +222,16 @@ impl Slot {
     }
 
     /// Reads up to `want` octets at `offset` into `buffer`; empty at the end of the file.
-    ///
-    /// What lies in the page cache is read at once; only if the disk is needed, another thread waits for it.
-    pub(crate) async fn read(self: &Arc<Self>, mut buffer: Vec<u8>, offset: u64, want: usize) -> io::Result<Vec<u8>> {
-        buffer.resize(want, 0);
-        if let Some(file) = self.file.get() {
-            match preadv2(file, &mut [io::IoSliceMut::new(&mut buffer)], offset, ReadWriteFlags::NOWAIT) {
-                Ok(read) => {
-                    buffer.truncate(read);
-                    return Ok(buffer);
-                }
-                Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+    pub(crate) async fn read(self: &Arc<Self>, buffer: Vec<u8>, offset: u64, want: usize) -> io::Result<Vec<u8>> {
         let slot = self.clone();
-        let read = move || {
-            let read = slot.file()?.read_at(&mut buffer, offset)?;
-            buffer.truncate(read);
-            Ok(buffer)
-        };
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+        read_piece(self.file.get(), move || slot.file().cloned(), buffer, offset, want).await
     }
 
-    fn file(&self) -> io::Result<&File> {
+    fn file(&self) -> io::Result<&Arc<File>> {
         match self.file.get() {
             Some(file) => Ok(file),
             None => {
-                let file = File::open(self.pool.path(self.number))?;
+                let file = Arc::new(File::open(self.pool.path(self.number))?);
                 Ok(self.file.get_or_init(|| file))
             }
         }
@@ -315,7 +280,8 @@ mod tests {
     #[test]
     fn a_file_is_given_back_without_asking_the_disk() {
         let directory = tempfile::tempdir().unwrap();
-        let pool = Pool::open(&directory.path().join("bodies"), HashSet::from([5]), Octets(1 << 30), Unclaimed::UsedAgain).unwrap();
+        let (chores, _doing) = std::sync::mpsc::channel();
+        let pool = Pool::open(directory.path(), HashSet::from([5]), 1 << 30, Unclaimed::UsedAgain, chores).unwrap();
         let free = |pool: &Pool| {
             let state = pool.lock();
             (state.free.clone(), state.free_octets)

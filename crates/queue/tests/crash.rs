@@ -156,7 +156,7 @@ fn child() {
 async fn work(queue: Arc<EmbeddedSpool>, writer: usize) {
     for n in writer.. {
         // Sizes on both sides of all borders; now and then one that is shared, in a row and in a file.
-        let size = [500, 4_000, 9_000, 20_000, 1_000, 70_000, 200][n % 7];
+        let size = [500, 4_000, 9_000, 20_000, 1_000, 70_000, 200, 300_000][n % 8];
         let to: &[&str] = if n % 3 == 0 { &["a@one.example", "b@two.example", "c@one.example"] } else { &["a@one.example"] };
         let id = queue.next_id();
         let body = body(&*queue, &content(id.number().unsigned_abs(), size)).await;

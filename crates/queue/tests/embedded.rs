@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use sealpost_queue::{
@@ -76,7 +77,10 @@ async fn releases_are_counted_for_ever() {
     queue.close().await.unwrap();
     drop(queue);
     let old = rusqlite::Connection::open(directory.path().join("queue.db")).unwrap();
-    old.execute_batch("DROP TABLE released; DROP INDEX entry_held; DROP INDEX entry_latest; ALTER TABLE entry DROP COLUMN latest; PRAGMA user_version = 1").unwrap();
+    let without = "DROP TABLE released; DROP INDEX entry_held; DROP INDEX entry_latest; ALTER TABLE entry DROP COLUMN latest; \
+                   DROP INDEX entry_file; ALTER TABLE entry DROP COLUMN file_at; CREATE INDEX entry_file ON entry (file) WHERE file IS NOT NULL; \
+                   PRAGMA user_version = 1";
+    old.execute_batch(without).unwrap();
     drop(old);
     assert_eq!(open(directory.path()).releases(), 0);
 }
@@ -248,7 +252,7 @@ async fn a_shared_body_that_changed_or_went_is_found() {
 #[tokio::test]
 async fn each_changed_octet_of_a_body_file_is_found() {
     let directory = tempfile::tempdir().unwrap();
-    let size = 100_000;
+    let size = 300_000;
     let queue = open(directory.path());
     for _ in 0..3 {
         let lease = accept(&queue, at(0), &["a@one.example"], &content(1, size)).await.unwrap().remove(0);
@@ -287,6 +291,46 @@ async fn each_changed_octet_of_a_body_file_is_found() {
 }
 
 #[tokio::test]
+async fn a_changed_octet_of_a_shared_file_costs_one_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    for number in 0..3 {
+        let lease = accept(&queue, at(0), &["a@one.example"], &content(number, 20_000)).await.unwrap().remove(0);
+        let wait = Settlement::deferred(lease.entry(), &Deferral::new(at(1), "later"));
+        queue.settle(lease, wait).await.unwrap();
+    }
+    queue.close().await.unwrap();
+    let files = bodies(directory.path());
+    let [shared] = &files[..] else { panic!("{files:?}") };
+    let good = std::fs::read(shared).unwrap();
+    for (change, damaged) in [("octet", 1), ("shorter", 1), ("gone", 3)] {
+        let mut bad = good.clone();
+        match change {
+            "octet" => bad[20_480 + 19_999] ^= 1,
+            "shorter" => bad.truncate(2 * 20_480 + 19_999),
+            _ => {}
+        }
+        if change == "gone" { std::fs::remove_file(shared) } else { std::fs::write(shared, &bad) }.unwrap();
+        let queue = open(directory.path());
+        let mut found = 3;
+        for lease in queue.lease_due(at(1), 10, &[]).await.unwrap() {
+            if let Ok(body) = lease.body().to_vec().await {
+                let number = (0..3).find(|number| body == content(*number, 20_000));
+                assert!(number.is_some(), "{change}: another one's octets");
+                found -= 1;
+            }
+        }
+        assert_eq!(found, damaged, "{change}");
+        if change != "octet" {
+            eventually(|| async { queue.stats().await.unwrap().damaged == damaged }).await;
+        }
+        // What was set aside is told by its row: as it was for the next change.
+        queue.close().await.unwrap();
+        tamper(directory.path(), "UPDATE entry SET state = 1, due = created");
+    }
+}
+
+#[tokio::test]
 async fn body_files_are_used_again() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("bodies")).unwrap();
@@ -294,51 +338,55 @@ async fn body_files_are_used_again() {
     std::fs::write(directory.path().join("bodies/17"), content(9, 1_000_000)).unwrap();
     std::fs::write(directory.path().join("bodies/README"), "somebody's").unwrap();
     let queue = open(directory.path());
-    for n in 0..1_000 {
-        let content = content(n, 20_000 + usize::try_from(n).unwrap() * 50);
+    for n in 0..200 {
+        let size = if n % 2 == 0 { 20_000 + usize::try_from(n).unwrap() * 250 } else { 300_000 };
+        let content = content(n, size);
         let lease = accept(&queue, at(0), &["a@one.example"], &content).await.unwrap().remove(0);
-        if n % 100 == 0 {
+        if n % 20 < 2 {
             assert!(lease.body().to_vec().await.unwrap() == content);
         }
         queue.settle(lease, Settlement::finished()).await.unwrap();
     }
     let names: BTreeSet<_> = bodies(directory.path()).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
-    assert_eq!(names, ["17", "README"].map(Into::into).into(), "a thousand messages need one file");
+    assert_eq!(names, ["17", "README", "shared-0"].map(Into::into).into(), "many messages need one file of each kind");
 }
 
 #[tokio::test]
 async fn space_of_files_that_are_not_needed_is_given_back() {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = Settings::default();
-    settings.recycle = Octets(300_000);
+    settings.recycle = Octets(1_500_000);
     let queue = EmbeddedSpool::open(directory.path(), settings).unwrap();
     let mut leases = Vec::new();
     for n in 0..20 {
+        leases.extend(accept(&queue, at(0), &["a@one.example"], &content(n, 300_000)).await.unwrap());
         leases.extend(accept(&queue, at(0), &["a@one.example"], &content(n, 100_000)).await.unwrap());
     }
-    assert_eq!(bodies(directory.path()).len(), 20);
+    assert_eq!(bodies(directory.path()).len(), 20 + 1);
+    let on_disk = || bodies(directory.path()).iter().map(|path| path.metadata().map_or(0, |file| file.blocks() * 512)).sum::<u64>();
+    assert!(on_disk() > 8_000_000, "{}", on_disk());
     for lease in leases {
         queue.settle(lease, Settlement::finished()).await.unwrap();
     }
-    eventually(|| async { bodies(directory.path()).len() == 2 }).await;
+    eventually(|| async { bodies(directory.path()).len() <= 3 && on_disk() <= 1_500_000 }).await;
 }
 
 #[tokio::test]
 async fn a_file_is_not_overwritten_while_it_can_be_read() {
     let directory = tempfile::tempdir().unwrap();
     let queue = open(directory.path());
-    let first = content(1, 100_000);
+    let first = content(1, 300_000);
     let lease = accept(&queue, at(0), &["a@one.example"], &first).await.unwrap().remove(0);
     let body = lease.body().clone();
     queue.settle(lease, Settlement::finished()).await.unwrap();
-    let second = accept(&queue, at(0), &["a@one.example"], &content(2, 100_000)).await.unwrap();
+    let second = accept(&queue, at(0), &["a@one.example"], &content(2, 300_000)).await.unwrap();
     assert!(body.to_vec().await.unwrap() == first);
     assert_eq!(bodies(directory.path()).len(), 2);
     drop(body);
-    let third = accept(&queue, at(0), &["a@one.example"], &content(3, 100_000)).await.unwrap();
+    let third = accept(&queue, at(0), &["a@one.example"], &content(3, 300_000)).await.unwrap();
     assert_eq!(bodies(directory.path()).len(), 2);
     for (n, lease) in [(2, &second[0]), (3, &third[0])] {
-        assert!(lease.body().to_vec().await.unwrap() == content(n, 100_000));
+        assert!(lease.body().to_vec().await.unwrap() == content(n, 300_000));
     }
 }
 
@@ -369,7 +417,7 @@ async fn an_old_queue_is_neither_slow_nor_large_to_open() {
     queue.close().await.unwrap();
     // 50,000 rows like it. Their checksums are wrong, as the ids differ: none of them is looked at by opening.
     let copy = "INSERT INTO entry SELECT id + n, message, state, destination, created, expires, due + n, attempts, reason, octets, \
-                body_check, envelope_check, recipients_check, file, envelope, recipients, body, latest FROM entry, \
+                body_check, envelope_check, recipients_check, file, envelope, recipients, body, latest, file_at FROM entry, \
                 (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50000) SELECT n FROM c)";
     tamper(directory.path(), copy);
     let begin = std::time::Instant::now();
@@ -387,7 +435,7 @@ async fn an_old_queue_is_neither_slow_nor_large_to_open() {
 /// Copies the entry of this id so often, with what stands in `columns` instead. The copies' checksums are wrong.
 fn copy(directory: &Path, id: QueueId, times: usize, columns: [(&str, &str); 2]) {
     let all = "id + n, message, state, destination, created, expires, due, attempts, reason, octets, body_check, envelope_check, \
-               recipients_check, file, envelope, recipients, body, latest";
+               recipients_check, file, envelope, recipients, body, latest, file_at";
     let all = columns.iter().fold(all.to_owned(), |all, (column, value)| all.replace(column, value));
     let numbers = format!("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {times}) SELECT n FROM c");
     tamper(directory, &format!("INSERT INTO entry SELECT {all} FROM entry, ({numbers}) WHERE id = {}", id.number()));

@@ -234,7 +234,7 @@ fn child() {
 }
 
 async fn work(queue: &EmbeddedSpool, n: usize) {
-    let size = [500, 9_000, 20_000, 70_000][n % 4];
+    let size = [500, 9_000, 20_000, 70_000, 300_000][n % 5];
     let id = queue.next_id();
     let Ok(mut body) = queue.body_writer(None) else { return say(format_args!("refused {id}")) };
     for piece in content(id.number().unsigned_abs(), size).chunks(10_000) {

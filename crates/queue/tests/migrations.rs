@@ -32,9 +32,16 @@ fn newest() -> u32 {
 fn lay_out(schema: u32, directory: &Path) {
     let text = std::fs::read_to_string(fixture(schema)).unwrap_or_else(|error| panic!("no fixture of schema {schema}: {error}"));
     rusqlite::Connection::open(directory.join("queue.db")).unwrap().execute_batch(&text).unwrap();
-    std::fs::create_dir(directory.join("bodies")).unwrap();
-    std::fs::write(directory.join("bodies/0"), content(3, FILE_OCTETS)).unwrap();
+    lay_out_body(directory);
     assert_eq!(version(directory), schema);
+}
+
+/// The body in a file: up to schema 4 in one of its own.
+fn lay_out_body(directory: &Path) {
+    std::fs::create_dir(directory.join("bodies")).unwrap();
+    for file in ["bodies/0", "bodies/shared-0"] {
+        std::fs::write(directory.join(file), content(3, FILE_OCTETS)).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -117,8 +124,7 @@ async fn the_newest_schema_can_be_frozen() {
     }
     let again = tempfile::tempdir().unwrap();
     rusqlite::Connection::open(again.path().join("queue.db")).unwrap().execute_batch(&text).unwrap();
-    std::fs::create_dir(again.path().join("bodies")).unwrap();
-    std::fs::write(again.path().join("bodies/0"), content(3, FILE_OCTETS)).unwrap();
+    lay_out_body(again.path());
     check(&EmbeddedSpool::open(again.path(), Settings::default()).unwrap()).await;
     assert!(text.len() < 100_000);
 }

@@ -210,7 +210,7 @@ fn child() {
         for round in 0..2 {
             let mut settings = Settings::default();
             settings.store.checkpoint = Octets(256 << 10);
-            settings.recycle = Octets(600_000);
+            settings.recycle = Octets(1_500_000);
             let queue = Arc::new(EmbeddedSpool::open(Path::new(&directory), settings).unwrap());
             if std::env::var_os(LIE).is_some_and(|lie| !lie.is_empty()) {
                 queue.faults().danger_answer_before_commit();
@@ -226,7 +226,7 @@ fn child() {
 
 async fn work(queue: Arc<EmbeddedSpool>, writer: usize) {
     for n in writer..writer + 7 {
-        let size = [500, 4_000, 9_000, 20_000, 1_000, 70_000, 200][n % 7];
+        let size = [500, 4_000, 9_000, 20_000, 300_000, 70_000, 200][n % 7];
         let to: &[&str] = if n % 3 == 0 { &["a@one.example", "b@two.example", "c@one.example"] } else { &["a@one.example"] };
         let id = queue.next_id();
         let body = body(&*queue, &content(id.number().unsigned_abs(), size)).await;

@@ -12,8 +12,8 @@ use super::schema::{NewRow, SharedBody, insert, insert_shared};
 use super::writer::{Content, EmbeddedBodyWriter, FinishError, Finished};
 use super::{Engine, SpoolError};
 use crate::body::{Body, Kept};
+use crate::files::Handle;
 use crate::lease::has_recipients;
-use crate::pool::Slot;
 use crate::{AcceptError, BodyWriteError, Entry, Lease, NewMessage, QueueId};
 
 /// All rows of one message, and what its leases need.
@@ -25,7 +25,7 @@ pub(super) struct NewRows {
     size: u64,
     check: u32,
     kept: Option<Arc<Kept>>,
-    slot: Option<Arc<Slot>>,
+    file: Option<Handle>,
 }
 
 impl Engine {
@@ -48,13 +48,14 @@ impl Engine {
     /// The rows that a message becomes; ids beyond its own are made here.
     pub(super) fn rows(self: &Arc<Self>, message: NewMessage, body: Finished) -> NewRows {
         let envelope: Arc<str> = envelope_text(&message).into();
-        let (kept, slot) = match body.content {
+        let (kept, file) = match body.content {
             Content::Memory(bytes) => {
                 let room = self.budget.take(bytes.len());
                 (Some(Kept::new(bytes, room)), None)
             }
-            Content::File(slot) => (None, Some(slot)),
+            Content::File(handle) => (None, Some(handle)),
         };
+        let (number, at) = file.as_ref().map(Handle::place).unzip();
         let many = message.groups.len() > 1;
         let shared = many.then(|| SharedBody {
             message: message.id.number(),
@@ -75,7 +76,8 @@ impl Engine {
                 octets: i64::try_from(body.size).unwrap_or(i64::MAX),
                 body_check: body.check,
                 envelope: envelope.clone(),
-                file: slot.as_ref().and_then(|slot| i64::try_from(slot.number()).ok()),
+                file: number.and_then(|number| i64::try_from(number).ok()),
+                file_at: at.flatten().and_then(|at| i64::try_from(at).ok()),
             };
             let mut envelope = message.envelope.clone();
             let deferrals = vec![group.deferral.clone(); group.recipients.len()];
@@ -94,7 +96,7 @@ impl Engine {
             let body = if many { None } else { kept.clone() };
             rows.push(NewRow { fixed, waiting: Waiting { attempts: 0, recipients }, deferral: group.deferral, latest: group.latest, body });
         }
-        NewRows { rows, shared, entries, granted: message.reception.at, size: body.size, check: body.check, kept, slot }
+        NewRows { rows, shared, entries, granted: message.reception.at, size: body.size, check: body.check, kept, file }
     }
 
     /// What a body that did not get to its place means for all.
@@ -136,8 +138,8 @@ impl Engine {
 
     /// What is to be done when rows have become durable.
     pub(super) fn stored(&self, new: &NewRows) {
-        if let Some(slot) = &new.slot {
-            self.pool.keep(slot.number());
+        if let Some(handle) = &new.file {
+            self.files.keep(handle);
         }
         if new.rows.iter().any(|row| row.deferral.is_some()) {
             self.waker.wake();
@@ -147,8 +149,8 @@ impl Engine {
     /// What is to be done when they have not.
     pub(super) fn refused(&self, new: &NewRows, error: &WriteError) {
         // Nobody knows whether the rows are there after all: their file must not be overwritten.
-        if new.slot.is_some() && matches!(error, WriteError::Poisoned { .. }) {
-            self.pool.freeze();
+        if new.file.is_some() && matches!(error, WriteError::Poisoned { .. }) {
+            self.files.freeze();
         }
     }
 }
@@ -168,8 +170,8 @@ impl NewRows {
     }
 
     fn body(&self, engine: &Arc<Engine>, id: QueueId) -> Body {
-        match (&self.slot, &self.kept) {
-            (Some(slot), _) => Body::in_file(slot.clone(), self.size, self.check),
+        match (&self.file, &self.kept) {
+            (Some(handle), _) => Body::in_file(handle.clone(), self.size, self.check),
             (None, Some(kept)) if kept.is_counted() => Body::in_memory(kept.clone(), self.check),
             (None, _) => Body::in_row(engine.clone(), id, self.size, self.check),
         }

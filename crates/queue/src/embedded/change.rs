@@ -31,7 +31,7 @@ impl Engine {
         let mine: Vec<bool> = claimed.ids.iter().map(Option::is_some).collect();
         let write = move |tx: &Transaction<'_>| {
             let write = |((id, change), mine): (&(QueueId, Change), &bool)| {
-                if *mine { engine.write_change(tx, *id, change) } else { Ok((Changed::Leased, Left { file: None })) }
+                if *mine { engine.write_change(tx, *id, change) } else { Ok((Changed::Leased, Left { body: None })) }
             };
             changes.iter().zip(&mine).map(write).collect::<Result<Vec<_>, _>>()
         };
@@ -39,8 +39,8 @@ impl Engine {
         // Whoever waited may be gone; they are held until it is written all the same.
         let then = move |outcome: Result<Vec<(Changed, Left)>, WriteError>| {
             let release = |(changed, left): (Changed, Left)| {
-                if let Some(file) = left.file.and_then(|file| u64::try_from(file).ok()) {
-                    self.pool.release(file);
+                if let Some(place) = left.body {
+                    self.files.release(place);
                 }
                 changed
             };
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     fn write_change(&self, tx: &Transaction<'_>, id: QueueId, change: &Change) -> rusqlite::Result<(Changed, Left)> {
-        let (id, mut left) = (id.number(), Left { file: None });
+        let (id, mut left) = (id.number(), Left { body: None });
         let Some(state) = schema::state(tx, id)? else { return Ok((Changed::Missing, left)) };
         match (change, state) {
             (Change::Retry { now }, DEFERRED) => schema::make_due(tx, id, *now)?,

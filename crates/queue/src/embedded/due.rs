@@ -84,11 +84,11 @@ impl Engine {
     /// The body of an entry; a file is only looked for here, and checked while it is read.
     fn body_of(self: &Arc<Self>, entry: &Entry, found: FoundBody) -> Result<Body, String> {
         let size = entry.size.0;
-        if let Some(file) = found.file {
+        if let Some(place) = found.file {
             return match found.length {
-                Some(length) if length >= size => Ok(Body::in_file(self.pool.open_slot(file, length), size, found.check)),
-                Some(length) => Err(format!("its body file {file} has {length} octets, {size} were stored")),
-                None => Err(format!("its body file {file} is gone")),
+                Some(length) if length >= place.end() => Ok(Body::in_file(self.files.handle(place, length), size, found.check)),
+                Some(length) => Err(format!("its body file {} ends at octet {length}, the body at {}", place.name(), place.end())),
+                None => Err(format!("its body file {} is gone", place.name())),
             };
         }
         let bytes = found.bytes.unwrap_or_default();

@@ -27,7 +27,7 @@ impl Engine {
             match schema::load(db, id) {
                 Ok(Some(mut row)) => {
                     if let Ok((_, body)) = &mut row.entry {
-                        body.length = body.file.and_then(|file| self.pool.length(file));
+                        body.length = body.file.and_then(|place| self.files.length(place));
                     }
                     found.push(row);
                 }

@@ -83,6 +83,7 @@ pub(super) struct Fixed {
     pub(super) body_check: u32,
     pub(super) envelope: Arc<str>,
     pub(super) file: Option<i64>,
+    pub(super) file_at: Option<i64>,
 }
 
 /// The columns that a deferral changes.
@@ -101,6 +102,10 @@ impl Fixed {
         let mut check = crc32fast::Hasher::new();
         let numbers = [self.id, self.message.unwrap_or(-1), self.created, self.expires, self.octets, self.file.unwrap_or(-1)];
         numbers.iter().for_each(|number| check.update(&number.to_le_bytes()));
+        // Rows of before had none.
+        if let Some(at) = self.file_at {
+            check.update(&at.to_le_bytes());
+        }
         check.update(&self.body_check.to_le_bytes());
         check.update(self.destination.as_str().as_bytes());
         check.update(&[0]);
@@ -239,6 +244,7 @@ mod tests {
             body_check: 0,
             envelope: OF_BEFORE.into(),
             file: None,
+            file_at: None,
         }
     }
 

@@ -15,7 +15,6 @@ mod verify;
 mod view;
 mod writer;
 
-use std::collections::HashSet;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -32,8 +31,8 @@ pub use view::QueueView;
 pub use writer::EmbeddedBodyWriter;
 
 use crate::body::{Budget, Rows};
+use crate::files::{Files, Place, Unclaimed};
 use crate::id::{IdMaker, reservation};
-use crate::pool::{Pool, Unclaimed};
 use crate::wake::Waker;
 use crate::{
     AcceptError, BodyReadError, Change, Changed, Disk, Filter, Health, Lease, Listed, NewMessage, OpenError, OutboxRow, QueueId, Selector,
@@ -47,7 +46,7 @@ use crate::{
 /// directory/queue.db-wal    its write-ahead log
 /// directory/queue.db.lock   held by the process that owns the queue
 /// directory/queue.db.damaged-1, queue.db-wal.aside-1   what was found damaged, kept aside
-/// directory/bodies/         large bodies, in files that are used again and again
+/// directory/bodies/         larger bodies, in files that are used again and again
 /// ```
 ///
 /// # Example
@@ -113,7 +112,7 @@ impl Default for Settings {
 
 struct Engine {
     store: Store,
-    pool: Arc<Pool>,
+    files: Files,
     ids: IdMaker,
     /// Whether a longer reservation of ids is on its way.
     reserving: AtomicBool,
@@ -141,7 +140,7 @@ struct Start {
     reserved: i64,
     outbox: i64,
     releases: u64,
-    files: HashSet<u64>,
+    bodies: Vec<Place>,
 }
 
 impl EmbeddedSpool {
@@ -164,11 +163,11 @@ impl EmbeddedSpool {
         let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve).map_err(io)?;
         // After damage a row may be missing whose body is still there.
         let unclaimed = if recovery.rows > 0 { Unclaimed::KeptAside } else { Unclaimed::UsedAgain };
-        let pool =
-            Pool::open(&bodies, start.files, settings.recycle, unclaimed).map_err(|source| OpenError::Io { path: bodies, source })?;
+        let files =
+            Files::open(&bodies, &start.bodies, settings.recycle, unclaimed).map_err(|source| OpenError::Io { path: bodies, source })?;
         let engine = Arc::new(Engine {
             store,
-            pool,
+            files,
             ids: IdMaker::new(start.used_ids, start.reserved),
             reserving: AtomicBool::new(false),
             leases: leases::Leases::default(),
@@ -220,12 +219,10 @@ fn start(tx: &Transaction<'_>, now: UnixMillis) -> rusqlite::Result<Start> {
     let used_ids = number("SELECT id FROM reserved")?.max(number("SELECT ifnull(max(id), 0) FROM entry")?);
     let reserved = reservation(used_ids, now);
     tx.execute("UPDATE reserved SET id = ?1", [reserved])?;
-    let mut files = tx.prepare("SELECT DISTINCT file FROM entry INDEXED BY entry_file WHERE file IS NOT NULL")?;
-    let files = files.query_map([], |row| row.get::<_, i64>(0))?.filter_map(|file| file.map(|file| u64::try_from(file).ok()).transpose());
-    let files = files.collect::<Result<_, _>>()?;
+    let bodies = schema::bodies_in_files(tx)?;
     let outbox = number("SELECT ifnull(max(place), 0) FROM outbox")?;
     let releases = number("SELECT count FROM released")?.unsigned_abs();
-    Ok(Start { used_ids, reserved, outbox, releases, files })
+    Ok(Start { used_ids, reserved, outbox, releases, bodies })
 }
 
 impl Spool for EmbeddedSpool {
@@ -237,7 +234,7 @@ impl Spool for EmbeddedSpool {
 
     fn body_writer(&self, size_hint: Option<Octets>) -> Result<EmbeddedBodyWriter, SpoolError> {
         self.0.ready()?;
-        Ok(EmbeddedBodyWriter::new(self.0.pool.clone(), self.0.budget.clone(), self.0.settings.inline, size_hint))
+        Ok(EmbeddedBodyWriter::new(self.0.files.clone(), self.0.budget.clone(), self.0.settings.inline, size_hint))
     }
 
     fn accept(&self, message: NewMessage, body: EmbeddedBodyWriter) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send {

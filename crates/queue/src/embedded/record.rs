@@ -83,8 +83,8 @@ impl Engine {
     }
 
     fn recorded(&self, Record { id, end }: &Record, left: &Left) {
-        if let Some(file) = left.file.and_then(|file| u64::try_from(file).ok()) {
-            self.pool.release(file);
+        if let Some(place) = left.body {
+            self.files.release(place);
         }
         if let Some(new) = end.follow_up() {
             self.stored(new);

@@ -9,13 +9,14 @@ use sealpost_types::{Destination, UnixMillis};
 
 use super::format::{Damage, Fixed, Waiting, entry};
 use crate::body::Kept;
+use crate::files::Place;
 use crate::{Deferral, Entry};
 
 /// The columns in the order in which [`read`] wants them.
 macro_rules! columns {
     () => {
         "id, message, state, destination, created, expires, due, attempts, reason, octets, \
-         body_check, envelope_check, recipients_check, file, envelope, recipients"
+         body_check, envelope_check, recipients_check, file, envelope, recipients, file_at"
     };
 }
 pub(super) use columns;
@@ -55,8 +56,8 @@ pub(super) struct Found {
 /// Where the body of a row is.
 pub(super) struct FoundBody {
     pub(super) check: u32,
-    pub(super) file: Option<u64>,
-    /// Octets of this file, if they were asked for and it is there.
+    pub(super) file: Option<Place>,
+    /// Octets of its file, if they were asked for and it is there.
     pub(super) length: Option<u64>,
     /// The bytes, if they were asked for and are in a row.
     pub(super) bytes: Option<Vec<u8>>,
@@ -64,8 +65,8 @@ pub(super) struct FoundBody {
 
 /// What stays in the way of using it again.
 pub(super) struct Left {
-    /// The body file that no row names any more.
-    pub(super) file: Option<i64>,
+    /// The body in a file that no row names any more.
+    pub(super) body: Option<Place>,
 }
 
 pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
@@ -87,6 +88,7 @@ pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()>
         fixed.file,
         fixed.envelope,
         waiting.recipients,
+        fixed.file_at,
         body.as_ref().map(|kept| &kept.bytes),
         latest.map(|at| at.0),
     ])?;
@@ -101,17 +103,35 @@ pub(super) fn insert_shared(tx: &Transaction<'_>, shared: &SharedBody) -> rusqli
 
 /// Removes an entry, and the shared body with its last one.
 pub(super) fn remove(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<Left> {
-    let mut delete = tx.prepare_cached("DELETE FROM entry WHERE id = ?1 RETURNING message, file")?;
-    let found = delete.query_row([id], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get(1)?))).optional()?;
-    let Some((message, file)) = found else { return Ok(Left { file: None }) };
-    let Some(message) = message else { return Ok(Left { file }) };
+    let mut delete = tx.prepare_cached("DELETE FROM entry WHERE id = ?1 RETURNING message, state, file, file_at, octets")?;
+    let found = delete.query_row([id], |row| {
+        let message = row.get::<_, Option<i64>>(0)?;
+        // What a damaged row says of a file may be another one's.
+        let is_sound = row.get_ref(1)?.as_i64().is_ok_and(|state| state != DAMAGED);
+        Ok((message, if is_sound { place(row.get(2)?, row.get(3)?, row.get(4)?) } else { None }))
+    });
+    let Some((message, body)) = found.optional()? else { return Ok(Left { body: None }) };
+    let Some(message) = message else { return Ok(Left { body }) };
     let uses =
         tx.prepare_cached("UPDATE body SET uses = uses - 1 WHERE id = ?1 RETURNING uses")?.query_row([message], |row| row.get::<_, i64>(0));
     if uses.optional()?.is_some_and(|uses| uses > 0) {
-        return Ok(Left { file: None });
+        return Ok(Left { body: None });
     }
     tx.prepare_cached("DELETE FROM body WHERE id = ?1")?.execute([message])?;
-    Ok(Left { file })
+    Ok(Left { body })
+}
+
+/// Where a row says that its body stands, if it is in a file.
+fn place(file: Option<i64>, at: Option<i64>, octets: i64) -> Option<Place> {
+    let at = at.map(u64::try_from).transpose().ok()?;
+    Some(Place { file: u64::try_from(file?).ok()?, at, octets: u64::try_from(octets).ok()? })
+}
+
+/// All bodies in files.
+pub(super) fn bodies_in_files(db: &Connection) -> rusqlite::Result<Vec<Place>> {
+    let mut select = db.prepare("SELECT DISTINCT file, file_at, octets FROM entry INDEXED BY entry_file WHERE file IS NOT NULL")?;
+    let places = select.query_map([], |row| Ok(place(row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    places.filter_map(Result::transpose).collect()
 }
 
 pub(super) fn defer(
@@ -308,11 +328,15 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
             body_check: small(10, "body_check")?,
             envelope: words(14, "envelope")?.into(),
             file: integer(13),
+            file_at: integer(16),
         };
         let waiting = Waiting { attempts: small(7, "attempts")?, recipients: words(15, "recipients")? };
         let entry = entry(&fixed, small(11, "envelope_check")?, &waiting, small(12, "recipients_check")?)?;
-        let file = fixed.file.map(u64::try_from).transpose().map_err(|_| "the column file is damaged")?;
-        let bytes = match with_body.then(|| row.get_ref(16)) {
+        let file = place(fixed.file, fixed.file_at, fixed.octets);
+        if file.is_none() && fixed.file.is_some() {
+            return Err("the column file is damaged".into());
+        }
+        let bytes = match with_body.then(|| row.get_ref(17)) {
             Some(Ok(ValueRef::Blob(bytes))) => Some(bytes.to_vec()),
             _ => None,
         };
@@ -331,7 +355,7 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
 const INSERT: &str = concat!(
     "INSERT INTO entry (",
     columns!(),
-    ", body, latest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+    ", body, latest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
 );
 
 pub(super) const FRESH: i64 = 0;
@@ -342,5 +366,11 @@ pub(super) const HELD: i64 = 3;
 /// The schema. `application_id` is "SpQu".
 pub(super) const MIGRATIONS: Migrations = Migrations::new(
     0x5370_5175,
-    &[include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql"), include_str!("schema-4.sql")],
+    &[
+        include_str!("schema-1.sql"),
+        include_str!("schema-2.sql"),
+        include_str!("schema-3.sql"),
+        include_str!("schema-4.sql"),
+        include_str!("schema-5.sql"),
+    ],
 );

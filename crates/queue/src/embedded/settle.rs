@@ -85,7 +85,7 @@ impl End {
             Self::GivenBack { due, reason } => schema::give_back(tx, id, *due, *reason)?,
             Self::SetAside(reason) => schema::set_aside(tx, id, reason)?,
         }
-        Ok(Left { file: None })
+        Ok(Left { body: None })
     }
 
     /// About how much is written.
@@ -121,7 +121,7 @@ impl Settled {
             None => schema::remove(tx, id)?,
             Some((deferral, waiting)) => {
                 schema::defer(tx, id, deferral, self.latest, waiting)?;
-                Left { file: None }
+                Left { body: None }
             }
         };
         for row in &self.outbox {

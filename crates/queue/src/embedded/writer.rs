@@ -4,16 +4,19 @@ use std::io;
 use std::sync::Arc;
 
 use sealpost_types::Octets;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::body::{BODY_PIECE, BodyWriter, Budget, Room};
-use crate::pool::{Pool, Slot};
+use crate::files::{Files, Handle};
+use crate::pool::Slot;
+use crate::shared::StoreError;
 use crate::{BodyWriteError, SpoolError};
 
 /// Takes a body for an [`EmbeddedSpool`](crate::EmbeddedSpool).
 #[derive(Debug)]
 pub struct EmbeddedBodyWriter {
-    pool: Arc<Pool>,
+    files: Files,
     budget: Arc<Budget>,
     /// Octets up to which it stays in memory.
     inline: usize,
@@ -59,19 +62,19 @@ pub(super) enum FinishError {
 #[derive(Debug)]
 pub(crate) enum Content {
     Memory(Vec<u8>),
-    File(Arc<Slot>),
+    File(Handle),
 }
 
 impl EmbeddedBodyWriter {
-    pub(super) fn new(pool: Arc<Pool>, budget: Arc<Budget>, inline: Octets, hint: Option<Octets>) -> Self {
+    pub(super) fn new(files: Files, budget: Arc<Budget>, inline: Octets, hint: Option<Octets>) -> Self {
         let inline = usize::try_from(inline.0).unwrap_or(usize::MAX);
         let hint = hint.map_or(0, |hint| hint.0);
         let buffer = Vec::with_capacity(usize::try_from(hint).unwrap_or(usize::MAX).min(inline));
-        Self { pool, budget, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
+        Self { files, budget, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
     }
 
     /// Waits until the body is where it stays; a file is synced.
-    pub(super) async fn finish(mut self) -> Result<Finished, FinishError> {
+    pub(super) async fn finish(self) -> Result<Finished, FinishError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -79,16 +82,22 @@ impl EmbeddedBodyWriter {
         let Some(mut file) = self.file else {
             return Ok(Finished { size: self.size, check, content: Content::Memory(self.buffer) });
         };
+        let Self { files, size, buffer: rest, .. } = self;
         file.settle().await.map_err(BodyWriteError::from)?;
-        let (slot, pool, rest, written, hint) = (file.slot.take(), self.pool, std::mem::take(&mut self.buffer), file.written, self.size);
+        let Some(slot) = file.slot.take() else {
+            // All of it is at hand: it is written beside others, and synced with them.
+            let (done, stored) = oneshot::channel();
+            spawn_blocking(move || files.store(rest, move |outcome| drop(done.send(outcome))));
+            let stored = stored.await.map_err(|error| BodyWriteError::from(io::Error::other(error)))?;
+            return Ok(Finished { size, check, content: Content::File(Handle::Shared(stored?)) });
+        };
         let end = spawn_blocking(move || {
-            let slot = slot.map_or_else(|| pool.take(hint), Ok).map_err(BodyWriteError::from)?;
-            slot.write(&rest, written).map_err(BodyWriteError::from)?;
+            slot.write(&rest, file.written).map_err(BodyWriteError::from)?;
             slot.sync().map_err(FinishError::Sync)?;
             Ok::<_, FinishError>(slot)
         });
         let slot = end.await.map_err(|error| BodyWriteError::from(io::Error::other(error)))??;
-        Ok(Finished { size: self.size, check, content: Content::File(slot) })
+        Ok(Finished { size, check, content: Content::File(Handle::Own(slot)) })
     }
 
     async fn take(&mut self, mut piece: &[u8]) -> Result<(), BodyWriteError> {
@@ -98,13 +107,13 @@ impl EmbeddedBodyWriter {
             self.buffer.extend_from_slice(piece);
             return Ok(());
         }
-        let file = self.file.get_or_insert_with(|| FileBody::new(&self.budget));
+        let file = self.file.get_or_insert_with(|| FileBody::new(&self.budget, self.hint));
         while !piece.is_empty() {
             // A full buffer goes only when more comes: what fits into one is written together with its sync.
             if self.buffer.len() >= file.piece {
                 let spare = file.settle().await?;
                 let full = std::mem::replace(&mut self.buffer, spare);
-                file.start(&self.pool, full, self.hint);
+                file.start(&self.files, full, self.hint);
             }
             let left = self.hint.saturating_sub(file.written + self.buffer.len() as u64);
             let left = if left == 0 { file.piece } else { usize::try_from(left).unwrap_or(usize::MAX).max(piece.len()) };
@@ -118,9 +127,12 @@ impl EmbeddedBodyWriter {
 }
 
 impl FileBody {
-    fn new(budget: &Arc<Budget>) -> Self {
-        let room = budget.take(2 * LARGE_PIECE);
-        let piece = if room.is_some() { LARGE_PIECE } else { BODY_PIECE };
+    fn new(budget: &Arc<Budget>, hint: u64) -> Self {
+        // One that is announced as small needs no more than that, and a little for what is put before it.
+        let announced = usize::try_from(hint).unwrap_or(usize::MAX).saturating_add(HINT_SLACK);
+        let large = if hint == 0 { LARGE_PIECE } else { announced.clamp(BODY_PIECE, LARGE_PIECE) };
+        let room = budget.take(2 * large);
+        let piece = if room.is_some() { large } else { BODY_PIECE };
         Self { piece, _room: room, slot: None, written: 0, pending: None }
     }
 
@@ -135,11 +147,11 @@ impl FileBody {
         Ok(buffer)
     }
 
-    fn start(&mut self, pool: &Arc<Pool>, full: Vec<u8>, hint: u64) {
-        let (slot, pool, offset) = (self.slot.take(), pool.clone(), self.written);
+    fn start(&mut self, files: &Files, full: Vec<u8>, hint: u64) {
+        let (slot, files, offset) = (self.slot.take(), files.clone(), self.written);
         self.written += full.len() as u64;
         self.pending = Some(spawn_blocking(move || {
-            let slot = slot.map_or_else(|| pool.take(hint), Ok)?;
+            let slot = slot.map_or_else(|| files.take_own(hint), Ok)?;
             slot.write(&full, offset)?;
             Ok((slot, full))
         }));
@@ -174,6 +186,15 @@ impl From<BodyWriteError> for FinishError {
     }
 }
 
+impl From<StoreError> for FinishError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Write(error) => Self::Write(error.into()),
+            StoreError::Sync(error) => Self::Sync(error),
+        }
+    }
+}
+
 impl From<BodyWriteError> for SpoolError {
     fn from(error: BodyWriteError) -> Self {
         match error {
@@ -185,3 +206,6 @@ impl From<BodyWriteError> for SpoolError {
 
 /// Octets that are handed to the file at a time if the memory for bodies has room.
 const LARGE_PIECE: usize = 256 << 10;
+
+/// Octets by which a body may be larger than it was announced without being written in pieces.
+const HINT_SLACK: usize = 4 << 10;
