@@ -17,7 +17,7 @@ use crate::config_file::ConfigFile;
 use crate::metrics::{Gauges, QueueNumbers};
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
 use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
-use crate::ready::Stage;
+use crate::ready::{DiskLook, Stage};
 use crate::resolver_watch::Found;
 use crate::revocation::WatchedLists;
 use crate::stats::{Counters, RelayStats};
@@ -98,6 +98,7 @@ struct Shared {
     stage: RwLock<Stage>,
     reloads: RwLock<Reloads>,
     numbers: QueueNumbers,
+    disk_look: DiskLook,
 }
 
 /// What came of reading the policy's file again, or editing it.
@@ -124,6 +125,7 @@ impl RelayControl {
             stage: RwLock::default(),
             reloads: RwLock::new(reloads),
             numbers: QueueNumbers::default(),
+            disk_look: DiskLook::default(),
         };
         Self { shared: Arc::new(shared), by: Arc::from(THE_PROGRAM) }
     }
@@ -162,6 +164,10 @@ impl RelayControl {
 
     pub(crate) fn started(&self) -> UnixMillis {
         self.shared.started
+    }
+
+    pub(crate) fn disk_look(&self) -> &DiskLook {
+        &self.shared.disk_look
     }
 
     pub(crate) fn kept_numbers(&self) -> &QueueNumbers {

@@ -53,6 +53,13 @@ struct Counted {
     took: Duration,
 }
 
+impl Counted {
+    /// Whether it is not counted anew yet, so long after it was.
+    fn serves(&self, age: Duration) -> bool {
+        age < self.took * REST
+    }
+}
+
 impl MetricsFormat {
     /// The `Content-Type` of what is written.
     #[must_use]
@@ -133,7 +140,7 @@ impl RelayControl {
     /// The numbers of this moment, or of one so short a while ago that counting takes a small part of the time at most.
     async fn queue_numbers(&self, now: UnixMillis) -> Result<Counted, SpoolError> {
         let mut kept = self.kept_numbers().0.lock().await;
-        if let Some(counted) = kept.as_ref().filter(|counted| counted.at.elapsed() < counted.took * REST) {
+        if let Some(counted) = kept.as_ref().filter(|counted| counted.serves(counted.at.elapsed())) {
             return Ok(counted.clone());
         }
         let begin = Instant::now();
@@ -181,3 +188,16 @@ fn seconds(at: UnixMillis) -> f64 {
 
 /// Counting takes one part of so many of the time at most, however often somebody asks.
 const REST: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_counting_takes_the_longer_it_serves() {
+        let counted = |took| Counted { stats: Stats::default(), due: 0, at: Instant::now(), took };
+        let large = counted(Duration::from_millis(300));
+        assert!(large.serves(Duration::from_secs(5)) && !large.serves(Duration::from_secs(6)));
+        assert!(!counted(Duration::from_micros(50)).serves(Duration::from_millis(1)), "a small queue is counted each time");
+    }
+}

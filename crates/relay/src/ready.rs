@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Access;
 use sealpost_queue::Health;
 use sealpost_types::{NextHop, Octets, UnixMillis};
+use tokio::sync::Mutex;
 
 use crate::certificates::expiry_warning;
 use crate::control::RelayControl;
@@ -48,6 +50,10 @@ pub(crate) enum Stage {
     Stopping,
 }
 
+/// Looks at the disk, one after the other: where it hangs, whoever asks again does not hang another thread.
+#[derive(Debug, Default)]
+pub(crate) struct DiskLook(Arc<Mutex<()>>);
+
 /// What a look at the disk shows.
 #[derive(Debug)]
 struct Space {
@@ -81,7 +87,7 @@ impl RelayControl {
         let mut checks = vec![listeners(&self.stage()), store(&gauges.health)];
         let mut free = None;
         if let Some(disk) = gauges.disk {
-            let space = look(disk.directory.clone(), config.data_dir.clone()).await;
+            let space = self.disk_look().look(disk.directory.clone(), config.data_dir.clone()).await;
             free = space.as_ref().and_then(|space| space.free.as_ref().ok()).copied();
             checks.push(disk_space(&disk.directory, disk.reserve, space.as_ref(), &gauges.health));
             checks.push(data_dir(&config.data_dir, space.as_ref()));
@@ -169,15 +175,25 @@ fn certificates(ends: &[(PathBuf, UnixMillis)], now: UnixMillis) -> Check {
     }
 }
 
-/// What the disk says; nothing if it says nothing in time.
-async fn look(directory: PathBuf, data_dir: PathBuf) -> Option<Space> {
-    let looking = tokio::task::spawn_blocking(move || Space {
-        free: rustix::fs::statvfs(&directory)
-            .map(|space| Octets(space.f_bavail.saturating_mul(space.f_frsize)))
-            .map_err(|error| std::io::Error::from(error).to_string()),
-        write: may_write(&data_dir),
-    });
-    tokio::time::timeout(DISK_TIMEOUT, looking).await.ok()?.ok()
+impl DiskLook {
+    /// What the disk says; nothing if it says nothing in time.
+    async fn look(&self, directory: PathBuf, data_dir: PathBuf) -> Option<Space> {
+        let looking = async {
+            let turn = Arc::clone(&self.0).lock_owned().await;
+            let look = move || {
+                let space = Space {
+                    free: rustix::fs::statvfs(&directory)
+                        .map(|space| Octets(space.f_bavail.saturating_mul(space.f_frsize)))
+                        .map_err(|error| std::io::Error::from(error).to_string()),
+                    write: may_write(&data_dir),
+                };
+                drop(turn);
+                space
+            };
+            tokio::task::spawn_blocking(look).await
+        };
+        tokio::time::timeout(DISK_TIMEOUT, looking).await.ok()?.ok()
+    }
 }
 
 /// Whether files can be made there, as far as that can be told without making one.
@@ -259,6 +275,19 @@ mod tests {
         let refused = data_dir(Path::new("/d"), Some(&space(1, Err("Read-only file system (os error 30)".to_owned()))));
         assert!(!refused.is_met && refused.found.contains("Read-only") && refused.remedy.is_some());
         assert!(data_dir(Path::new("/d"), Some(&space(1, Ok(())))).is_met);
+    }
+
+    /// A look that hangs keeps its turn, so that the next ones find out by waiting, and not by hanging too.
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_looked_at_once() {
+        let (disk, folder) = (DiskLook::default(), tempfile::tempdir().unwrap());
+        let look = async || disk.look(folder.path().to_owned(), folder.path().to_owned()).await;
+        let hanging = Arc::clone(&disk.0).lock_owned().await;
+        tokio::time::pause();
+        assert!(look().await.is_none());
+        tokio::time::resume();
+        drop(hanging);
+        assert!(look().await.unwrap().free.is_ok());
     }
 
     #[test]

@@ -179,7 +179,7 @@ fn the_numbers_of_the_queue_are_those_of_the_command_line() {
 }
 
 #[test]
-fn refusals_logins_and_reloads_are_counted() {
+fn refusals_and_reloads_are_counted() {
     let house = House::new().policy("[[partner]]\ndomains = \"bank.example\"\nreceive = \"require\"\n");
     let watched = Watched::start(house.also("[limits]\nhops = 3\n"));
     let mut client = Client::connect(watched.relay.address).unwrap();

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sealpost_discovery::ProbeError;
-use sealpost_relay::{MetricsFormat, RelayControl, SERIES};
+use sealpost_queue::MemorySpool;
+use sealpost_relay::{MetricsFormat, RelayControl, SERIES, Users, users_line};
 use sealpost_report::EventKind;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Behaviour, Client, House, Mx, PATIENCE, Running, StartTls, letter};
+use crate::support::{Behaviour, Client, House, Kind, Mx, PATIENCE, Running, StartTls, letter};
 
 const FROM: &str = "ann@shop.example";
 
@@ -108,6 +109,70 @@ async fn nothing_that_comes_from_outside_is_a_label() {
     relay.shutdown().await;
 }
 
+/// One message at this level to a server of this kind, over TLS or in clear; what is counted then.
+async fn delivered(server: Behaviour, level: &str, client_tls: bool) -> String {
+    let server = Mx::start(server).await;
+    let relay = House::new().route("bank.example", &[&server]).partner("bank.example", level).start().await;
+    let mut client = if client_tls { Client::secure(relay.address).await } else { Client::clear(relay.address).await };
+    client.send(FROM, &["bob@bank.example"], &letter("one")).await;
+    relay.wait(EventKind::Delivered, "bob@bank.example", 1).await;
+    let page = page(&relay).await;
+    relay.shutdown().await;
+    page
+}
+
+/// Clear text that the policy wants is no downgrade.
+// req: E9
+#[tokio::test]
+async fn clear_text_counts_as_a_downgrade_where_tls_would_have_been_used() {
+    let broken = || Behaviour::plain().with_start_tls(StartTls::Broken);
+    let secure = || Behaviour::secure(Kind::Right, "mx.bank.example");
+    for (server, level, client_tls, deliver, receive) in [
+        (Behaviour::plain(), "\"opportunistic\"", true, Some("not-offered"), false),
+        (broken(), "\"opportunistic\"", true, Some("failed"), false),
+        (secure(), "\"opportunistic\"", true, None, false),
+        (secure(), "\"opportunistic\"", false, None, true),
+        (secure(), "\"none\"", true, None, false),
+        (secure(), "\"mirror\"", false, None, true),
+    ] {
+        let page = delivered(server, level, client_tls).await;
+        let counted = |labels: String| sum(&page, "sealpost_tls_downgrades_total", &labels);
+        for reason in ["not-offered", "failed", "not-tried", "below-floor"] {
+            let expected = if deliver == Some(reason) { 1.0 } else { 0.0 };
+            assert_eq!(counted(format!("hop=\"deliver\",reason=\"{reason}\"")), expected, "{level} {reason}");
+        }
+        assert_eq!(counted("hop=\"receive\"".to_owned()), f64::from(u8::from(receive)), "{level}");
+    }
+}
+
+/// Demanded or not: what is wrong with a certificate is counted.
+// req: E9 F2
+#[tokio::test]
+async fn verdicts_are_counted_whatever_is_demanded() {
+    for (kind, verdict) in [(Kind::Right, "valid"), (Kind::SelfSigned, "self-signed"), (Kind::Expired, "expired")] {
+        let page = delivered(Behaviour::secure(kind, "mx.bank.example"), "\"opportunistic\"", true).await;
+        assert_eq!(sum(&page, "sealpost_tls_verdicts_total", &format!("hop=\"deliver\",verdict=\"{verdict}\"")), 1.0, "{verdict}\n{page}");
+        assert_eq!(sum(&page, "sealpost_tls_verdicts_total", ""), 1.0);
+        for hop in ["receive", "deliver"] {
+            assert_eq!(sum(&page, "sealpost_tls_handshakes_total", &format!("hop=\"{hop}\",version=\"TLSv1.3\"")), 1.0, "{page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn logins_are_counted() {
+    let users = Users::parse("users", &users_line("ann", b"hunter2").unwrap()).unwrap();
+    let relay = Running::start(House::new().build(MemorySpool::new()).users(users)).await;
+    let mut client = Client::secure(relay.address).await;
+    assert!(client.say("AUTH PLAIN AGFubgBodW50ZXIz").await.starts_with("535"));
+    assert!(client.say("AUTH PLAIN AGFubgBodW50ZXIy").await.starts_with("235"));
+    let page = page(&relay).await;
+    for (result, count) in [("accepted", 1.0), ("refused", 1.0), ("unavailable", 0.0)] {
+        assert_eq!(sum(&page, "sealpost_logins_total", &format!("result=\"{result}\"")), count, "{result}");
+    }
+    relay.shutdown().await;
+}
+
 async fn is_met(control: &RelayControl, check: &str) -> Option<bool> {
     control.readiness().await.checks.iter().find(|found| found.name == check).map(|found| found.is_met)
 }
@@ -124,7 +189,7 @@ async fn wait_for(control: &RelayControl, check: &str, met: bool) {
 // req: E9
 #[tokio::test]
 async fn a_relay_is_ready_while_it_greets_clients() {
-    let ready = House::new().build(sealpost_queue::MemorySpool::new()).ready().await.unwrap();
+    let ready = House::new().build(MemorySpool::new()).ready().await.unwrap();
     let control = ready.control().clone();
     assert_eq!(is_met(&control, "listeners").await, Some(false), "the addresses are open, and nobody is greeted");
     assert!(!control.readiness().await.is_ready());
