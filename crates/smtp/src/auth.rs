@@ -108,6 +108,12 @@ impl Credentials {
         Some(Self { mechanism: AuthMechanism::Plain, acting_as, user, password: Secret::new(password) })
     }
 
+    /// The response of PLAIN that says this.
+    pub(crate) fn to_plain(&self) -> Secret {
+        let parts = [self.acting_as.as_deref().unwrap_or_default().as_bytes(), self.user.as_bytes(), self.password.reveal()];
+        Secret::new(parts.join(&0))
+    }
+
     /// What the two responses of LOGIN say.
     pub(crate) fn from_login(user: &Secret, password: Secret) -> Option<Self> {
         let user = name(user.reveal()).filter(|user| !user.is_empty())?;

@@ -9,14 +9,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{Ticks, TlsFacts};
+use sealpost_types::{ReversePath, Ticks, TlsFacts};
 
 pub use self::error::{ClientError, NotReady, TransactionError};
 pub use self::event::{ClientEvent, Stage};
 use self::flight::Flight;
 pub use self::transaction::{Missing, Transaction, missing_for};
 use super::{Outbox, Output};
-use crate::command::{Command, HelloName};
+use crate::auth::{AuthMechanism, Credentials, Secret};
+use crate::command::{Command, HelloName, MailCommand};
 use crate::ehlo::Extensions;
 use crate::limits::Limits;
 use crate::reply::{Reply, ReplyReader};
@@ -98,7 +99,7 @@ impl ClientConfig {
 /// The client's end of one connection.
 ///
 /// It greets by itself; from [`ClientEvent::Ready`] on it does what it is told, one thing at a time:
-/// [`start_tls`](Self::start_tls), [`transaction`](Self::transaction), [`reset`](Self::reset), [`quit`](Self::quit).
+/// [`start_tls`](Self::start_tls), [`authenticate`](Self::authenticate), [`transaction`](Self::transaction), [`reset`](Self::reset), [`quit`](Self::quit).
 ///
 /// # Limits
 /// [`Limits::reply_line`] and [`Limits::reply_lines`]; beside them it keeps the envelope of the transaction under way.
@@ -135,6 +136,10 @@ enum State {
     StartTls,
     /// Nothing: TLS has to come first.
     HandOver,
+    /// AUTH; what is still to be said of it, the last first.
+    Auth(Vec<Secret>),
+    /// MAIL, to see whether it would be taken.
+    TryMail,
     /// RSET.
     Reset,
     /// The commands of a transaction.
@@ -257,6 +262,28 @@ impl ClientSession {
         Ok(())
     }
 
+    /// Says who the client is: [`ClientEvent::Authenticated`] follows, or [`ClientEvent::Refused`], after which the session is
+    /// ready again. Under TLS only: a password is never said in clear.
+    ///
+    /// # Wire
+    /// RFC 4954 section 4; RFC 4616 (PLAIN), draft-murchison-sasl-login (LOGIN).
+    ///
+    /// # Errors
+    /// [`NotReady`] unless the session is ready and under TLS, and the mechanism of `credentials` is offered and can be done.
+    pub fn authenticate(&mut self, credentials: &Credentials, now: Ticks) -> Result<(), NotReady> {
+        let mechanism = &credentials.mechanism;
+        if !self.is_ready() || self.tls.is_none() || !self.extensions.auth().contains(mechanism) {
+            return Err(NotReady);
+        }
+        let (initial, later) = match mechanism {
+            AuthMechanism::Plain => (Some(credentials.to_plain()), Vec::new()),
+            AuthMechanism::Login => (None, vec![credentials.password.clone(), Secret::new(credentials.user.as_bytes())]),
+            AuthMechanism::Other(_) => return Err(NotReady),
+        };
+        self.say(&Command::Auth { mechanism: mechanism.clone(), initial }, State::Auth(later), now);
+        Ok(())
+    }
+
     /// Sends a message: the commands go out as far ahead as the server allows.
     ///
     /// Parameters of extensions that the server lacks are left out; [`missing_for`] says beforehand which ones.
@@ -290,6 +317,19 @@ impl ClientSession {
         {
             self.since = now;
         }
+    }
+
+    /// Asks whether the server would take mail from here as the session is now: MAIL from nobody, then [`ClientEvent::Mail`]. What
+    /// this may have begun is reset before the next transaction.
+    ///
+    /// # Errors
+    /// [`NotReady`] unless the session is ready.
+    pub fn try_mail(&mut self, now: Ticks) -> Result<(), NotReady> {
+        if !self.is_ready() {
+            return Err(NotReady);
+        }
+        self.say(&Command::Mail(MailCommand::new(ReversePath::Null)), State::TryMail, now);
+        Ok(())
     }
 
     /// Asks whether the server is still there: RSET, then [`ClientEvent::Reset`].
@@ -371,6 +411,20 @@ impl ClientSession {
                 self.events.push_back(ClientEvent::Refused { stage: Stage::StartTls, reply });
                 self.state = State::Ready;
             }
+            State::Auth(_) if reply.is_success() => {
+                self.events.push_back(ClientEvent::Authenticated(reply));
+                self.state = State::Ready;
+            }
+            State::Auth(_) if reply.is_refusal() => {
+                self.events.push_back(ClientEvent::Refused { stage: Stage::Auth, reply });
+                self.state = State::Ready;
+            }
+            State::Auth(_) if reply.code().value() == CHALLENGE => self.answer_challenge(reply),
+            State::TryMail if reply.is_success() || reply.is_refusal() => {
+                self.dirty |= reply.is_success();
+                self.events.push_back(ClientEvent::Mail(reply));
+                self.state = State::Ready;
+            }
             State::Reset if reply.is_success() => {
                 self.dirty = false;
                 self.events.push_back(ClientEvent::Reset);
@@ -379,6 +433,17 @@ impl ClientSession {
             State::Reset => self.fail(ClientError::ResetRefused { reply }),
             State::Transaction(_) => self.take_flight_reply(reply),
             _ => self.fail(ClientError::UnexpectedReply { stage: self.stage(), reply }),
+        }
+    }
+
+    /// What LOGIN asks for is not looked at: it asks for the name, and then for the password.
+    fn answer_challenge(&mut self, reply: Reply) {
+        let next = if let State::Auth(later) = &mut self.state { later.pop() } else { None };
+        match next {
+            Some(secret) => {
+                self.out.open().extend_from_slice(format!("{}\r\n", secret.to_base64()).as_bytes());
+            }
+            None => self.fail(ClientError::UnexpectedReply { stage: Stage::Auth, reply }),
         }
     }
 
@@ -412,6 +477,8 @@ impl ClientSession {
             State::Ehlo | State::Helo => Stage::Hello,
             State::StartTls | State::HandOver => Stage::StartTls,
             State::Ready | State::Closed => Stage::Idle,
+            State::Auth(_) => Stage::Auth,
+            State::TryMail => Stage::Mail,
             State::Reset => Stage::Reset,
             State::Quit => Stage::Quit,
             State::Transaction(flight) => flight.stage(),
@@ -436,3 +503,6 @@ impl ClientSession {
 
 /// The code by which a server ends the session, RFC 5321 section 4.2.3.
 const CLOSING: u16 = 421;
+
+/// The code that asks for the next step of AUTH, RFC 4954 section 6.
+const CHALLENGE: u16 = 334;

@@ -24,7 +24,7 @@ pub enum ClientEvent {
         /// The reply itself.
         reply: Reply,
     },
-    /// The server will not: at the greeting or at EHLO the session ends, at STARTTLS it is ready again.
+    /// The server will not: at the greeting or at EHLO the session ends, at STARTTLS and AUTH it is ready again.
     Refused {
         /// At what.
         stage: Stage,
@@ -47,6 +47,8 @@ pub enum ClientEvent {
     /// A success says that the server has the message for each recipient whose own reply was a success. A refusal
     /// is the one that decided: of the body, of DATA, of MAIL, or of the last recipient when all were refused.
     Finished(Reply),
+    /// The server believes who the client is; the session is ready.
+    Authenticated(Reply),
     /// The server answered RSET.
     Reset,
     /// The session ends in the middle: whatever has not been answered is undecided.
@@ -63,6 +65,8 @@ pub enum Stage {
     Hello,
     /// STARTTLS.
     StartTls,
+    /// AUTH.
+    Auth,
     /// Nothing: no command was under way.
     Idle,
     /// MAIL.
@@ -85,6 +89,7 @@ impl fmt::Display for Stage {
             Self::Greeting => "the greeting",
             Self::Hello => "EHLO",
             Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
             Self::Idle => "no command",
             Self::Mail => "MAIL",
             Self::Recipient => "RCPT",
