@@ -86,8 +86,8 @@ mod stream;
 mod tls;
 
 pub use client::{
-    BodySource, ConnectError, ConnectFault, ConnectOptions, ConnectStage, Connection, Connector, ConnectorSettings, MemoryBody,
-    RecipientOutcome, StageTimes, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase,
+    BodySource, ConnectError, ConnectFault, ConnectOptions, ConnectStage, Connection, Connector, ConnectorSettings, LoginError, MemoryBody,
+    RecipientOutcome, StageTimes, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase, Watch,
 };
 pub use clock::WallClock;
 pub use https::{HttpsAnswer, HttpsClient, HttpsError, HttpsFault, HttpsLimits, HttpsStage, HttpsUrl, HttpsUrlError};

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::stage::StageTimes;
+use super::watch::Watch;
 use crate::clock::Ticker;
 use crate::stream::Wire;
 use crate::tls::TlsBackend;
@@ -52,6 +53,9 @@ pub(super) struct Talk<B: TlsBackend> {
     pub(super) out: Vec<u8>,
     ticker: Ticker,
     deadline: Option<Ticks>,
+    watch: Option<Arc<dyn Watch>>,
+    /// Whether what is said now is not to be seen.
+    pub(super) secret: bool,
 }
 
 /// What the session wants beyond octets.
@@ -163,10 +167,18 @@ impl<B: TlsBackend> Connection<B> {
 }
 
 impl<B: TlsBackend> Talk<B> {
-    pub(super) fn new(config: Arc<ClientConfig>, wire: Wire<B::ClientStream>, tls: Option<TlsFacts>) -> Self {
+    pub(super) fn new(
+        config: Arc<ClientConfig>,
+        wire: Wire<B::ClientStream>,
+        tls: Option<TlsFacts>,
+        watch: Option<Arc<dyn Watch>>,
+    ) -> Self {
         let ticker = Ticker::start();
         let session = ClientSession::new(Arc::clone(&config), tls, ticker.now());
-        Self { wire: Some(wire), session, config, out: Vec::new(), ticker, deadline: None }
+        if let (Some(watch), Some(tls)) = (&watch, &tls) {
+            watch.secured(tls);
+        }
+        Self { wire: Some(wire), session, config, out: Vec::new(), ticker, deadline: None, watch, secret: false }
     }
 
     pub(super) fn now(&self) -> Ticks {
@@ -188,6 +200,9 @@ impl<B: TlsBackend> Talk<B> {
 
     pub(super) fn secure(&mut self, stream: B::ClientStream, facts: TlsFacts) {
         self.wire = Some(Wire::Tls(stream));
+        if let Some(watch) = &self.watch {
+            watch.secured(&facts);
+        }
         self.session.tls_ready(facts, self.ticker.now());
     }
 
@@ -212,7 +227,12 @@ impl<B: TlsBackend> Talk<B> {
         loop {
             while let Some(output) = self.session.poll() {
                 match output {
-                    Output::Send(octets) => self.out.extend_from_slice(octets),
+                    Output::Send(octets) => {
+                        if let Some(watch) = &self.watch {
+                            watch.sent((!self.secret).then_some(octets));
+                        }
+                        self.out.extend_from_slice(octets);
+                    }
                     Output::WaitUntil(at) => self.deadline = Some(at),
                     Output::Event(ClientEvent::Failed(ClientError::TimedOut { stage })) => {
                         return Err(Broken::TimedOut { after: allowed(&self.config, stage) });
@@ -246,6 +266,9 @@ impl<B: TlsBackend> Talk<B> {
             Ok(Ok([])) => return Err(Broken::Lost { kind: io::ErrorKind::UnexpectedEof }),
             Ok(Ok(input)) => {
                 let used = self.session.receive(input, self.ticker.now());
+                if let Some(watch) = &self.watch {
+                    watch.received(input.get(..used).unwrap_or_default());
+                }
                 wire.consume(used);
             }
         }
@@ -260,7 +283,17 @@ impl<B: TlsBackend> Talk<B> {
             && !input.is_empty()
         {
             let used = self.session.receive(input, self.ticker.now());
+            if let Some(watch) = &self.watch {
+                watch.received(input.get(..used).unwrap_or_default());
+            }
             wire.consume(used);
+        }
+    }
+
+    /// So much content went out.
+    pub(super) fn told_of_content(&self, octets: u64) {
+        if let Some(watch) = &self.watch {
+            watch.sent_content(octets);
         }
     }
 

@@ -15,6 +15,7 @@ use super::connection::{Broken, Happening, Secured, Talk};
 use super::dial::{DialError, dial};
 use super::error::{ConnectError, ConnectFault};
 use super::stage::{ConnectStage, StageTimes};
+use super::watch::Watch;
 use crate::WallClock;
 use crate::stream::Wire;
 use crate::tls::{ClientHandshake, HandshakeError, TlsBackend, valid_until};
@@ -35,6 +36,8 @@ pub struct ConnectorSettings {
     pub source_ipv6: Option<Ipv6Addr>,
     /// Where the date comes from.
     pub clock: WallClock,
+    /// Who looks on; nobody by default.
+    pub watch: Option<Arc<dyn Watch>>,
 }
 
 /// What differs from one connection to the next, beside its [`WireKey`].
@@ -70,6 +73,7 @@ impl ConnectorSettings {
             source_ipv4: None,
             source_ipv6: None,
             clock: WallClock::system(),
+            watch: None,
         }
     }
 
@@ -94,6 +98,13 @@ impl<B: TlsBackend> Connector<B> {
     #[must_use]
     pub fn new(backend: Arc<B>, settings: ConnectorSettings) -> Self {
         Self { backend, settings }
+    }
+
+    /// The same, with somebody who looks on.
+    #[must_use]
+    pub fn watched_by(mut self, watch: Arc<dyn Watch>) -> Self {
+        self.settings.watch = Some(watch);
+        self
     }
 
     /// The TLS backend.
@@ -146,14 +157,14 @@ impl<B: TlsBackend> Connector<B> {
 
     async fn attempt(&self, key: &WireKey, options: &ConnectOptions, attempt: &mut Attempt) -> Result<Connection<B>, ConnectFault> {
         let tcp = self.dial(key.address).await?;
-        let config = &self.settings.session;
+        let (config, watch) = (&self.settings.session, &self.settings.watch);
         let (mut talk, mut secured) = if options.implicit_tls {
             attempt.enter(ConnectStage::Handshake);
             let shaken = self.handshake(tcp, key).await?;
             let (stream, secured) = self.secured(shaken);
-            (Talk::<B>::new(Arc::clone(config), Wire::Tls(stream), Some(secured.facts)), Some(secured))
+            (Talk::<B>::new(Arc::clone(config), Wire::Tls(stream), Some(secured.facts), watch.clone()), Some(secured))
         } else {
-            (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None), None)
+            (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None, watch.clone()), None)
         };
         attempt.enter(ConnectStage::Banner);
         match self.greet(&mut talk, key, attempt, &mut secured).await {
@@ -272,7 +283,7 @@ async fn go_over<B: TlsBackend>(talk: &mut Talk<B>) -> Result<TcpStream, Connect
 }
 
 /// What it means that something else came than what was waited for.
-fn refused(happening: Happening) -> ConnectFault {
+pub(super) fn refused(happening: Happening) -> ConnectFault {
     match happening {
         Happening::Event(ClientEvent::Refused { stage: Stage::StartTls, reply }) => ConnectFault::StartTlsRefused { reply },
         Happening::Event(ClientEvent::Refused { reply, .. }) => ConnectFault::Refused { reply },

@@ -145,6 +145,7 @@ impl<B: TlsBackend> Talk<B> {
         if transfer == BodyTransfer::Data {
             encoder.finish(&mut self.out);
         }
+        self.told_of_content(found);
         // From here on the end may reach the server, whatever is heard of it.
         *phase = TransferPhase::Answer;
         self.flush().await?;

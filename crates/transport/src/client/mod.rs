@@ -7,7 +7,9 @@ mod deliver;
 mod dial;
 mod error;
 mod outcome;
+mod questions;
 mod stage;
+mod watch;
 
 pub use body::{BodySource, MemoryBody};
 pub use connection::Connection;
@@ -15,4 +17,6 @@ pub use connector::{ConnectOptions, Connector, ConnectorSettings};
 pub(crate) use dial::{DialError, dial};
 pub use error::{ConnectError, ConnectFault};
 pub use outcome::{RecipientOutcome, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase};
+pub use questions::LoginError;
 pub use stage::{ConnectStage, StageTimes};
+pub use watch::Watch;
