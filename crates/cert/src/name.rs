@@ -98,7 +98,8 @@ impl PresentedName {
     }
 
     /// The name without its kind, as a finding cites it.
-    pub(crate) fn bare(&self) -> String {
+    #[must_use]
+    pub fn bare(&self) -> String {
         match self {
             Self::Dns(text) | Self::Email(text) | Self::Uri(text) => distinguished::printable(text),
             Self::Address(address) => address.to_string(),

@@ -76,7 +76,7 @@ pub use error::StartError;
 pub use handle::RelayHandle;
 pub use metrics::{MetricsFormat, SERIES, Series, SeriesKind};
 pub use operate::{Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue, outlook};
-pub use reach::{Reach, ReachError, ReachSetupError, Reached};
+pub use reach::{Reach, ReachError, ReachHost, ReachSetupError, Reached, any_certificate};
 pub use ready::{Check, Readiness};
 pub use reload::{Reload, ReloadError};
 pub use route::next_hop;

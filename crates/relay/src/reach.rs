@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::{HickoryResolver, ResolveError, ResolverSetupError};
+use sealpost_discovery::{Dane, HickoryResolver, MxSet, ResolveError, Resolver as _, ResolverSetupError, Validation};
+use sealpost_policy::HostFacts;
 use sealpost_smtp::{ClientConfig, HelloName};
 use sealpost_transport::{
     BackendError, ConnectError, ConnectFault, ConnectOptions, Connection, Connector, ConnectorSettings, RustlsBackend, RustlsSettings,
+    Watch,
 };
 use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsVersion, WireKey};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::hosts::Wanted;
+use crate::hosts::{Host, Wanted};
 use crate::{assemble, hosts};
 
 /// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
@@ -25,6 +27,13 @@ pub struct Reach {
     connector: Connector<RustlsBackend>,
     own_name: Domain,
     time: Duration,
+}
+
+/// A host that mail for a next hop may go to, at one of its addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachHost {
+    next_hop: NextHop,
+    host: Host,
 }
 
 /// A server that was reached.
@@ -114,6 +123,13 @@ impl Reach {
         Ok(Self { resolver, connector: Connector::new(backend, settings), own_name, time })
     }
 
+    /// The same, with somebody who looks on at every dialogue.
+    #[must_use]
+    pub fn watched_by(mut self, watch: Arc<dyn Watch>) -> Self {
+        self.connector = self.connector.watched_by(watch);
+        self
+    }
+
     /// The first server of `next_hop` that can be reached over TLS, whatever its certificate; the verdict on that is with
     /// the connection. `implicit_tls` says that the connection starts with the handshake.
     ///
@@ -124,21 +140,61 @@ impl Reach {
         timeout(self.time + MARGIN, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
     }
 
-    async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
-        let start = Instant::now();
-        let wanted = Wanted { next_hop, own_name: &self.own_name, published: false };
-        let hosts = hosts::resolve(&self.resolver, wanted, crate::random::number()).await?;
-        let resolve_time = start.elapsed();
+    /// The hosts of `next_hop`, one for each address, in the order in which mail would try them; with `published` also what
+    /// DNS says of their certificates.
+    ///
+    /// # Errors
+    /// [`ReachError::Resolve`], or [`ReachError::TimedOut`] after the time for one server.
+    pub async fn hosts(&self, next_hop: &NextHop, published: bool) -> Result<Vec<ReachHost>, ReachError> {
+        let wanted = Wanted { next_hop, own_name: &self.own_name, published };
+        let found = timeout(self.time, hosts::resolve(&self.resolver, wanted, crate::random::number())).await;
+        let found = found.map_err(|_| ReachError::TimedOut { after: self.time })??;
+        Ok(found.list.into_iter().map(|host| ReachHost { next_hop: next_hop.clone(), host }).collect())
+    }
+
+    /// A connection to this host that satisfies `demand`, in at most `time`.
+    ///
+    /// # Errors
+    /// [`ReachError::Connect`].
+    pub async fn connect(
+        &self,
+        host: &ReachHost,
+        demand: HostDemand,
+        implicit_tls: bool,
+        time: Duration,
+    ) -> Result<Connection<RustlsBackend>, ReachError> {
         let mut options = ConnectOptions::default();
         options.implicit_tls = implicit_tls;
+        // A server that says nothing is given up at a stage, which tells more than that the time is over.
+        options.time = Some(time);
+        let key = WireKey::new(host.host.address, host.host.name.clone(), demand);
+        self.connector.connect(&key, &options).await.map_err(|error| ReachError::Connect(Box::new(error)))
+    }
+
+    /// The mail exchangers of a domain.
+    ///
+    /// # Errors
+    /// [`ReachError::Resolve`], or [`ReachError::TimedOut`] after the time for one server.
+    pub async fn mx(&self, domain: &Domain) -> Result<MxSet, ReachError> {
+        let found = timeout(self.time, self.resolver.mx(domain)).await;
+        Ok(found.map_err(|_| ReachError::TimedOut { after: self.time })??)
+    }
+
+    /// Whether what the DNS answers can be proven.
+    pub async fn validation(&self) -> Validation {
+        self.resolver.validation().await
+    }
+
+    async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
+        let start = Instant::now();
+        let hosts = self.hosts(next_hop, false).await?;
+        let resolve_time = start.elapsed();
         let mut last = None;
-        for host in &hosts.list {
-            let demand = HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default());
-            let key = WireKey::new(host.address, host.name.clone(), demand);
-            // A server that says nothing is given up at a stage, which tells more than that the time is over.
-            options.time = Some(self.time.saturating_sub(start.elapsed()));
-            match self.connector.connect(&key, &options).await {
+        for found in &hosts {
+            let left = self.time.saturating_sub(start.elapsed());
+            match self.connect(found, any_certificate(), implicit_tls, left).await {
                 Ok(connection) => {
+                    let host = &found.host;
                     let (name, securely_known) = (host.name.clone(), host.secure);
                     return Ok(Reached { host: host.shown(), address: host.address, name, securely_known, resolve_time, connection });
                 }
@@ -146,13 +202,63 @@ impl Reach {
             }
         }
         match last {
-            Some(error) => Err(ReachError::Connect(Box::new(error))),
+            Some(error) => Err(error),
             None => Err(ReachError::Resolve(ResolveError::NoMailHost { domain: self.own_name.clone() })),
         }
     }
 }
 
+impl ReachHost {
+    /// Its name, or its address in brackets.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        self.host.shown()
+    }
+
+    /// Its name; none for an address.
+    #[must_use]
+    pub fn name(&self) -> Option<&Domain> {
+        self.host.name.as_ref()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.host.address
+    }
+
+    /// Whether its name is known for sure: written by an operator, or proven by DNSSEC.
+    #[must_use]
+    pub fn is_securely_known(&self) -> bool {
+        self.host.secure
+    }
+
+    /// What DNS says of its certificate; not known where that was not asked for.
+    #[must_use]
+    pub fn dane(&self) -> &Dane {
+        &self.host.published.dane
+    }
+
+    /// What a decision about it rests on.
+    #[must_use]
+    pub fn facts(&self) -> HostFacts<'_> {
+        self.host.facts(&self.next_hop)
+    }
+}
+
+/// TLS or nothing, whatever the certificate: what is said of that is found out afterwards.
+#[must_use]
+pub fn any_certificate() -> HostDemand {
+    HostDemand::new(TlsRequirement::Mandatory, Vec::new(), TlsVersion::default())
+}
+
 impl ReachError {
+    /// Whether TLS is what could not be had.
+    #[must_use]
+    pub fn is_tls_failure(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.is_tls_failure())
+    }
+
     /// Whether nothing was learnt of the server's TLS: it did not answer in time, asked to come back later, or the DNS
     /// failed. Everything else is an answer, and the answer is no.
     #[must_use]
