@@ -1,0 +1,233 @@
+//! What was found, for people and for programs.
+
+use sealpost_cert::{CertificateDetails, TrustAnchors, verify_server};
+use sealpost_discovery::Dane;
+use sealpost_smtp::Reply;
+use sealpost_transport::WallClock;
+use sealpost_types::WithCauses;
+use serde_json::{Map, Value, json};
+
+use super::host::{Examined, Session, Taken};
+use super::outlook::Outlook;
+use super::{Report, outcome_of};
+use crate::ping::Outcome;
+use crate::shown;
+
+/// Colours, on a terminal only.
+#[derive(Clone, Copy)]
+pub(super) struct Paint(bool);
+
+impl Paint {
+    pub(super) fn new(on: bool) -> Self {
+        Self(on)
+    }
+
+    fn of(self, result: Outcome, text: &str) -> String {
+        let colour = match result {
+            Outcome::Passes => 32,
+            Outcome::Fails => 31,
+            Outcome::Untested => 33,
+        };
+        if self.0 { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn strong(self, text: &str) -> String {
+        if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+impl Report {
+    /// One line, unless it passes.
+    pub(super) fn print_reason(&self) {
+        if self.result == Outcome::Passes {
+            return;
+        }
+        let outlook = match &self.policy {
+            Some(policy) => Some(&policy.outlook),
+            None => self.levels.iter().find(|(word, _)| *word == self.asked).map(|(_, outlook)| outlook),
+        };
+        let why = match (&self.error, outlook) {
+            (Some((_, error)), _) => error.clone(),
+            (None, Some(outlook)) => outlook.words(),
+            (None, None) => self.result.words().to_owned(),
+        };
+        println!("{}: {}: {why}", self.domain, self.asked);
+    }
+
+    pub(super) fn print(&self, paint: Paint) {
+        println!("{} -> {}; {}", paint.strong(&self.domain), self.next_hop, self.validation);
+        if let Some(set) = &self.exchangers {
+            let list: Vec<_> = set.hosts.iter().map(|host| format!("{} {}", host.preference, host.name)).collect();
+            println!("  MX {} (DNSSEC: {})", list.join(", "), set.dnssec);
+            for missing in set.hosts.iter().filter(|mx| !self.hosts.iter().any(|found| found.host.name() == Some(&mx.name))) {
+                println!(
+                    "  {} {}",
+                    missing.name,
+                    paint.of(Outcome::Untested, "was not tested: it has no address, or there are too many hosts")
+                );
+            }
+        }
+        if let Some((result, error)) = &self.error {
+            println!("  {}", paint.of(*result, error));
+            return;
+        }
+        self.hosts.iter().for_each(|examined| print_host(examined, paint));
+        println!("\n{}", paint.strong("At each level"));
+        for (word, outlook) in &self.levels {
+            println!("  {word:<21} {}", paint.of(outlook.result, &outlook.words()));
+        }
+        if let Some(policy) = &self.policy {
+            println!("\n{}", paint.strong(&format!("By {}: {}", policy.file, policy.level)));
+            for line in policy.trace.to_string().lines() {
+                println!("  {line}");
+            }
+            println!("  today: {}", paint.of(policy.outlook.result, &policy.outlook.words()));
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        let exchangers = self.exchangers.as_ref().map(|set| {
+            let hosts: Vec<_> = set.hosts.iter().map(|host| json!({ "preference": host.preference, "host": host.name.as_str() })).collect();
+            json!({ "dnssec": set.dnssec.to_string(), "hosts": hosts })
+        });
+        let levels: Vec<_> = self.levels.iter().map(|(word, outlook)| outlook_json(word, outlook)).collect();
+        let policy = self.policy.as_ref().map(|policy| {
+            json!({ "file": policy.file, "level": policy.level.as_str(), "trace": policy.trace,
+                "outlook": outlook_json(policy.level.as_str(), &policy.outlook) })
+        });
+        json!({
+            "domain": self.domain, "next_hop": self.next_hop.to_string(), "validation": self.validation.to_string(), "mx": exchangers,
+            "hosts": self.hosts.iter().map(host_json).collect::<Vec<_>>(), "error": self.error.as_ref().map(|(_, text)| text),
+            "levels": levels, "policy": policy, "asked": self.asked, "result": self.result.words(),
+        })
+    }
+}
+
+fn print_host(examined: &Examined, paint: Paint) {
+    let host = &examined.host;
+    let known = if host.is_securely_known() { "name is proven" } else { "name is not proven" };
+    println!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
+    println!("  DANE: {}", dane(host.dane()));
+    match &examined.session {
+        Err(error) => println!("  {}", paint.of(outcome_of(error), &WithCauses(error).to_string())),
+        Ok(session) => print_session(session, paint),
+    }
+    if let Some(answer) = &examined.in_clear {
+        println!("  mail in clear: {}", in_clear(answer));
+    }
+    if let Some(suites) = &examined.suites {
+        let of =
+            |wanted: Taken| suites.iter().filter(|(_, taken)| *taken == wanted).map(|(suite, _)| suite.to_string()).collect::<Vec<_>>();
+        for (word, wanted) in [("takes", Taken::Yes), ("does not take", Taken::No), ("not known", Taken::Unknown)] {
+            let list = of(wanted);
+            if !list.is_empty() {
+                println!("  {word}: {}", list.join(" "));
+            }
+        }
+    }
+}
+
+fn print_session(session: &Session, paint: Paint) {
+    if let Some(tls) = &session.tls {
+        println!("  {} in {:.1} ms", paint.of(Outcome::Passes, &shown::session(tls)), shown::milliseconds(session.times.total()));
+    }
+    if let Some(leaf) = leaf(session) {
+        let days = shown::days_left(leaf.not_after());
+        let urgency = match days {
+            ..0 => Outcome::Fails,
+            0..14 => Outcome::Untested,
+            _ => Outcome::Passes,
+        };
+        let names: Vec<_> = leaf.alternative_names().iter().take(NAMES_SHOWN).map(|name| name.bare()).collect();
+        let more = leaf.alternative_names().len().saturating_sub(NAMES_SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        println!("  {}, issued by {}, {}", leaf.subject(), leaf.issuer(), paint.of(urgency, &shown::countdown(leaf.not_after())));
+        println!("  names: {}{more}; {} certificates", names.join(" "), session.chain.len());
+    }
+    let require_tls = if session.extensions.require_tls() { "offered" } else { "not offered" };
+    println!("  REQUIRETLS: {require_tls}");
+}
+
+fn leaf(session: &Session) -> Option<CertificateDetails> {
+    session.chain.first().and_then(|der| CertificateDetails::from_der(der).ok())
+}
+
+fn dane(dane: &Dane) -> String {
+    match dane {
+        Dane::Secure { base, records } => {
+            let usable = sealpost_cert::usable_tlsa(records).len();
+            format!("{} secure TLSA records at {base}, {usable} usable", records.len())
+        }
+        Dane::Absent => "no secure TLSA records".to_owned(),
+        Dane::Failed { error } => format!("could not be looked up: {error}"),
+        _ => "not known, for nothing proves the answers".to_owned(),
+    }
+}
+
+fn in_clear(answer: &Result<Reply, String>) -> String {
+    match answer {
+        Ok(reply) if reply.is_success() => "taken".to_owned(),
+        Ok(reply) if reply.code().value() == STARTTLS_FIRST => format!("refused ({reply})"),
+        Ok(reply) => format!("refused, for another reason perhaps ({reply})"),
+        Err(error) => format!("could not be tested: {error}"),
+    }
+}
+
+fn host_json(examined: &Examined) -> Value {
+    let host = &examined.host;
+    let records = match host.dane() {
+        Dane::Secure { records, .. } => records.iter().map(ToString::to_string).collect(),
+        _ => Vec::new(),
+    };
+    let mut object = json!({
+        "host": host.shown(), "address": host.address().to_string(), "securely_known": host.is_securely_known(),
+        "dane": { "state": dane(host.dane()), "records": records },
+        "mail_in_clear": examined.in_clear.as_ref().map(|answer| match answer {
+            Ok(reply) => json!({ "taken": reply.is_success(), "reply": reply.to_string() }),
+            Err(error) => json!({ "taken": null, "reply": error }),
+        }),
+        "suites": examined.suites.as_ref().map(|suites| suites.iter().map(|(suite, taken)| {
+            json!({ "suite": suite.to_string(), "taken": match taken { Taken::Yes => Some(true), Taken::No => Some(false), Taken::Unknown => None } })
+        }).collect::<Vec<_>>()),
+    });
+    let (result, more) = match &examined.session {
+        Err(error) => (outcome_of(error), json!({ "reason": WithCauses(error).to_string() })),
+        Ok(session) => (Outcome::Passes, session_json(session)),
+    };
+    object["result"] = result.words().into();
+    if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.extend(more);
+    }
+    object
+}
+
+fn session_json(session: &Session) -> Value {
+    let chain: Vec<&[u8]> = session.chain.iter().map(Vec::as_slice).collect();
+    let verdict = verify_server(&chain, &sealpost_relay::any_certificate(), &TrustAnchors::default(), WallClock::system().now());
+    let stages: Map<_, _> =
+        session.times.iter().map(|(stage, time)| (stage.as_str().replace(' ', "_"), shown::milliseconds(time).into())).collect();
+    let mut certificate = shown::certificate_json(&verdict);
+    // Whether it is trusted depends on the level, and stands there.
+    if let Some(certificate) = certificate.as_object_mut() {
+        certificate.remove("trusted");
+        certificate.remove("findings");
+    }
+    let extensions: Vec<_> = session.extensions.iter().map(ToString::to_string).collect();
+    json!({ "reason": null, "tls": session.tls.as_ref().map(shown::session_json), "stages_ms": stages, "certificate": certificate,
+        "certificates": session.chain.len(), "extensions": extensions, "requiretls": session.extensions.require_tls() })
+}
+
+fn outlook_json(word: &str, outlook: &Outlook) -> Value {
+    let hosts: Vec<_> = outlook
+        .hosts
+        .iter()
+        .map(|host| json!({ "host": host.host, "result": host.result.words(), "over_tls": host.over_tls, "why": host.why }))
+        .collect();
+    json!({ "level": word, "result": outlook.result.words(), "over_tls": outlook.over_tls, "words": outlook.words(), "hosts": hosts })
+}
+
+/// RFC 3207 section 4: STARTTLS has to come first.
+const STARTTLS_FIRST: u16 = 530;
+
+/// Names of a certificate on a screen; the object has all.
+const NAMES_SHOWN: usize = 8;
