@@ -1,7 +1,14 @@
 //! The test tool of Sealpost: what would the relay do with this host?
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
+mod levels;
+mod load;
+mod network;
 mod ping;
+mod send;
+mod shown;
+mod sink;
+mod test;
 
 use std::process::ExitCode;
 
@@ -17,9 +24,21 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// STARTTLS ping: does a session get as far as EHLO under TLS?
-    #[command(after_help = PING)]
+    /// STARTTLS ping: does a session get as far as EHLO under TLS, and how fast?
+    #[command(after_help = ping::EXAMPLES)]
     Ping(ping::Ping),
+    /// Send one message, as the relay would, and say what became of it.
+    #[command(after_help = send::EXAMPLES)]
+    Send(Box<send::Send>),
+    /// Say what mail to a domain would meet, host by host, and at which level it would go.
+    #[command(after_help = test::EXAMPLES)]
+    Test(Box<test::Test>),
+    /// Send many messages over many sessions, and say how long they took.
+    #[command(after_help = load::EXAMPLES)]
+    Load(Box<load::Load>),
+    /// A receiving server for tests, with faults on demand.
+    #[command(after_help = sink::EXAMPLES)]
+    Sink(Box<sink::Sink>),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +51,10 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Ping(options) => ping::ping(&options),
+        Command::Send(options) => send::send(&options),
+        Command::Test(options) => test::test(&options),
+        Command::Load(options) => load::load(&options),
+        Command::Sink(options) => sink::sink(&options),
     };
     result.unwrap_or_else(|problem| {
         eprintln!("sealpost-probe: {problem}");
@@ -39,12 +62,50 @@ fn main() -> ExitCode {
     })
 }
 
-const PING: &str = "\
-Examples:
-  sealpost-probe ping mx.bank.example
-  sealpost-probe ping 192.0.2.1:465 --timeout 5s --json
-
-Exit code 0: it does. 1: it does not. 2: nobody knows (time-out, 421, DNS). 64: usage.";
-
 /// The exit code for a command line that is not understood (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLES: [&str; 5] = [ping::EXAMPLES, test::EXAMPLES, send::EXAMPLES, load::EXAMPLES, sink::EXAMPLES];
+
+    #[test]
+    fn every_example_is_understood() {
+        let mut tried = 0;
+        for line in EXAMPLES.into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("  sealpost-probe ")) {
+            let ends = ["  ", "&&", "||", " < ", " > "];
+            let command = ends.into_iter().fold(line, |line, end| line.split(end).next().unwrap_or_default());
+            let words = std::iter::once("sealpost-probe".to_owned()).chain(words(command));
+            let parsed = Arguments::try_parse_from(words);
+            assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+            tried += 1;
+        }
+        assert!(tried >= 2 * EXAMPLES.len(), "{tried}");
+    }
+
+    /// The words of a command as a shell takes it apart, as far as the examples need it.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for character in command.trim().chars() {
+            match character {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().unwrap().push(other),
+            }
+        }
+        words
+    }
+
+    /// 40 lines of 100 columns: what is longer is not read at night.
+    #[test]
+    fn the_help_of_a_command_is_one_screen() {
+        for command in ["", "ping", "test", "send", "load", "sink"] {
+            let words = ["sealpost-probe"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
+            let text = Arguments::try_parse_from(words).unwrap_err().to_string();
+            assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");
+            assert!(command.is_empty() || text.contains("Examples:"), "{text}");
+        }
+    }
+}

@@ -5,24 +5,38 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sealpost_relay::{Reach, ReachError, Reached};
-use sealpost_transport::{ConnectStage, system_anchors};
-use sealpost_types::{Domain, NextHop, WithCauses, parse_span};
+use sealpost_cert::TrustAnchors;
+use sealpost_relay::{Reach, ReachError, ReachHost, any_certificate};
+use sealpost_transport::{ConnectFault, ConnectStage, Connection, RustlsBackend};
+use sealpost_types::{Level, NextHop, TlsFacts, WithCauses};
+use serde_json::{Map, Value, json};
+
+use crate::levels::{AtLevel, Judged};
+use crate::network::{Network, Opened, runtime};
+use crate::shown::{self, milliseconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
     /// The mail server: a name or an address, port 25 unless another is given.
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
+    /// What the relay would ask: require, chain, verify, dane or dane-only.
+    #[arg(long, value_name = "LEVEL", default_value = "require")]
+    level: String,
+    /// Over IPv4 only.
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Over IPv6 only.
+    #[arg(short = '6', long)]
+    ipv6: bool,
     /// TLS from the first octet, without STARTTLS (the default on port 465).
     #[arg(long)]
     implicit: bool,
-    /// How long the server may take in all.
-    #[arg(long, value_name = "SPAN", default_value = "20s")]
-    timeout: String,
-    /// The name to say in EHLO; this machine's by default.
-    #[arg(long, value_name = "NAME")]
-    hello: Option<String>,
+    #[command(flatten)]
+    network: Network,
+    /// Say nothing when it passes.
+    #[arg(long, short)]
+    quiet: bool,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -33,144 +47,240 @@ pub(crate) fn ping(options: &Ping) -> Result<ExitCode, String> {
     if matches!(target, NextHop::Mx(_)) {
         return Err(format!("{:?}: a host is meant, not a domain's mail exchangers", options.host));
     }
-    let time = parse_span(&options.timeout).map_err(|error| format!("--timeout: {error}"))?;
-    if time.is_zero() {
-        return Err("--timeout: at least 1s is meant".to_owned());
-    }
-    let hello = hello_name(options.hello.as_deref())?;
-    let implicit = options.implicit || matches!(&target, NextHop::Host { port: 465, .. } | NextHop::Address { port: 465, .. });
-    // Without anchors every certificate is found untrusted, which is true and no reason not to ping.
-    let anchors = system_anchors().anchors;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("cannot start: {error}"))?;
-    let start = Instant::now();
-    let reached = runtime.block_on(async {
-        let reach = Reach::new(hello, Arc::new(anchors), time).map_err(|error| WithCauses(&error).to_string())?;
-        Ok::<_, String>(match reach.reach(&target, implicit).await {
-            Ok(reached) => {
-                let report = Report::new(options, &reached, start.elapsed());
-                reached.connection.quit().await;
-                Ok(report)
-            }
-            Err(error) => Err(error),
-        })
-    })?;
-    Ok(match reached {
-        Ok(report) => {
-            report.print(options.json);
-            ExitCode::SUCCESS
-        }
-        Err(error) => failed(options, &error, start.elapsed()),
-    })
+    let level = level(&options.level)?;
+    let Opened { reach, anchors, time, .. } = options.network.open(None)?;
+    let name = if let NextHop::Host { name, .. } = &target { Some(name) } else { None };
+    let pinging = Pinging {
+        asked: AtLevel::new(level, name)?,
+        published: matches!(level, Level::Dane | Level::DaneOnly),
+        implicit: options.implicit || matches!(&target, NextHop::Host { port: 465, .. } | NextHop::Address { port: 465, .. }),
+        reach,
+        options,
+        target,
+        time,
+        anchors,
+    };
+    let report = runtime()?.block_on(pinging.ping());
+    report.print(options);
+    Ok(ExitCode::from(report.result.code()))
 }
 
-/// What a ping that passed found.
+/// The levels that one connection can say something of.
+fn level(word: &str) -> Result<Level, String> {
+    match word.parse() {
+        Ok(level @ (Level::Require | Level::Chain | Level::Verify | Level::Dane | Level::DaneOnly)) => Ok(level),
+        _ => Err(format!("--level {word:?}: one of require, chain, verify, dane, dane-only is meant")),
+    }
+}
+
+/// One ping.
+struct Pinging<'a> {
+    options: &'a Ping,
+    target: NextHop,
+    asked: AtLevel,
+    published: bool,
+    implicit: bool,
+    reach: Reach,
+    time: Duration,
+    anchors: Arc<TrustAnchors>,
+}
+
+impl Pinging<'_> {
+    async fn ping(&self) -> Report {
+        let start = Instant::now();
+        let mut report = Report::new(&self.options.host);
+        let found = self.reach.hosts(&self.target, self.published).await;
+        report.stages.push(("resolve", start.elapsed()));
+        let hosts = match found {
+            Ok(hosts) => hosts,
+            Err(error) => return report.failed("resolve", &error, start.elapsed()),
+        };
+        let wanted = |host: &&ReachHost| match (self.options.ipv4, self.options.ipv6) {
+            (true, _) => host.address().is_ipv4(),
+            (_, true) => host.address().is_ipv6(),
+            _ => true,
+        };
+        let mut last = None;
+        for host in hosts.iter().filter(wanted) {
+            let left = self.time.saturating_sub(start.elapsed());
+            match self.reach.connect(host, any_certificate(), self.implicit, left).await {
+                Ok(connection) => return self.passed(report, host, connection, start).await,
+                Err(error) => last = Some((host, error)),
+            }
+        }
+        match last {
+            Some((host, error)) => {
+                report.host = Some((host.shown(), host.address().to_string()));
+                let stage = if let ReachError::Connect(error) = &error { error.stage.as_str() } else { "connect" };
+                if let ReachError::Connect(error) = &error {
+                    report.stages.extend(ConnectStage::ALL.iter().filter_map(|s| error.times.time(*s).map(|time| (s.as_str(), time))));
+                }
+                report.failed(stage, &error, start.elapsed())
+            }
+            None => {
+                report.result = Outcome::Fails;
+                report.reason = Some(format!("there is no {} address", if self.options.ipv4 { "IPv4" } else { "IPv6" }));
+                report
+            }
+        }
+    }
+
+    async fn passed(&self, mut report: Report, host: &ReachHost, connection: Connection<RustlsBackend>, start: Instant) -> Report {
+        report.host = Some((host.shown(), host.address().to_string()));
+        report.stages.extend(connection.times().iter().map(|(stage, time)| (stage.as_str(), time)));
+        report.tls = connection.tls().copied();
+        let judged = self.asked.judge(host, &connection, &self.anchors);
+        let good_bye = Instant::now();
+        connection.quit().await;
+        report.stages.push(("quit", good_bye.elapsed()));
+        report.total = start.elapsed();
+        if !judged.would_deliver {
+            report.result = Outcome::Fails;
+            let why = judged.missed.clone().or_else(|| judged.verdict.most_telling().map(ToString::to_string));
+            report.reason = Some(format!("not enough for `{}`: {}", self.options.level, why.unwrap_or_default()));
+            report.stage = Some("handshake");
+        }
+        report.judged = Some(judged);
+        report
+    }
+}
+
+/// The three results of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passes,
+    Fails,
+    /// Nothing was learnt of it.
+    Untested,
+}
+
+impl Outcome {
+    pub(crate) fn of(error: &ReachError) -> Self {
+        if error.is_inconclusive() { Self::Untested } else { Self::Fails }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Passes => "passes",
+            Self::Fails => "fails",
+            Self::Untested => "could not be tested",
+        }
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Passes => 0,
+            Self::Fails => 1,
+            Self::Untested => 2,
+        }
+    }
+}
+
+/// What a ping found.
 struct Report {
     target: String,
-    host: String,
-    address: String,
+    result: Outcome,
+    /// Where it ended, if it did not pass, and why.
+    stage: Option<&'static str>,
+    reason: Option<String>,
+    host: Option<(String, String)>,
     stages: Vec<(&'static str, Duration)>,
     total: Duration,
-    session: Option<(String, String, Option<String>, bool)>,
-    certificate: Option<String>,
-    trusted: bool,
-    findings: Vec<String>,
+    tls: Option<TlsFacts>,
+    judged: Option<Judged>,
 }
 
 impl Report {
-    fn new(options: &Ping, reached: &Reached, total: Duration) -> Self {
-        let connection = &reached.connection;
-        let verdict = connection.verdict();
-        let mut stages = vec![("resolve", reached.resolve_time)];
-        stages.extend(connection.times().iter().map(|(stage, time)| (stage.as_str(), time)));
-        let session = connection.tls().map(|tls| {
-            let group = tls.group.map(|group| group.to_string());
-            (tls.version.to_string(), tls.suite.to_string(), group, tls.group.is_some_and(sealpost_types::KexGroup::is_post_quantum))
-        });
-        let leaf = verdict.and_then(|verdict| verdict.leaf.as_ref());
+    fn new(target: &str) -> Self {
         Self {
-            target: options.host.clone(),
-            host: reached.host.clone(),
-            address: reached.address.to_string(),
-            stages,
-            total,
-            session,
-            certificate: leaf.map(|leaf| format!("{}, issued by {}", leaf.subject, leaf.issuer)),
-            trusted: verdict.is_some_and(|verdict| verdict.trusted),
-            findings: verdict.map(|verdict| verdict.findings.iter().map(ToString::to_string).collect()).unwrap_or_default(),
+            target: target.to_owned(),
+            result: Outcome::Passes,
+            stage: None,
+            reason: None,
+            host: None,
+            stages: Vec::new(),
+            total: Duration::ZERO,
+            tls: None,
+            judged: None,
         }
     }
 
-    fn print(&self, json: bool) {
-        if json {
-            let stages: serde_json::Map<_, _> =
-                self.stages.iter().map(|(stage, time)| ((*stage).to_owned(), milliseconds(*time).into())).collect();
-            let session = self.session.as_ref().map(|(version, suite, group, post_quantum)| {
-                serde_json::json!({ "version": version, "cipher": suite, "group": group, "post_quantum": post_quantum })
-            });
-            let certificate = serde_json::json!({ "summary": self.certificate, "trusted": self.trusted, "findings": self.findings });
-            println!(
-                "{}",
-                serde_json::json!({ "target": self.target, "result": "passes", "host": self.host, "address": self.address, "stages_ms": stages,
-                    "total_ms": milliseconds(self.total), "tls": session, "certificate": certificate })
-            );
+    fn failed(mut self, stage: &'static str, error: &ReachError, total: Duration) -> Self {
+        (self.result, self.stage, self.total) = (Outcome::of(error), Some(stage), total);
+        self.reason = Some(format!("{}{}", WithCauses(error), hint(error)));
+        self
+    }
+
+    fn print(&self, options: &Ping) {
+        if options.quiet && self.result == Outcome::Passes {
             return;
         }
-        println!("{} ({}) passes", self.host, self.address);
+        if options.json {
+            println!("{}", self.to_json());
+        } else {
+            self.print_text();
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let stages: Map<_, _> = self.stages.iter().map(|(stage, time)| (stage.replace(' ', "_"), milliseconds(*time).into())).collect();
+        let host = self.host.as_ref();
+        json!({
+            "target": self.target, "result": self.result.words(), "stage": self.stage.map(|stage| stage.replace(' ', "_")),
+            "reason": self.reason, "host": host.map(|(name, _)| name), "address": host.map(|(_, address)| address),
+            "stages_ms": stages, "total_ms": milliseconds(self.total), "tls": self.tls.as_ref().map(shown::session_json),
+            "certificate": self.judged.as_ref().map(|judged| shown::certificate_json(&judged.verdict)),
+        })
+    }
+
+    fn print_text(&self) {
+        let host = match &self.host {
+            Some((_, address)) if *address != self.target => format!("{} ({address})", self.target),
+            _ => self.target.clone(),
+        };
+        match &self.reason {
+            None => println!("{host} {} in {:.1} ms", self.result.words(), milliseconds(self.total)),
+            Some(reason) => println!("{host} {}: {reason}", self.result.words()),
+        }
         for (stage, time) in &self.stages {
-            println!("  {stage:<12} {:>9.1} ms", milliseconds(*time));
+            println!("  {stage:<11} {:>8.1} ms", milliseconds(*time));
         }
-        println!("  {:<12} {:>9.1} ms", "in all", milliseconds(self.total));
-        if let Some((version, suite, group, post_quantum)) = &self.session {
-            let group = group.as_deref().unwrap_or("no key exchange");
-            println!("  {version} {suite} {group}{}", if *post_quantum { " (post-quantum)" } else { "" });
+        let leaf = self.judged.as_ref().and_then(|judged| judged.verdict.leaf.as_ref());
+        let parts = [self.tls.as_ref().map(shown::session), leaf.map(shown::certificate)];
+        let line: Vec<_> = parts.into_iter().flatten().collect();
+        if !line.is_empty() {
+            println!("  {}", line.join("; "));
         }
-        if let Some(certificate) = &self.certificate {
-            println!("  {certificate}");
-        }
-        if self.trusted {
+        let Some(judged) = &self.judged else { return };
+        if judged.verdict.trusted {
             println!("  the chain is trusted here");
         }
-        for finding in &self.findings {
-            println!("  {finding}");
+        judged.verdict.findings.iter().for_each(|finding| println!("  {finding}"));
+    }
+}
+
+/// The hint that helps most often.
+pub(crate) fn hint(error: &ReachError) -> &'static str {
+    match error {
+        ReachError::Connect(failed)
+            if failed.stage == ConnectStage::Banner
+                && matches!(failed.fault, ConnectFault::TimedOut { .. })
+                && failed.times.time(ConnectStage::Handshake).is_none() =>
+        {
+            " (a server that speaks TLS from the first octet needs --implicit)"
         }
-    }
-}
-
-fn failed(options: &Ping, error: &ReachError, total: Duration) -> ExitCode {
-    let (result, code) = if error.is_inconclusive() { ("could not be tested", 2) } else { ("fails", 1) };
-    if options.json {
-        let stage = match error {
-            ReachError::Connect(error) => Some(error.stage.as_str()),
-            ReachError::Resolve(_) => Some("resolve"),
-            _ => None,
-        };
-        println!(
-            "{}",
-            serde_json::json!({ "target": options.host, "result": result, "stage": stage, "reason": WithCauses(error).to_string(), "total_ms": milliseconds(total) })
-        );
-    } else {
-        println!("{} {result}: {}", options.host, WithCauses(error));
-        if let ReachError::Connect(error) = error {
-            for stage in ConnectStage::ALL {
-                if let Some(time) = error.times.time(stage) {
-                    println!("  {:<12} {:>9.1} ms", stage.as_str(), milliseconds(time));
-                }
-            }
+        ReachError::Connect(failed) if failed.stage == ConnectStage::Handshake && failed.times.time(ConnectStage::StartTls).is_none() => {
+            " (a server that speaks STARTTLS needs no --implicit, and another port than 465)"
         }
+        _ => "",
     }
-    ExitCode::from(code)
 }
 
-fn hello_name(given: Option<&str>) -> Result<Domain, String> {
-    if let Some(name) = given {
-        return Domain::parse(name).map_err(|error| format!("--hello {name:?}: {error}"));
-    }
-    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Domain::parse(own.trim())
-        .or_else(|_| Domain::parse("localhost"))
-        .map_err(|error| format!("this machine's name: {error}; --hello NAME gives another"))
-}
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  sealpost-probe ping mx.bank.example
+  sealpost-probe ping mx.bank.example --level verify --quiet || mail -s 'TLS' admin
+  sealpost-probe ping 192.0.2.1:465 --timeout 5s --json
 
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 10_000.0).round() / 10.0
-}
+Exit code 0: it passes. 1: it does not. 2: nobody knows (time-out, 421, other 4xx, DNS). 64: usage.
+A server that answers 421 or is too slow is never said to be without STARTTLS.";

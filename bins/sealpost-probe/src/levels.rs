@@ -1,0 +1,76 @@
+//! What the relay would make of a host at a level of the policy.
+
+use sealpost_cert::{TrustAnchors, Verdict, verify_server};
+use sealpost_policy::{DeliverDecision, DeliverFacts, Policy};
+use sealpost_relay::ReachHost;
+use sealpost_transport::{Connection, RustlsBackend, WallClock};
+use sealpost_types::{Domain, ForwardPath, HostDemand, Level, Mailbox, ReversePath, TlsFacts};
+
+/// A level, as the relay decides it for mail to one domain that no entry of a policy speaks of.
+#[derive(Debug)]
+pub(crate) struct AtLevel {
+    policy: Policy,
+    decision: DeliverDecision,
+}
+
+/// What a host has to show, and whether it does.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Whether mail would go to this host.
+    pub(crate) would_deliver: bool,
+    /// What the certificate is held against.
+    pub(crate) verdict: Verdict,
+    /// Why not, where that is no matter of the certificate.
+    pub(crate) missed: Option<String>,
+}
+
+impl AtLevel {
+    /// The level as the only thing that is asked of mail to this domain.
+    pub(crate) fn new(level: Level, domain: Option<&Domain>) -> Result<Self, String> {
+        Self::of_document(&format!("\"{level}\""), domain)
+    }
+
+    /// The same of a level as it is written in a policy, options and all.
+    pub(crate) fn of_document(deliver: &str, domain: Option<&Domain>) -> Result<Self, String> {
+        let document = format!("[defaults.external]\ndeliver = {deliver}\n");
+        let policy = Policy::parse("the level", &document).map_err(|error| format!("{deliver}: {error}"))?;
+        let path = recipient_of(domain)?;
+        let decision = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &path, true));
+        Ok(Self { policy, decision })
+    }
+
+    /// What a policy has decided.
+    pub(crate) fn decided(policy: Policy, decision: DeliverDecision) -> Self {
+        Self { policy, decision }
+    }
+
+    /// The strictest level that was decided.
+    pub(crate) fn level(&self) -> Level {
+        self.decision.level
+    }
+
+    /// What would be asked of this host.
+    pub(crate) fn demand(&self, host: &ReachHost) -> HostDemand {
+        self.policy.decide_host(&self.decision, &host.facts()).demand().clone()
+    }
+
+    /// Whether a connection that was made without asking for anything has what would be asked.
+    pub(crate) fn judge(&self, host: &ReachHost, connection: &Connection<RustlsBackend>, anchors: &TrustAnchors) -> Judged {
+        judge(&self.demand(host), connection.chain(), connection.tls(), anchors)
+    }
+}
+
+/// Whether a session that was made without asking for anything has what this demand asks.
+pub(crate) fn judge(demand: &HostDemand, chain: &[Vec<u8>], tls: Option<&TlsFacts>, anchors: &TrustAnchors) -> Judged {
+    let chain: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
+    let verdict = verify_server(&chain, demand, anchors, WallClock::system().now());
+    let missed = tls.and_then(|facts| demand.floor_missed(facts)).map(|missed| missed.to_string());
+    Judged { would_deliver: verdict.satisfied && missed.is_none(), verdict, missed }
+}
+
+/// Somebody there; nobody in particular, where all that is known is an address.
+pub(crate) fn recipient_of(domain: Option<&Domain>) -> Result<ForwardPath, String> {
+    let domain = domain.map_or("host.invalid", Domain::as_str);
+    let mailbox = Mailbox::parse(&format!("postmaster@{domain}")).map_err(|error| format!("{domain:?}: {error}"))?;
+    Ok(ForwardPath::Mailbox(mailbox))
+}
