@@ -146,7 +146,7 @@ impl Raw {
         let mut reply = String::new();
         loop {
             let start = reply.len();
-            if self.lines.read_line(&mut reply).unwrap_or(0) == 0 || reply[start..].as_bytes().get(3) != Some(&b'-') {
+            if self.lines.read_line(&mut reply).unwrap_or(0) == 0 || reply.as_bytes()[start..].get(3) != Some(&b'-') {
                 return reply;
             }
         }
