@@ -144,7 +144,7 @@ impl Figures {
             "  {} sessions, {} resumed; {}",
             sum.opening.len(),
             sum.resumed,
-            sum.tls.as_ref().map_or("no TLS".to_owned(), shown::session)
+            sum.tls.as_ref().map_or_else(|| "no TLS".to_owned(), shown::session)
         );
         for (name, times) in [("a message", &sum.latency), ("a session", &sum.opening)] {
             let at = |percent| milliseconds(quantile(times, percent));

@@ -41,7 +41,7 @@ pub(super) fn make(kind: Kind, name: &Domain) -> Result<(ServerIdentity, String)
         Kind::Weak => (
             WEAK.to_owned(),
             WEAK_KEY.to_owned(),
-            WEAK.rsplit_once("-----BEGIN").map_or(WEAK.to_owned(), |(_, last)| format!("-----BEGIN{last}")),
+            WEAK.rsplit_once("-----BEGIN").map_or_else(|| WEAK.to_owned(), |(_, last)| format!("-----BEGIN{last}")),
         ),
         _ => sign(kind, name).map_err(|error| format!("cannot make a certificate for {name}: {error}"))?,
     };
