@@ -44,6 +44,7 @@ mod chain;
 mod date;
 mod details;
 mod distinguished;
+mod failure_type;
 mod finding;
 mod key;
 mod name;

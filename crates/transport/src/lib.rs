@@ -86,8 +86,9 @@ mod stream;
 mod tls;
 
 pub use client::{
-    BodySource, ConnectError, ConnectFault, ConnectOptions, ConnectStage, Connection, Connector, ConnectorSettings, LoginError, MemoryBody,
-    RecipientOutcome, StageTimes, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase, Watch,
+    BodySource, ConnectError, ConnectFault, ConnectOptions, ConnectStage, Connection, Connector, ConnectorSettings, DOMAINS_KNOWN, Ends,
+    LoginError, MemoryBody, RecipientOutcome, StageTimes, TransactionEnd, TransactionOutcome, TransferError, TransferFault, TransferPhase,
+    Watch,
 };
 pub use clock::WallClock;
 pub use https::{HttpsAnswer, HttpsClient, HttpsError, HttpsFault, HttpsLimits, HttpsStage, HttpsUrl, HttpsUrlError};

@@ -26,13 +26,17 @@ pub struct Reception {
     /// Whether the header has a single valid `TLS-Required: No` (RFC 8689), and REQUIRETLS does not make it void.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     pub tls_optional: bool,
+    /// Whether it is a report about TLS that the relay itself made (RFC 8460): what its recipient publishes does not count for its
+    /// delivery, and its delivery is in no report.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub is_tls_report: bool,
 }
 
 impl Reception {
     /// Mail from a client.
     #[must_use]
     pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
-        Self { at, client: Some(client), helo, tls, level_header: None, login: None, tls_optional: false }
+        Self { at, client: Some(client), helo, tls, level_header: None, login: None, tls_optional: false, is_tls_report: false }
     }
 
     /// The same from a client that proved this name with AUTH.
@@ -45,7 +49,22 @@ impl Reception {
     /// Mail that the relay itself made: notifications and reports.
     #[must_use]
     pub fn local(at: UnixMillis) -> Self {
-        Self { at, client: None, helo: String::new(), tls: None, level_header: None, login: None, tls_optional: false }
+        Self {
+            at,
+            client: None,
+            helo: String::new(),
+            tls: None,
+            level_header: None,
+            login: None,
+            tls_optional: false,
+            is_tls_report: false,
+        }
+    }
+
+    /// A report about TLS that the relay itself made.
+    #[must_use]
+    pub fn tls_report(at: UnixMillis) -> Self {
+        Self { is_tls_report: true, ..Self::local(at) }
     }
 
     /// Whether it counts as received over TLS: it was, or it was never on a wire.

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use sealpost_cert::Verdict;
 use sealpost_smtp::{ClientConfig, ClientError, ClientEvent, ClientSession, Extensions, Output, Stage};
-use sealpost_types::{Ticks, TlsFacts, UnixMillis, WireKey};
+use sealpost_types::{Domain, Ticks, TlsFacts, UnixMillis, WireKey};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::error::Ends;
 use super::stage::StageTimes;
 use super::watch::Watch;
 use crate::clock::Ticker;
@@ -32,6 +33,9 @@ pub struct Connection<B: TlsBackend> {
     times: StageTimes,
     opened: Instant,
     pub(super) uses: u32,
+    ends: Ends,
+    /// The domains that it was used for.
+    domains: Vec<Domain>,
 }
 
 /// What TLS brought.
@@ -76,11 +80,12 @@ pub(super) enum Broken {
 impl<B: TlsBackend> Connection<B> {
     pub(super) fn new(talk: Talk<B>, key: WireKey, generation: u64, extensions: Arc<Extensions>, secured: Option<Secured>) -> Self {
         let times = StageTimes::default();
-        Self { talk, key, generation, extensions, secured, times, opened: Instant::now(), uses: 0 }
+        let (opened, ends, domains) = (Instant::now(), Ends::default(), Vec::new());
+        Self { talk, key, generation, extensions, secured, times, opened, uses: 0, ends, domains }
     }
 
-    pub(super) fn set_times(&mut self, times: StageTimes) {
-        self.times = times;
+    pub(super) fn set_opening(&mut self, times: StageTimes, ends: Ends) {
+        (self.times, self.ends) = (times, ends);
     }
 
     /// What it was opened for, and the only thing that it may be used for.
@@ -135,6 +140,24 @@ impl<B: TlsBackend> Connection<B> {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.opened.elapsed()
+    }
+
+    /// The address of this side, and what the server calls itself.
+    #[must_use]
+    pub fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
+    /// Whether this is the first time that it is used for mail to this domain, for whoever counts sessions by domain.
+    ///
+    /// # Limits
+    /// Of the first [`DOMAINS_KNOWN`] domains; later ones are never the first time.
+    pub fn is_first_for(&mut self, domain: &Domain) -> bool {
+        let is_first = self.domains.len() < DOMAINS_KNOWN && !self.domains.contains(domain);
+        if is_first {
+            self.domains.push(domain.clone());
+        }
+        is_first
     }
 
     /// How many transactions were begun over it.
@@ -346,6 +369,9 @@ impl<B: TlsBackend> fmt::Debug for Connection<B> {
         f.debug_struct("Connection").field("key", &self.key).field("tls", &self.tls()).field("uses", &self.uses).finish_non_exhaustive()
     }
 }
+
+/// Domains that a connection remembers it was used for.
+pub const DOMAINS_KNOWN: usize = 64;
 
 /// How long [`Connection::quit`] waits.
 const QUIT_TIME: Duration = Duration::from_secs(1);

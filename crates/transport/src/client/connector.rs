@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_smtp::{ClientConfig, ClientError, ClientEvent, Extensions, Stage};
-use sealpost_types::{TlsRequirement, WireKey};
+use sealpost_smtp::{ClientConfig, ClientError, ClientEvent, Extensions, Reply, Stage};
+use sealpost_types::{DOMAIN_OCTETS, TlsRequirement, WireKey};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument, debug, debug_span};
@@ -13,7 +13,7 @@ use tracing::{Instrument, debug, debug_span};
 use super::Connection;
 use super::connection::{Broken, Happening, Secured, Talk};
 use super::dial::{DialError, dial};
-use super::error::{ConnectError, ConnectFault};
+use super::error::{ConnectError, ConnectFault, Ends};
 use super::stage::{ConnectStage, StageTimes};
 use super::watch::Watch;
 use crate::WallClock;
@@ -138,7 +138,7 @@ impl<B: TlsBackend> Connector<B> {
         span.in_scope(|| match result {
             Ok(mut connection) => {
                 debug!(tls = ?connection.tls(), "connected");
-                connection.set_times(times);
+                connection.set_opening(times, attempt.ends);
                 Ok(connection)
             }
             Err(fault) => {
@@ -148,6 +148,7 @@ impl<B: TlsBackend> Connector<B> {
                     fault,
                     times: Box::new(times),
                     extensions: attempt.extensions,
+                    ends: Box::new(attempt.ends),
                 };
                 debug!(%error, "no connection");
                 Err(error)
@@ -157,6 +158,7 @@ impl<B: TlsBackend> Connector<B> {
 
     async fn attempt(&self, key: &WireKey, options: &ConnectOptions, attempt: &mut Attempt) -> Result<Connection<B>, ConnectFault> {
         let tcp = self.dial(key.address).await?;
+        attempt.ends.local = tcp.local_addr().ok().map(|address| address.ip().to_canonical());
         let (config, watch) = (&self.settings.session, &self.settings.watch);
         let (mut talk, mut secured) = if options.implicit_tls {
             attempt.enter(ConnectStage::Handshake);
@@ -240,11 +242,20 @@ struct Attempt {
     since: Instant,
     times: StageTimes,
     extensions: Option<Arc<Extensions>>,
+    ends: Ends,
 }
 
 impl Attempt {
     fn begin(address: SocketAddr) -> Self {
-        Self { address, stage: ConnectStage::Connect, since: Instant::now(), times: StageTimes::default(), extensions: None }
+        let (stage, times) = (ConnectStage::Connect, StageTimes::default());
+        Self { address, stage, since: Instant::now(), times, extensions: None, ends: Ends::default() }
+    }
+
+    /// RFC 5321 section 4.2: the first word of a greeting is the name of the server.
+    fn greeted(&mut self, greeting: &Reply) {
+        self.enter(ConnectStage::Ehlo);
+        let name = greeting.lines().next().and_then(|line| line.split(' ').next()).unwrap_or_default();
+        self.ends.greeted_as = (!name.is_empty() && name.len() <= DOMAIN_OCTETS).then(|| name.into());
     }
 
     fn enter(&mut self, stage: ConnectStage) {
@@ -266,7 +277,7 @@ impl Attempt {
 async fn greeted<B: TlsBackend>(talk: &mut Talk<B>, attempt: &mut Attempt) -> Result<Arc<Extensions>, ConnectFault> {
     loop {
         match talk.next().await? {
-            Happening::Event(ClientEvent::Greeting(_)) => attempt.enter(ConnectStage::Ehlo),
+            Happening::Event(ClientEvent::Greeting(greeting)) => attempt.greeted(&greeting),
             Happening::Event(ClientEvent::Ready { extensions, .. }) => return Ok(extensions),
             other => return Err(refused(other)),
         }

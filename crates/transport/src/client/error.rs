@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,18 @@ pub struct ConnectError {
     pub times: Box<StageTimes>,
     /// What the server offered in clear, if it came to that.
     pub extensions: Option<Arc<Extensions>>,
+    /// Who met, as far as it came to that.
+    pub ends: Box<Ends>,
+}
+
+/// The two ends of a connection, beside the address that it goes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ends {
+    /// The address of this side, if a connection came about at all.
+    pub local: Option<IpAddr>,
+    /// What the server calls itself in its greeting, if it came to that.
+    pub greeted_as: Option<Box<str>>,
 }
 
 /// What went wrong.
