@@ -1,6 +1,6 @@
 //! Delivery status notifications: what a sender is told about mail that did not arrive, is late, or went where nobody reports.
 
-mod encode;
+pub(crate) mod encode;
 mod people;
 mod returned;
 mod status;

@@ -1,9 +1,9 @@
-//! What happened to each message: the history, and the notifications that senders get.
+//! What happened to each message: the history, the notifications that senders get, and the reports about TLS that domains get.
 //!
 //! [`History`] keeps an [`Event`] for everything that happens to a message, with the [`Proof`] of the connection, in a
 //! database for each day, off the path of the mail, for as long as [`HistorySettings`] says, and may stream it as JSON lines. Entries are read back with a [`Filter`], also by another process
 //! ([`HistoryReader`]), and shown as text in several languages or as JSON lines. [`Dsn`] writes the message by which a
-//! sender learns that mail was given up or is late.
+//! sender learns that mail was given up or is late. [`tlsrpt`] counts, writes, signs and reads reports about TLS (RFC 8460).
 //!
 //! It decides nothing: whether a notification is due, and what is recorded, is the caller's part. It sends nothing.
 //!
@@ -37,6 +37,7 @@ mod messages;
 mod proof;
 mod render;
 mod time;
+pub mod tlsrpt;
 
 pub use dsn::{Action, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS, RETURNED_OCTETS, Returned, may_notify};
 pub use error::{EventBytesError, HistoryError};

@@ -67,6 +67,27 @@ pub(crate) fn rfc5322(at: UnixMillis) -> String {
     timestamp(at).strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
+/// A time as RFC 3339 writes it, in UTC and to the second.
+pub(crate) fn rfc3339(at: UnixMillis) -> String {
+    timestamp(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The time that a text of RFC 3339 means. Some write `+00:00` without its colon, or leave the seconds' fraction in.
+pub(crate) fn of_rfc3339(text: &str) -> Option<UnixMillis> {
+    text.parse::<Timestamp>().ok().map(|time| UnixMillis(time.as_millisecond()))
+}
+
+/// A day in UTC, as `2026-11-26`.
+pub(crate) fn civil_day(at: UnixMillis) -> String {
+    timestamp(at).strftime("%Y-%m-%d").to_string()
+}
+
+/// The first moment of the day that `text` names, in UTC: `2026-11-26`.
+pub(crate) fn of_civil_day(text: &str) -> Option<UnixMillis> {
+    let day: Date = text.parse().ok()?;
+    day.to_zoned(TimeZone::UTC).ok().map(|time| UnixMillis(time.timestamp().as_millisecond()))
+}
+
 fn local(at: UnixMillis) -> Zoned {
     timestamp(at).to_zoned(TimeZone::system())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// Writes a field, folded. Line breaks and control characters in the value become spaces: no value can start a line
 /// of its own. What is not of ASCII is shown as `?`.
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     put(out, name, &to_ascii(value));
 }
 
