@@ -16,6 +16,7 @@ use crate::config::{Config, DnssecMode};
 use crate::error::StartError;
 use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::revocation;
+use crate::tlsrpt::Reports;
 use crate::users::Users;
 
 /// Reads the relay's own file.
@@ -115,9 +116,11 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let mut settings = Settings::default();
     settings.reserve = config.queue.reserve;
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
+    let reports = Reports::open(&config)?;
     let history = History::open_with(&history_directory(&config), config.history.clone())?;
     let builder =
         RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trusted);
+    let builder = builder.reports(reports);
     let builder = match policy_file {
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),

@@ -11,6 +11,7 @@ use sealpost_discovery::Resolver;
 use sealpost_policy::Policy;
 use sealpost_queue::Spool;
 use sealpost_report::History;
+use sealpost_report::tlsrpt::{Book, DkimSigner};
 use sealpost_smtp::{AuthMechanism, ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
     AnchorSwitch, ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings,
@@ -20,7 +21,7 @@ use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 use crate::certificates::{self, Certificates};
-use crate::config::{self, Config};
+use crate::config::{self, Config, TlsReports};
 use crate::config_file::ConfigFile;
 use crate::control::RelayControl;
 use crate::deliver;
@@ -35,6 +36,7 @@ use crate::resolver_watch::{self, ResolverWatch};
 use crate::revocation::{self, WatchedLists};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
+use crate::tlsrpt::{self, Reports};
 use crate::unreachable::Unreachable;
 use crate::users::Users;
 use crate::verdicts::Verdicts;
@@ -56,6 +58,7 @@ pub struct RelayBuilder<S, R, T> {
     client_anchors: Arc<TrustAnchors>,
     certificates: Option<(Certificates, (Arc<TrustAnchors>, AnchorSwitch))>,
     config_file: Option<ConfigFile>,
+    reports: Option<Reports>,
 }
 
 struct Parts<S, R, T>(PhantomData<S>, PhantomData<R>, PhantomData<T>);
@@ -84,6 +87,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             client_anchors,
             certificates: None,
             config_file: None,
+            reports: None,
         }
     }
 
@@ -146,6 +150,19 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
+    /// Counts TLS for the domains that mail goes to in `book`, and reports to those that want it (RFC 8460): by HTTPS, and with a
+    /// `signer` by mail.
+    #[must_use]
+    pub fn tls_reports(mut self, settings: TlsReports, book: Book, signer: Option<DkimSigner>) -> Self {
+        self.reports = Some(Reports::new(settings, book, signer));
+        self
+    }
+
+    pub(crate) fn reports(mut self, reports: Option<Reports>) -> Self {
+        self.reports = reports;
+        self
+    }
+
     /// The certificates of the TLS backend, whose files are watched, and whom it trusts, with what exchanges that.
     pub(crate) fn certificates(mut self, certificates: Certificates, trusted: (Arc<TrustAnchors>, AnchorSwitch)) -> Self {
         self.certificates = Some((certificates, trusted));
@@ -194,6 +211,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             permits: Semaphore::new(config.delivery.connections),
             workers: Tasks::new(),
             outbox: Notify::new(),
+            reports: self.reports,
             counters: Counters::default(),
             gate: gate(&config.limits),
             resolver_watch: ResolverWatch::default(),
@@ -223,6 +241,10 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
             let resolver = tokio::spawn(resolver_watch::keep_watch(Arc::clone(&engine), stopped.clone()));
             let mut tasks = vec![pump, outbox, resolver];
+            if engine.reports.is_some() {
+                tasks.push(tokio::spawn(tlsrpt::keep_counting(Arc::clone(&engine), stopped.clone())));
+                tasks.push(tokio::spawn(tlsrpt::keep_sending(Arc::clone(&engine), stopped.clone())));
+            }
             if let Some((certificates, lists)) = watched {
                 tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped.clone())));
                 tasks.extend(lists.map(|lists| tokio::spawn(revocation::keep_watch(lists, engine.clock.clone(), stopped))));

@@ -52,6 +52,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// How long the history is kept, and where else it goes.
     pub history: HistorySettings,
+    /// What the domains that mail goes to are told of TLS (RFC 8460); none means nothing, and nothing is counted.
+    pub tls_reports: Option<TlsReports>,
 }
 
 /// One address where clients connect.
@@ -240,6 +242,44 @@ pub struct Metrics {
     pub address: Option<SocketAddr>,
 }
 
+/// What the domains that mail goes to are told of TLS (RFC 8460).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsReports {
+    /// Who reports.
+    pub organization: String,
+    /// Whom to ask.
+    pub contact: String,
+    /// Who sends reports by mail.
+    pub from: Mailbox,
+    /// A PEM file with the private key that signs them; none means that none go by mail.
+    pub dkim_key: Option<PathBuf>,
+    /// The domain that signs.
+    pub dkim_domain: Domain,
+    /// Which of its keys.
+    pub dkim_selector: Domain,
+    /// Over how long after the end of a day its reports are spread.
+    pub delay: Duration,
+}
+
+impl TlsReports {
+    /// Reports in the name of this host, by HTTPS alone.
+    ///
+    /// # Errors
+    /// [`MailboxError`](sealpost_types::MailboxError): the name is too long for a mailbox there.
+    pub fn of_host(hostname: &Domain) -> Result<Self, sealpost_types::MailboxError> {
+        Ok(Self {
+            organization: hostname.to_string(),
+            contact: format!("postmaster@{hostname}"),
+            from: Mailbox::parse(&format!("tlsrpt@{hostname}"))?,
+            dkim_key: None,
+            dkim_domain: hostname.clone(),
+            dkim_selector: Domain::parse(SELECTOR)?,
+            delay: Duration::from_secs(4 * 3600),
+        })
+    }
+}
+
 impl Config {
     /// What `text`, the content of the file `name`, says; relative paths are taken from `folder`.
     ///
@@ -269,6 +309,7 @@ impl Config {
             admin,
             metrics: Metrics::default(),
             history: history(),
+            tls_reports: None,
         }
     }
 }
@@ -410,6 +451,9 @@ impl Default for Admin {
         Self { socket: None, address: None, token: None, connections: 64, idle: Duration::from_secs(30) }
     }
 }
+
+/// The selector of the key that signs reports about TLS.
+const SELECTOR: &str = "tlsrpt";
 
 /// The socket's name in `data_dir`.
 const ADMIN_SOCKET: &str = "admin.sock";

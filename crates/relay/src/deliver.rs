@@ -24,7 +24,7 @@ use self::settle::Settling;
 use crate::engine::{Components, Engine};
 
 pub(crate) use outbox::{drain as drain_outbox, run as keep_outbox_empty};
-pub(crate) use outcome::{Trouble, verdict_word};
+pub(crate) use outcome::{Party, Trouble, verdict_word};
 pub(crate) use pump::run as pump;
 
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.

@@ -22,6 +22,7 @@ use crate::receive::Logins;
 use crate::resolver_watch::ResolverWatch;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
+use crate::tlsrpt::Reports;
 use crate::unreachable::Unreachable;
 use crate::verdicts::Verdicts;
 
@@ -64,6 +65,8 @@ pub(crate) struct Engine<C: Components> {
     /// One for each open connection of the deliver hop.
     pub(crate) permits: Semaphore,
     pub(crate) workers: Tasks,
+    /// What is reported of TLS to the domains that mail goes to; none where nothing is.
+    pub(crate) reports: Option<Reports>,
     /// Told when a settlement recorded final entries of the history.
     pub(crate) outbox: Notify,
     pub(crate) counters: Counters,

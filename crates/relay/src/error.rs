@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sealpost_cert::{AnchorProblem, PemError, RevocationListError};
 use sealpost_discovery::{AnchorsError, ResolverSetupError};
 use sealpost_report::HistoryError;
+use sealpost_report::tlsrpt::{BookError, DkimKeyError};
 use sealpost_transport::{BackendError, IdentityError, ListenError};
 use sealpost_types::{Blame, Domain, Retry};
 
@@ -85,6 +86,17 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         source: RevocationListError,
+    },
+    /// The counters for TLS reports cannot be opened.
+    #[error(transparent)]
+    TlsReports(BookError),
+    /// The key that signs TLS reports cannot be used.
+    #[error("[tlsrpt] dkim_key {}", path.display())]
+    DkimKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DkimKeyError,
     },
     /// The host name cannot be said in EHLO.
     #[error("hostname {hostname} is too long for EHLO")]

@@ -265,6 +265,9 @@ impl<C: Components> Control for Controls<C> {
             engine.workers.all_done().await;
             engine.pool.clear();
             crate::deliver::drain_outbox(engine).await;
+            if let Some(reports) = &engine.reports {
+                reports.close().await;
+            }
             if let Some(history) = &engine.history
                 && let Err(error) = history.flush().await
             {

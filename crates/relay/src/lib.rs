@@ -56,6 +56,7 @@ mod stats;
 mod submit;
 mod survey;
 mod tasks;
+mod tlsrpt;
 mod unreachable;
 mod users;
 mod verdicts;
@@ -82,6 +83,7 @@ pub use reload::{Reload, ReloadError};
 pub use route::next_hop;
 pub use stats::RelayStats;
 pub use survey::{Survey, SurveyedHost};
+pub use tlsrpt::{book_path, read_signer};
 pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, password_hash, users_line};
 
 /// Where a relay begins.

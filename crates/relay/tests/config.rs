@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealpost_relay::config::{Config, DnssecMode, ListenerTls};
+use sealpost_relay::config::{Config, DnssecMode, ListenerTls, TlsReports};
 use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, KexFloor, Octets, TlsVersion};
 
@@ -100,6 +100,15 @@ fn every_key_is_read() {
         keep = "30d"
         max_size = 16777216
         stream = "history.jsonl"
+        [tlsrpt]
+        enabled = true
+        organization = "Acme Ltd"
+        contact = "tls@acme.example"
+        from = "reports@acme.example"
+        dkim_key = "dkim.pem"
+        dkim_domain = "example"
+        dkim_selector = "s2026.tls"
+        delay = "30m"
         "#,
     )
     .unwrap();
@@ -155,6 +164,22 @@ fn every_key_is_read() {
     assert_eq!(config.metrics.address, Some("127.0.0.1:9025".parse().unwrap()));
     assert_eq!((config.history.keep, config.history.max_size), (Duration::from_secs(30 * 86400), Octets(16 << 20)));
     assert_eq!(config.history.stream, Some(StreamTarget::File(PathBuf::from("/etc/sealpost/history.jsonl"))));
+    let reports = config.tls_reports.unwrap();
+    assert_eq!((reports.organization.as_str(), reports.contact.as_str()), ("Acme Ltd", "tls@acme.example"));
+    assert_eq!((reports.from.to_string(), reports.delay), ("reports@acme.example".to_owned(), Duration::from_secs(1800)));
+    assert_eq!(reports.dkim_key, Some(PathBuf::from("/etc/sealpost/dkim.pem")));
+    assert_eq!((reports.dkim_domain.as_str(), reports.dkim_selector.as_str()), ("example", "s2026.tls"));
+}
+
+#[test]
+fn reports_about_tls_are_made_when_that_is_asked_for_in_the_relays_own_name() {
+    let reports = |rest: &str| parse(&format!("hostname = \"relay.example\"\n[tlsrpt]\n{rest}")).unwrap().tls_reports;
+    assert_eq!(reports(""), None);
+    let own = reports("enabled = true").unwrap();
+    assert_eq!((own.organization.as_str(), own.contact.as_str()), ("relay.example", "postmaster@relay.example"));
+    assert_eq!((own.from.to_string().as_str(), own.dkim_domain.as_str()), ("tlsrpt@relay.example", "relay.example"));
+    let other = reports("enabled = true\nfrom = \"tls@mail.example\"").unwrap();
+    assert_eq!(other.dkim_domain.as_str(), "mail.example", "who signs is who sends");
 }
 
 #[test]
@@ -234,6 +259,11 @@ fn mistakes_have_a_place_and_a_remedy() {
         (with("[history]\nkeep = \"1h\""), "sealpost.toml:3:8:", "at least \"1d\""),
         (with("[history]\nmax_size = 5"), "sealpost.toml:3:12:", "at least 16777216"),
         (with("[history]\nstream = \"\""), "sealpost.toml:3:10:", "\"stdout\" or \"none\""),
+        (with("[tlsrpt]\nfrom = \"reports\""), "sealpost.toml:3:8:", "the mailbox that sends reports"),
+        (with("[tlsrpt]\nfrom = \"r@[192.0.2.1]\""), "sealpost.toml:3:8:", "an address cannot sign"),
+        (with("[tlsrpt]\ncontact = \" \""), "sealpost.toml:3:11:", "whom to ask"),
+        (with("[tlsrpt]\ndkim_selector = \"a b\""), "sealpost.toml:3:17:", "a domain name is meant"),
+        (with("[tlsrpt]\ndelay = \"1d\""), "sealpost.toml:3:9:", "at most \"12h\""),
         ("hostname = \"bad name\"".to_owned(), "sealpost.toml:1:12:", "full name"),
         ("hostname = \"a".to_owned(), "sealpost.toml:1:1", "string"),
     ] {
@@ -288,6 +318,12 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.admin.socket, default.admin.socket);
     assert_eq!(default.metrics.address, None);
     assert_eq!(shown.history, default.history);
+    assert_eq!(shown.tls_reports, default.tls_reports);
+    let reports = parse(&example.replace("enabled = false", "enabled = true")).unwrap().tls_reports.unwrap();
+    let own = TlsReports::of_host(&default.hostname).unwrap();
+    assert_eq!(reports.dkim_key, Some(PathBuf::from("/etc/sealpost/dkim.pem")), "shown, and none by default");
+    assert_eq!((reports.organization, reports.contact, reports.from), (own.organization, own.contact, own.from));
+    assert_eq!((reports.dkim_domain, reports.dkim_selector, reports.delay), (own.dkim_domain, own.dkim_selector, own.delay));
     for key in [
         "[[listener]]",
         "[tls]",
@@ -301,6 +337,7 @@ fn the_book_shows_every_key_with_its_default() {
         "[admin]",
         "[metrics]",
         "[history]",
+        "[tlsrpt]",
     ] {
         assert!(example.contains(key), "{key}");
     }

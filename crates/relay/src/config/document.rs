@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::problem::Problems;
 use super::tls::TlsTable;
-use super::{Config, ConfigError, DnssecMode, Listener, ListenerTls};
+use super::{Config, ConfigError, DnssecMode, Listener, ListenerTls, TlsReports};
 
 pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
@@ -51,6 +51,8 @@ struct Document {
     metrics: MetricsTable,
     #[serde(default)]
     history: HistoryTable,
+    #[serde(default)]
+    tlsrpt: TlsrptTable,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +142,20 @@ struct HistoryTable {
     stream: Option<Text>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsrptTable {
+    #[serde(default)]
+    enabled: bool,
+    organization: Option<Text>,
+    contact: Option<Text>,
+    from: Option<Text>,
+    dkim_key: Option<PathBuf>,
+    dkim_domain: Option<Text>,
+    dkim_selector: Option<Text>,
+    delay: Option<Text>,
+}
+
 pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(name, text);
     let document: Document = match toml::from_str(text) {
@@ -182,6 +198,7 @@ impl Reader<'_, '_> {
         self.admin(document.admin, &mut config);
         self.metrics(&document.metrics, &mut config);
         self.history(document.history, &mut config);
+        self.tlsrpt(document.tlsrpt, &mut config);
         found.then_some(config)
     }
 
@@ -336,6 +353,40 @@ impl Reader<'_, '_> {
         };
     }
 
+    fn tlsrpt(&mut self, table: TlsrptTable, config: &mut Config) {
+        let Ok(mut reports) = TlsReports::of_host(&config.hostname) else { return };
+        for (text, kept) in [(table.organization, &mut reports.organization), (table.contact, &mut reports.contact)] {
+            let Some(text) = text else { continue };
+            if text.get_ref().trim().is_empty() {
+                self.problems.add(text.span(), "it is empty; who reports, and whom to ask, is meant".to_owned());
+            }
+            *kept = text.into_inner();
+        }
+        if let Some(text) = &table.from
+            && let Some(from) = self.parse::<Mailbox>(text, "the mailbox that sends reports is meant")
+        {
+            match from.domain() {
+                Some(domain) => reports.dkim_domain = domain.clone(),
+                None => self.problems.add(text.span(), "a mailbox of a domain is meant: an address cannot sign".to_owned()),
+            }
+            reports.from = from;
+        }
+        let domain = |this: &mut Self, text: Option<Text>| text.and_then(|text| this.parse::<Domain>(&text, "a domain name is meant"));
+        reports.dkim_domain = domain(self, table.dkim_domain).unwrap_or(reports.dkim_domain);
+        reports.dkim_selector = domain(self, table.dkim_selector).unwrap_or(reports.dkim_selector);
+        reports.dkim_key = table.dkim_key.map(|path| self.folder.join(path));
+        if let Some(delay) = &table.delay {
+            reports.delay = self.span(delay).unwrap_or(reports.delay);
+            if reports.delay > LONGEST_DELAY {
+                self.problems.add(
+                    delay.span(),
+                    format!("{:?}: reports of a day are worth little a day later; at most \"12h\" is meant", delay.get_ref()),
+                );
+            }
+        }
+        config.tls_reports = table.enabled.then_some(reports);
+    }
+
     pub(super) fn parse<T>(&mut self, text: &Text, right: &str) -> Option<T>
     where
         T: FromStr,
@@ -418,5 +469,8 @@ const STANDARD_OUTPUT: &str = "stdout";
 /// A history is kept at least so long, and has at least so many octets.
 const SHORTEST_HISTORY: Duration = Duration::from_secs(24 * 3600);
 const SMALLEST_HISTORY: u64 = 16 << 20;
+
+/// Reports of a day are spread over no more than this.
+const LONGEST_DELAY: Duration = Duration::from_secs(12 * 3600);
 
 const DNS_PORT: u16 = 53;

@@ -21,6 +21,7 @@ use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
 use crate::hosts::{self, Host, Hosts, Wanted};
 use crate::lanes::{Answered, Silence};
+use crate::tlsrpt::Watch;
 use crate::{account, random, route, submit};
 
 /// One attempt at one entry.
@@ -91,7 +92,12 @@ impl<'a, C: Components> Attempt<'a, C> {
         }
         let Hosts { list: hosts, some_unknown } = match self.hosts(party).await {
             Ok(hosts) => hosts,
-            Err(error) => return party.all(self.unresolved(&party.next_hop, &error)),
+            Err(error) => {
+                if let Some(watch) = self.watch(party) {
+                    watch.unresolved(&error);
+                }
+                return party.all(self.unresolved(&party.next_hop, &error));
+            }
         };
         self.engine.counters.attempts.add_one(party.decision.level);
         let mut failures = Failures::default();
@@ -206,8 +212,11 @@ impl<'a, C: Components> Attempt<'a, C> {
         for candidate in candidates {
             if let Some(trouble) = &candidate.barred {
                 self.record(party, EventKind::CheckTls, trouble);
-                if candidate.host.published.failure().is_some() {
+                if let Some(error) = candidate.host.published.failure() {
                     failures.published_unknown();
+                    if let Some(watch) = self.watch(party) {
+                        watch.unknown(candidate.host, error);
+                    }
                 }
                 failures.note(candidate.host, trouble.clone(), true, false);
                 continue;
@@ -283,6 +292,11 @@ impl<'a, C: Components> Attempt<'a, C> {
         None
     }
 
+    /// Looks on for the reports about TLS, where this is counted.
+    fn watch<'w>(&'w self, party: &'w Party) -> Option<Watch<'w>> {
+        Watch::of(self.engine, self.subject.entry, party)
+    }
+
     /// Whether mail may go in clear now to hosts where TLS failed.
     ///
     /// Only where TLS was asked for no more than opportunistically, and not at once unless the policy says so: a failure of a
@@ -302,6 +316,9 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     fn host_failed(&self, party: &Party, candidate: &Candidate<'_>, error: &ConnectError, failures: &mut Failures) {
         let host = candidate.host;
+        if let Some(watch) = self.watch(party) {
+            watch.failed(host, &candidate.key, error);
+        }
         let tls = error.is_tls_failure();
         let mut trouble = Trouble::new(
             format!("{}: {}", host.shown(), error.fault),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use sealpost_policy::{DeliverDecision, DeliverFacts, HEADER_OCTETS, HeaderBlock, Policy};
 use sealpost_queue::{BodyReadError, Deferral, Entry, Lease};
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{Hop, NextHop, UnixMillis};
+use sealpost_types::{ClearFallback, Hop, NextHop, OnExpiry, UnixMillis};
 
 use super::body::start_of;
 use super::held::{self, Held};
 use super::outcome::Trouble;
+use crate::tlsrpt::RETRIED;
 use crate::{account, facts};
 
 /// The message of one attempt, and the policy that the attempt obeys, whatever is in force when it ends.
@@ -58,6 +59,9 @@ impl<'a> Subject<'a> {
 
     fn decide_held(&self, index: usize, now: UnixMillis) -> Option<(DeliverDecision, Option<Held>)> {
         let mut decision = self.policy.decide_deliver(&self.facts(index, now)?);
+        if self.entry.reception.is_tls_report {
+            as_report(&mut decision);
+        }
         let held = held::raise(&mut decision, self.before(index), self.releases);
         Some((decision, held))
     }
@@ -95,6 +99,15 @@ impl<'a> Subject<'a> {
         let header = self.header.as_ref().and_then(|header| header.as_deref().ok());
         Some(facts::of_delivery(&envelope.reverse_path, path, &self.entry.reception, envelope.require_tls, header, now))
     }
+}
+
+/// A report about TLS must arrive even if TLS is what is wrong (RFC 8460 section 3): what the recipient publishes does not count. After
+/// a day it is worth nothing (section 5.5).
+fn as_report(decision: &mut DeliverDecision) {
+    decision.ignores_published = true;
+    decision.clear_fallback = ClearFallback::Immediate;
+    decision.fate.lifetime = decision.fate.lifetime.min(RETRIED);
+    decision.fate.on_expiry = OnExpiry::Bounce;
 }
 
 /// The same entry with why it failed, and where.

@@ -14,6 +14,7 @@ use super::outcome::{self, Contact, Outcome, Party, Trouble};
 use super::shadow;
 use crate::engine::{Components, Engine};
 use crate::hosts::Host;
+use crate::tlsrpt::Watch;
 
 /// One transaction with one host.
 pub(crate) struct Transfer<'a, C: Components> {
@@ -43,6 +44,9 @@ pub(crate) enum NoAnswer {
 impl<C: Components> Transfer<'_, C> {
     /// What became of each recipient, in order; the connection goes back to the pool.
     pub(crate) async fn run(&self, mut connection: Connection<C::Tls>) -> Result<Vec<Outcome>, NoAnswer> {
+        if let Some(watch) = Watch::of(self.engine, self.lease.entry(), self.party) {
+            watch.connected(self.host, &mut connection);
+        }
         let shadow = self.party.decision.shadow.as_deref().zip(self.shadow);
         let shadow =
             shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), self.engine.now()));

@@ -32,4 +32,5 @@ mod split;
 mod stop;
 mod support;
 mod testing;
+mod tlsrpt;
 mod two;
