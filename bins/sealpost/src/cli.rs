@@ -4,6 +4,7 @@ mod change;
 mod history;
 mod policy;
 mod queue;
+mod tlsrpt;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub(crate) use policy::{
     Add, AddPartner, Address, Domains, EntryFormat, Export, ExportEntries, Format, Hosted, Import, ImportEntries, ListEntries,
     ListPartners, Listing, Lists, Owners, Remove, RemovePartner, RulePlace, Rules, Search, Set, SetPartner, ShowPartner, Test,
 };
+
+pub(crate) use tlsrpt::{Tlsrpt, TlsrptList, TlsrptPreview, TlsrptShow};
 
 pub(crate) use queue::{Matching, Queue, QueueChange, QueueDelete, QueueList, QueueShow, QueueStats, Selected, State};
 
@@ -74,6 +77,9 @@ pub(crate) enum Command {
     /// Show which cipher suites a setting leaves, and why the others cannot be used.
     #[command(after_help = CIPHERS)]
     Ciphers(Ciphers),
+    /// Reports about TLS (RFC 8460): those of others, and this relay's own.
+    #[command(subcommand, after_help = tlsrpt::TLSRPT)]
+    Tlsrpt(Tlsrpt),
     /// Make lines for the file of who may log in.
     #[command(subcommand)]
     Users(Users),
@@ -296,7 +302,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 26] = [
+    const EXAMPLES: [&str; 29] = [
         policy::IMPORT,
         policy::EXPORT,
         policy::DOMAINS,
@@ -323,6 +329,9 @@ mod tests {
         queue::QUEUE_LIST,
         queue::QUEUE_RETRY,
         queue::QUEUE_DELETE,
+        tlsrpt::TLSRPT,
+        tlsrpt::TLSRPT_SHOW,
+        tlsrpt::TLSRPT_PREVIEW,
     ];
 
     #[test]
@@ -384,6 +393,9 @@ mod tests {
             "cert show",
             "ciphers",
             "users hash",
+            "tlsrpt",
+            "tlsrpt show",
+            "tlsrpt preview",
         ];
         let others = [
             "",
@@ -394,6 +406,7 @@ mod tests {
             "queue stats",
             "policy",
             "users",
+            "tlsrpt list",
             "domains list",
             "domains search",
             "domains show",

@@ -13,6 +13,7 @@ mod quickstart;
 mod reload;
 mod replay;
 mod run;
+mod tlsrpt;
 mod users;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Policy(Policy::Replay(options)) => replay::replay(&options),
         Command::Cert(Cert::Show(options)) => cert::show(&options),
         Command::Ciphers(options) => ciphers::ciphers(&options),
+        Command::Tlsrpt(command) => tlsrpt::tlsrpt(&command),
         Command::Users(Users::Hash(options)) => users::hash(&options),
     }
 }

@@ -8,7 +8,10 @@ use sealpost_discovery::Validation;
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_relay::policy_file::PolicyFileError;
-use sealpost_relay::{Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users};
+use sealpost_relay::{
+    Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_signer, read_trust_anchors, read_users,
+};
+use sealpost_report::tlsrpt::DkimSigner;
 
 use super::aside::kept_aside;
 use super::{Failure, in_words, now, runtime};
@@ -22,7 +25,11 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     // Without a file of its own it is the other anchors, and what is wrong with those is told already.
     let no_client_anchors = config.tls.client_anchors.as_ref().and_then(|_| read_client_anchors(&config).err());
     let (users, no_users) = read_users(&config).map_or_else(|error| (None, Some(error)), |users| (users, None));
-    let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users].into_iter().flatten().map(in_words).collect();
+    let (signer, no_signer) = match config.tls_reports.as_ref().map_or(Ok(None), read_signer) {
+        Ok(signer) => (signer, None),
+        Err(error) => (None, Some(error)),
+    };
+    let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users, no_signer].into_iter().flatten().map(in_words).collect();
     problems.extend(data_dir_problem(&config));
     problems.extend(AdminServer::check(&config.admin).err().map(in_words));
     let survey = Survey::of_relay(&config).map_err(|error| problems.push(in_words(error))).ok();
@@ -102,9 +109,26 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
             println!("  warning      no listener has TLS, so nobody can log in; AUTH is offered under TLS only");
         }
     }
+    if config.tls_reports.is_some() {
+        reports(signer.as_ref());
+    }
     println!("  data         {}", config.data_dir.display());
     kept_aside(&config.data_dir).iter().for_each(|line| println!("  warning      {line}"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How reports about TLS go, and what has to be published for them.
+fn reports(signer: Option<&DkimSigner>) {
+    match signer {
+        Some(signer) => {
+            println!("  TLS reports  by HTTPS and by mail, signed; published for that must be");
+            println!("               {} TXT \"{}\"", signer.record_name(), signer.record());
+        }
+        None => {
+            println!("  TLS reports  by HTTPS only");
+            println!("  warning      most domains want them by mail, which needs [tlsrpt] dkim_key: unsigned ones are ignored");
+        }
+    }
 }
 
 /// Whether DANE can be used.
