@@ -1,11 +1,13 @@
 //! What a recipient domain publishes about its mail servers: its MX hosts, their addresses, and the TLSA records that say
-//! which certificates they have (DANE), each with what DNSSEC says of it.
+//! which certificates they have (DANE), each with what DNSSEC says of it; and its MTA-STS policy.
 //!
 //! Everything is asked through the trait [`Resolver`]: [`HickoryResolver`] asks real name servers, [`StaticResolver`]
 //! answers from a table in memory, and an embedder may bring another. What an answer means for mail (no MX at all, a
 //! null MX, a host that is no name) is decided here once, for all of them, by [`MxSet::from_records`].
 //!
-//! It does not connect to anything but name servers, judges no certificate, and has no randomness of its own: the caller
+//! Policies are fetched over HTTPS and kept, in a file if there is one, until they end ([`MtaSts`], [`StsCache`]).
+//!
+//! It does not connect to mail servers, judges none of their certificates, and has no randomness of its own: the caller
 //! brings the number that [`MxSet::in_order`] shuffles by. DNSSEC is validated here or by a name server that is trusted
 //! ([`Dnssec`]); what nobody validated is [`Indeterminate`](sealpost_types::DnssecStatus::Indeterminate), never insecure.
 //!
@@ -28,7 +30,8 @@
 //! ```
 //!
 //! # Limits
-//! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question.
+//! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question;
+//! [`STS_POLICY_OCTETS`], [`STS_MAX_AGE`] and [`STS_POLICIES`] for MTA-STS.
 
 mod address;
 mod dane;
@@ -39,6 +42,7 @@ mod mx;
 mod probe;
 mod published;
 mod resolver;
+mod sts;
 mod validation;
 
 pub use address::{ADDRESSES_TRIED, Addresses, interleave, is_destination};
@@ -50,6 +54,10 @@ pub use mx::{MX_HOSTS_TRIED, MxHost, MxSet};
 pub use probe::ProbeError;
 pub use published::Published;
 pub use resolver::Resolver;
+pub use sts::{
+    HttpsSource, KeptPolicy, MtaSts, STS_CACHE_OCTETS, STS_MAX_AGE, STS_PAUSE, STS_POLICIES, STS_POLICY_OCTETS, StsCache, StsCacheError,
+    StsFailure, StsFound, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble, parse_sts_policy,
+};
 pub use validation::Validation;
 
 #[cfg(doctest)]

@@ -1,0 +1,552 @@
+//! Policies that are kept until they end: in memory, and in a database that survives a restart.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sealpost_store::rusqlite::{self, Connection, Row, Transaction, params};
+use sealpost_store::{Migrations, OpenError, ReadError, Reader, Settings, Store};
+use sealpost_types::{Domain, MxPattern, Octets, StsPolicy, UnixMillis, WithCauses};
+
+/// A policy that was fetched, and until when it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeptPolicy {
+    /// The id that its domain had in DNS when it was fetched.
+    pub id: Box<str>,
+    /// What it says.
+    pub policy: StsPolicy,
+    /// When it was fetched.
+    pub fetched_at: UnixMillis,
+    /// When it ends.
+    pub expires_at: UnixMillis,
+}
+
+/// Policies that are kept until they end.
+///
+/// A policy is durable before it is first used, so that nobody can undo it by a restart. One that ended is not there any more.
+///
+/// # Limits
+/// [`STS_POLICIES`] domains and [`STS_CACHE_OCTETS`] of their patterns; where there are more, those that end first go.
+#[derive(Debug)]
+pub struct StsCache {
+    policies: Mutex<Policies>,
+    store: Option<Store>,
+}
+
+#[derive(Debug)]
+struct Policies {
+    by_domain: HashMap<Domain, Entry>,
+    octets: usize,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    domains: usize,
+    octets: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    kept: Arc<KeptPolicy>,
+    /// When it is looked for anew, so that it does not end while the domain still has it.
+    refresh_at: UnixMillis,
+    /// When mail last asked for it.
+    used_at: UnixMillis,
+}
+
+impl KeptPolicy {
+    /// A policy of this id, fetched now.
+    #[must_use]
+    pub fn new(id: Box<str>, policy: StsPolicy, now: UnixMillis) -> Self {
+        let expires_at = now.after(policy.max_age.max(SHORTEST_LIFE));
+        Self { id, policy, fetched_at: now, expires_at }
+    }
+
+    /// When it is looked for anew: once a day, or in the middle of a shorter life.
+    fn refresh_at(&self) -> UnixMillis {
+        self.fetched_at.after(REFRESH_EVERY.min(self.expires_at.since(self.fetched_at) / 2))
+    }
+
+    fn octets(&self) -> usize {
+        ENTRY_OCTETS + self.policy.mx.iter().map(|pattern| PATTERN_OCTETS + pattern.domain().as_str().len()).sum::<usize>()
+    }
+}
+
+impl StsCache {
+    /// A cache that ends with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { policies: Mutex::default(), store: None }
+    }
+
+    /// A cache that has these, and ends with the process: for those who only look.
+    #[must_use]
+    pub fn of(policies: Vec<(Domain, KeptPolicy)>, now: UnixMillis) -> Self {
+        let mut kept = Policies::default();
+        for (domain, policy) in policies {
+            let entry = Entry { refresh_at: policy.refresh_at(), used_at: now, kept: Arc::new(policy) };
+            kept.insert_within_limits(domain, entry);
+        }
+        Self { policies: Mutex::new(kept), store: None }
+    }
+
+    /// Opens the cache in this file, or begins one.
+    ///
+    /// A file that is damaged is set aside, and a new one begun: what stood in it is fetched again.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file is another process's or another program's, or the system does not let it be used.
+    pub fn open(path: &Path, now: UnixMillis) -> Result<Self, OpenError> {
+        let (store, policies) = match load(path, now) {
+            Err(error) if is_damage(&error) => {
+                let aside = set_aside(path)?;
+                tracing::error!(error = %WithCauses(&error), aside = %aside.display(), "the cache of MTA-STS policies is damaged and set aside");
+                load(path, now)?
+            }
+            loaded => loaded?,
+        };
+        let mut kept = Policies::default();
+        policies.into_iter().for_each(|(domain, entry)| kept.insert(domain, entry));
+        Ok(Self { policies: Mutex::new(kept), store: Some(store) })
+    }
+
+    /// The policies in the file of a cache, which another process may have open: for those who only look.
+    ///
+    /// # Errors
+    /// What keeps the file from being read.
+    pub fn peek(path: &Path) -> Result<Vec<(Domain, KeptPolicy)>, StsCacheError> {
+        let rows = Reader::open(path, &SCHEMA)?.read(select)?;
+        Ok(rows.into_iter().map(|(domain, entry)| (domain, KeptPolicy::clone(&entry.kept))).collect())
+    }
+
+    /// The policy of a domain, if there is one that holds now.
+    pub(super) fn get(&self, domain: &Domain, now: UnixMillis) -> Option<Arc<KeptPolicy>> {
+        self.policies().by_domain.get(domain).map(|entry| Arc::clone(&entry.kept)).filter(|kept| kept.expires_at > now)
+    }
+
+    /// The same, because mail asks for it.
+    pub(super) fn find(&self, domain: &Domain, now: UnixMillis) -> Option<Arc<KeptPolicy>> {
+        let mut policies = self.policies();
+        let entry = policies.by_domain.get_mut(domain).filter(|entry| entry.kept.expires_at > now)?;
+        if now.since(entry.used_at) >= NOTE_USE_EVERY {
+            entry.used_at = now;
+            self.note(domain, "UPDATE policies SET used_at = ?2 WHERE domain = ?1", now);
+        }
+        Some(Arc::clone(&entry.kept))
+    }
+
+    /// Keeps a policy, and returns when it is durable.
+    pub(super) async fn keep(&self, domain: &Domain, kept: KeptPolicy, now: UnixMillis) -> Arc<KeptPolicy> {
+        let kept = Arc::new(kept);
+        let entry = Entry { refresh_at: kept.refresh_at(), used_at: self.used_at(domain).unwrap_or(now), kept: Arc::clone(&kept) };
+        if let Some(store) = &self.store {
+            let (name, row) = (domain.clone(), entry.clone());
+            let written = store.write(entry.kept.octets(), move |tx| insert(tx, &name, &row)).await;
+            if let Err(error) = written {
+                tracing::error!(%domain, error = %WithCauses(&error), "an MTA-STS policy could not be kept, and ends with this process");
+            }
+        }
+        let gone = self.policies().insert_within_limits(domain.clone(), entry);
+        self.remove(gone);
+        kept
+    }
+
+    /// Looks for a domain's policy later.
+    pub(super) fn postpone(&self, domain: &Domain, now: UnixMillis) {
+        let refresh_at = now.after(RETRY_EVERY);
+        if let Some(entry) = self.policies().by_domain.get_mut(domain) {
+            entry.refresh_at = refresh_at;
+        }
+        self.note(domain, "UPDATE policies SET refresh_at = ?2 WHERE domain = ?1", refresh_at);
+    }
+
+    /// The domains whose policies are to be looked for anew: those that mail asked for in the last month.
+    pub(super) fn due(&self, now: UnixMillis) -> Vec<Domain> {
+        let is_due = |entry: &Entry| entry.refresh_at <= now && now.since(entry.used_at) < IDLE;
+        self.policies().by_domain.iter().filter(|(_, entry)| is_due(entry)).map(|(domain, _)| domain.clone()).collect()
+    }
+
+    /// Forgets policies that have ended.
+    pub(super) fn drop_ended(&self, now: UnixMillis) {
+        let gone = self.policies().remove_ended(now);
+        self.remove(gone);
+    }
+
+    fn used_at(&self, domain: &Domain) -> Option<UnixMillis> {
+        self.policies().by_domain.get(domain).map(|entry| entry.used_at)
+    }
+
+    fn remove(&self, domains: Vec<Domain>) {
+        let Some(store) = self.store.as_ref().filter(|_| !domains.is_empty()) else { return };
+        let delete = move |tx: &Transaction<'_>| {
+            let mut statement = tx.prepare_cached("DELETE FROM policies WHERE domain = ?1")?;
+            domains.iter().try_for_each(|domain| statement.execute([domain.as_str()]).map(drop))
+        };
+        store.write_soon(0, delete, |outcome| log(&outcome));
+    }
+
+    /// Notes a time beside a policy, with the next that is written.
+    fn note(&self, domain: &Domain, statement: &'static str, at: UnixMillis) {
+        let Some(store) = &self.store else { return };
+        let domain = domain.clone();
+        let update = move |tx: &Transaction<'_>| tx.prepare_cached(statement)?.execute(params![domain.as_str(), at.0]).map(drop);
+        store.write_soon(0, update, |outcome| log(&outcome));
+    }
+
+    fn policies(&self) -> MutexGuard<'_, Policies> {
+        // Nothing here is left half-done by a panic, so a poisoned lock is as good as any.
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why the file of a cache could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StsCacheError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Default for Policies {
+    fn default() -> Self {
+        let limits = Limits { domains: STS_POLICIES, octets: STS_CACHE_OCTETS };
+        Self { by_domain: HashMap::new(), octets: 0, limits }
+    }
+}
+
+impl Policies {
+    fn insert(&mut self, domain: Domain, entry: Entry) {
+        self.octets += entry.kept.octets();
+        if let Some(old) = self.by_domain.insert(domain, entry) {
+            self.octets -= old.kept.octets();
+        }
+    }
+
+    /// The domains that had to go for it: those that end first, and a few more, so that not each new one costs a look at all.
+    fn insert_within_limits(&mut self, domain: Domain, entry: Entry) -> Vec<Domain> {
+        let newest = domain.clone();
+        self.insert(domain, entry);
+        let mut gone = Vec::new();
+        if self.is_within(self.limits) {
+            return gone;
+        }
+        let Limits { domains, octets } = self.limits;
+        let with_room = Limits { domains: domains - domains / ROOM, octets: octets - octets / ROOM };
+        let mut others: Vec<_> = self.by_domain.iter().map(|(domain, entry)| (entry.kept.expires_at, domain.clone())).collect();
+        others.sort_unstable();
+        for (_, first) in others.into_iter().filter(|(_, domain)| *domain != newest) {
+            if self.is_within(with_room) {
+                break;
+            }
+            self.remove(&first);
+            gone.push(first);
+        }
+        gone
+    }
+
+    fn is_within(&self, limits: Limits) -> bool {
+        self.by_domain.len() <= limits.domains && self.octets <= limits.octets
+    }
+
+    fn remove_ended(&mut self, now: UnixMillis) -> Vec<Domain> {
+        let has_ended = |entry: &Entry| entry.kept.expires_at <= now;
+        let gone: Vec<_> = self.by_domain.iter().filter(|(_, entry)| has_ended(entry)).map(|(domain, _)| domain.clone()).collect();
+        gone.iter().for_each(|domain| self.remove(domain));
+        gone
+    }
+
+    fn remove(&mut self, domain: &Domain) {
+        if let Some(entry) = self.by_domain.remove(domain) {
+            self.octets -= entry.kept.octets();
+        }
+    }
+}
+
+/// What stands there and has not ended.
+fn load(path: &Path, now: UnixMillis) -> Result<(Store, Vec<(Domain, Entry)>), OpenError> {
+    Store::open_with(path, &SCHEMA, &settings(), |tx| {
+        tx.execute("DELETE FROM policies WHERE expires_at <= ?1", [now.0])?;
+        select(tx)
+    })
+}
+
+/// What stands there. A row that is no policy is left out.
+fn select(db: &Connection) -> rusqlite::Result<Vec<(Domain, Entry)>> {
+    let mut statement = db.prepare("SELECT domain, id, mode, mx, max_age, fetched_at, expires_at, refresh_at, used_at FROM policies")?;
+    let rows = statement.query_map([], |row| Ok(read(row)?.ok_or_else(|| row.get::<_, String>(0))))?;
+    let mut found = Vec::new();
+    for row in rows {
+        match row? {
+            Ok(policy) => found.push(policy),
+            Err(domain) => tracing::warn!(domain = domain?, "a kept MTA-STS policy cannot be read and does not count"),
+        }
+    }
+    Ok(found)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<(Domain, Entry)>> {
+    let text = |column| row.get::<_, String>(column);
+    let time = |column| row.get(column).map(UnixMillis);
+    let (domain, id, mode, mx, max_age): (_, _, _, _, i64) = (text(0)?, text(1)?, text(2)?, text(3)?, row.get(4)?);
+    let (fetched_at, expires_at, refresh_at, used_at) = (time(5)?, time(6)?, time(7)?, time(8)?);
+    let mx = mx.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<MxPattern>, _>>();
+    let (Ok(domain), Ok(mode), Ok(mx), Ok(max_age)) = (Domain::parse(&domain), mode.parse(), mx, u64::try_from(max_age)) else {
+        return Ok(None);
+    };
+    let policy = StsPolicy::new(mode, mx, Duration::from_secs(max_age));
+    let kept = Arc::new(KeptPolicy { id: id.into(), policy, fetched_at, expires_at });
+    Ok(Some((domain, Entry { kept, refresh_at, used_at })))
+}
+
+fn insert(tx: &Transaction<'_>, domain: &Domain, entry: &Entry) -> rusqlite::Result<()> {
+    let KeptPolicy { id, policy, fetched_at, expires_at } = &*entry.kept;
+    let mx: Vec<_> = policy.mx.iter().map(ToString::to_string).collect();
+    let max_age = i64::try_from(policy.max_age.as_secs()).unwrap_or(i64::MAX);
+    tx.execute(
+        "INSERT OR REPLACE INTO policies (domain, id, mode, mx, max_age, fetched_at, expires_at, refresh_at, used_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            domain.as_str(),
+            id,
+            policy.mode.as_str(),
+            mx.join(" "),
+            max_age,
+            fetched_at.0,
+            expires_at.0,
+            entry.refresh_at.0,
+            entry.used_at.0
+        ],
+    )?;
+    Ok(())
+}
+
+fn log(outcome: &Result<(), sealpost_store::WriteError>) {
+    if let Err(error) = outcome {
+        tracing::error!(error = %WithCauses(error), "the cache of MTA-STS policies could not be written");
+    }
+}
+
+fn is_damage(error: &OpenError) -> bool {
+    matches!(error, OpenError::Sqlite { source, .. } if source.is_damage() || source.code < 0)
+}
+
+/// Moves the file, and the log beside it, out of the way.
+fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
+    let with = |end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let aside = with(".damaged");
+    for (from, to) in [(path.to_owned(), aside.clone()), (with("-wal"), with(".damaged-wal"))] {
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::Io { path: from, source: error }),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// Few and small rows.
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    (settings.page, settings.cache, settings.readers) = (Octets(4 << 10), Octets(1 << 20), 1);
+    (settings.checkpoint, settings.log_limit) = (Octets(1 << 20), Octets(4 << 20));
+    settings
+}
+
+const SCHEMA: Migrations = Migrations::new(
+    APPLICATION_ID,
+    &["CREATE TABLE policies (
+    domain TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    mx TEXT NOT NULL,
+    max_age INTEGER NOT NULL,
+    fetched_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    refresh_at INTEGER NOT NULL,
+    used_at INTEGER NOT NULL
+) STRICT;"],
+);
+
+/// `SpSt`.
+const APPLICATION_ID: i32 = 0x5370_5374;
+
+/// Domains whose policies are kept.
+pub const STS_POLICIES: usize = 100_000;
+
+/// Memory for them, about.
+pub const STS_CACHE_OCTETS: usize = 64 << 20;
+
+/// Where there is no room left, one part of so many is made.
+const ROOM: usize = 100;
+
+/// What an entry and a pattern take beside their names, about.
+const ENTRY_OCTETS: usize = 300;
+const PATTERN_OCTETS: usize = 40;
+
+/// A policy is not fetched for each mail, however short a life it gives itself.
+const SHORTEST_LIFE: Duration = Duration::from_secs(300);
+
+/// RFC 8461 section 3.3: "a suggested refresh frequency is once per day".
+const REFRESH_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// How soon it is tried again if that fails.
+const RETRY_EVERY: Duration = Duration::from_secs(3600);
+
+/// The grain in which it is noted when mail asked for a policy.
+const NOTE_USE_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// A policy that no mail asked for so long ends when it ends.
+const IDLE: Duration = Duration::from_secs(31 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use sealpost_types::StsMode;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
+    fn policy(mode: StsMode, hours: u32) -> StsPolicy {
+        StsPolicy::new(mode, vec!["mx.a.example".parse().unwrap(), "*.b.example".parse().unwrap()], HOUR * hours)
+    }
+
+    fn kept(hours: u32) -> KeptPolicy {
+        KeptPolicy::new("1".into(), policy(StsMode::Enforce, hours), NOW)
+    }
+
+    async fn close(cache: StsCache) {
+        cache.store.unwrap().close().await.unwrap();
+    }
+
+    // req: E2
+    #[tokio::test]
+    async fn a_policy_survives_a_restart_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mta-sts.db");
+        let cache = StsCache::open(&path, NOW).unwrap();
+        let (a, b) = (domain("a.example"), domain("b.example"));
+        cache.keep(&a, kept(10), NOW).await;
+        cache.keep(&b, KeptPolicy::new("2".into(), StsPolicy::new(StsMode::None, vec![], HOUR), NOW), NOW).await;
+        let looked_at = StsCache::peek(&path).unwrap();
+        assert_eq!(looked_at.len(), 2, "beside the process that has it open");
+        close(cache).await;
+
+        let later = NOW.after(HOUR * 9);
+        let cache = StsCache::open(&path, later).unwrap();
+        assert_eq!(*cache.find(&a, later).unwrap(), kept(10));
+        assert_eq!(cache.find(&b, later), None);
+        assert_eq!(cache.find(&a, NOW.after(HOUR * 10)), None);
+        cache.drop_ended(NOW.after(HOUR * 10));
+        close(cache).await;
+        assert_eq!(StsCache::peek(&path).unwrap(), [], "what has ended is removed");
+    }
+
+    /// Killed between the answer and the next moment: what was used once is there.
+    #[tokio::test]
+    async fn a_policy_is_durable_before_it_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mta-sts.db");
+        let cache = StsCache::open(&path, NOW).unwrap();
+        cache.keep(&domain("a.example"), kept(10), NOW).await;
+        // What a crash leaves: the files as they are now.
+        let left = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+        }
+        let after = StsCache::open(&left.path().join("mta-sts.db"), NOW).unwrap();
+        assert!(after.find(&domain("a.example"), NOW).is_some());
+    }
+
+    #[tokio::test]
+    async fn policies_are_looked_for_daily_while_mail_asks_for_them() {
+        let cache = StsCache::in_memory();
+        let (long, short) = (domain("long.example"), domain("short.example"));
+        cache.keep(&long, kept(2000), NOW).await;
+        cache.keep(&short, kept(4), NOW).await;
+        let due = |hours: u32| {
+            let mut due = cache.due(NOW.after(HOUR * hours));
+            due.sort();
+            due
+        };
+        assert_eq!(due(1), []);
+        assert_eq!(due(2), std::slice::from_ref(&short));
+        assert_eq!(due(24), [long.clone(), short]);
+        cache.postpone(&long, NOW.after(HOUR * 24));
+        assert_eq!((due(24).len(), due(25).len()), (1, 2));
+        assert_eq!(due(31 * 24), [], "nobody asked");
+        assert!(cache.find(&long, NOW.after(HOUR * 30 * 24)).is_some());
+        assert_eq!(due(32 * 24), [long], "the control: somebody did");
+    }
+
+    /// `max_age: 0` must not have the policy fetched for each mail.
+    #[test]
+    fn a_policy_without_a_life_has_a_short_one() {
+        assert_eq!(kept(0).expires_at, NOW.after(Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn the_number_and_the_size_of_policies_are_bounded() {
+        let limits = Limits { domains: 1000, octets: 1 << 20 };
+        let mut policies = Policies { limits, ..Policies::default() };
+        let entry = |hours: u32, patterns: usize| {
+            let mx = (0..patterns).map(|number| format!("mx{number}.a.example").parse().unwrap()).collect();
+            let kept = KeptPolicy::new("1".into(), StsPolicy::new(StsMode::Enforce, mx, HOUR * hours), NOW);
+            Entry { refresh_at: kept.refresh_at(), used_at: NOW, kept: Arc::new(kept) }
+        };
+        for number in 0..limits.domains {
+            let gone = policies.insert_within_limits(domain(&format!("n{number}.example")), entry(100 + u32::from(number != 7), 1));
+            assert_eq!(gone, []);
+        }
+        let gone = policies.insert_within_limits(domain("new.example"), entry(1, 1));
+        assert_eq!((gone.len(), &gone[0]), (1 + limits.domains / ROOM, &domain("n7.example")), "those that end first go");
+        assert!(policies.by_domain.contains_key(&domain("new.example")));
+        let mut gone = 0;
+        for number in 0..20 {
+            gone += policies.insert_within_limits(domain(&format!("huge{number}.example")), entry(200, 2000)).len();
+        }
+        assert!(policies.is_within(limits) && gone > 500, "{} {gone}", policies.octets);
+        let sum: usize = policies.by_domain.values().map(|entry| entry.kept.octets()).sum();
+        assert_eq!(sum, policies.octets);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_set_aside_and_rows_that_are_no_policy_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mta-sts.db");
+        let cache = StsCache::open(&path, NOW).unwrap();
+        cache.keep(&domain("a.example"), kept(10), NOW).await;
+        cache.keep(&domain("b.example"), kept(10), NOW).await;
+        cache
+            .store
+            .as_ref()
+            .unwrap()
+            .write(1, |tx| tx.execute("UPDATE policies SET mode = 'weak' WHERE domain = 'b.example'", []))
+            .await
+            .unwrap();
+        close(cache).await;
+        let cache = StsCache::open(&path, NOW).unwrap();
+        assert!(cache.find(&domain("a.example"), NOW).is_some() && cache.find(&domain("b.example"), NOW).is_none());
+        close(cache).await;
+        std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+        let cache = StsCache::open(&path, NOW).unwrap();
+        assert!(cache.find(&domain("a.example"), NOW).is_none());
+        cache.keep(&domain("a.example"), kept(10), NOW).await;
+        assert!(folder.path().join("mta-sts.db.damaged").exists());
+    }
+}

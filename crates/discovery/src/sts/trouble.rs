@@ -1,0 +1,116 @@
+//! Why a domain that seems to have a policy has none that can be used.
+
+use sealpost_transport::{HttpsError, HttpsFault};
+use sealpost_types::Domain;
+
+use super::{StsPolicyError, StsRecordError};
+use crate::ResolveError;
+
+/// Why a policy could not be had. One that was had before holds on; else the domain counts as one without.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StsTrouble {
+    /// The name servers do not say whether there is one.
+    #[error("whether there is an MTA-STS policy could not be found out: {0}")]
+    Unknown(#[source] ResolveError),
+    /// The records that should say which one there is say nothing.
+    #[error(transparent)]
+    Record(#[from] StsRecordError),
+    /// The host that should have it cannot be found.
+    #[error("the host of the MTA-STS policy cannot be found: {0}")]
+    NoHost(#[source] ResolveError),
+    /// The host's certificate is not one for it that can be trusted.
+    #[error("the host of the MTA-STS policy cannot be trusted: {detail}")]
+    Untrusted {
+        /// The certificate's faults, with the host.
+        detail: Box<str>,
+    },
+    /// The host does not answer, or not to the end.
+    #[error("the MTA-STS policy cannot be fetched: {detail}")]
+    Unreachable {
+        /// What happened, with the host.
+        detail: Box<str>,
+    },
+    /// The host answers that there is none, or that it is elsewhere.
+    #[error("the MTA-STS policy cannot be fetched: {host} answers with status {status}, and 200 is meant")]
+    Status {
+        /// The host.
+        host: Domain,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// What it answers is of another kind.
+    #[error("the MTA-STS policy of {host} is of the type {found:?}, and text/plain is meant")]
+    MediaType {
+        /// The host.
+        host: Domain,
+        /// What it says of it.
+        found: String,
+    },
+    /// It is longer than a policy may be.
+    #[error("the MTA-STS policy of {host} is longer than {limit} octets")]
+    TooLong {
+        /// The host.
+        host: Domain,
+        /// Octets that are read.
+        limit: usize,
+    },
+    /// It is no policy.
+    #[error("the MTA-STS policy of {host} is void: {cause}")]
+    Void {
+        /// The host.
+        host: Domain,
+        /// What is wrong with it.
+        #[source]
+        cause: StsPolicyError,
+    },
+}
+
+/// What a report to the domain says of a policy that could not be used.
+///
+/// # Wire
+/// RFC 8460 section 4.3.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(clippy::exhaustive_enums, reason = "RFC 8460 has these three")]
+pub enum StsFailure {
+    /// `sts-policy-fetch-error`.
+    FetchError,
+    /// `sts-policy-invalid`.
+    PolicyInvalid,
+    /// `sts-webpki-invalid`.
+    WebpkiInvalid,
+}
+
+impl StsTrouble {
+    /// What a report says of it; nothing where it is no more than that nobody said there is a policy.
+    #[must_use]
+    pub fn failure(&self) -> Option<StsFailure> {
+        match self {
+            Self::Unknown(_) | Self::Record(_) => None,
+            Self::NoHost(_) | Self::Unreachable { .. } | Self::Status { .. } => Some(StsFailure::FetchError),
+            Self::Untrusted { .. } => Some(StsFailure::WebpkiInvalid),
+            Self::MediaType { .. } | Self::TooLong { .. } | Self::Void { .. } => Some(StsFailure::PolicyInvalid),
+        }
+    }
+
+    pub(super) fn of(error: &HttpsError) -> Self {
+        let detail = || error.to_string().into();
+        match error.fault {
+            HttpsFault::TooLarge { limit } => Self::TooLong { host: error.url.host().clone(), limit },
+            _ if error.is_unverified() => Self::Untrusted { detail: detail() },
+            _ => Self::Unreachable { detail: detail() },
+        }
+    }
+}
+
+impl StsFailure {
+    /// The word of RFC 8460.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FetchError => "sts-policy-fetch-error",
+            Self::PolicyInvalid => "sts-policy-invalid",
+            Self::WebpkiInvalid => "sts-webpki-invalid",
+        }
+    }
+}
