@@ -392,7 +392,7 @@ pub(crate) mod tests {
     use sealpost_types::{CipherSuite, KexGroup, Mailbox, TlsFacts, TlsVersion};
 
     use super::*;
-    use crate::{DaneProof, NoTls};
+    use crate::{DaneProof, NoTls, StsProof};
 
     /// An entry with every field filled in.
     pub(crate) fn full_event() -> Event {
@@ -408,6 +408,11 @@ pub(crate) mod tests {
         let mut dane = DaneProof::new(Domain::parse("mx.bank.example").unwrap(), 2, 1);
         dane.matched = Some("3 1 1 0a0b (certificate)".into());
         proof.dane = Some(dane);
+        let mut sts = StsProof::new("testing");
+        sts.id = Some("20261126T1".into());
+        sts.lack = Some("it went in clear".into());
+        sts.trouble = Some("whether there is a newer policy is not known: status 404".into());
+        proof.sts = Some(sts);
         proof.findings = vec!["certificate expired 3 days ago".into()];
         let mut event = Event::new(UnixMillis(1_763_784_727_123), EventKind::CheckTls, Hop::Deliver)
             .of_message("01JD8X0000000000000000000A", Mailbox::parse("alice@acme.example").unwrap().into())

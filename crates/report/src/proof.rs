@@ -51,6 +51,9 @@ pub struct Proof {
     /// What DNS said of the host's certificate, where that was secure (DANE).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dane: Option<DaneProof>,
+    /// What the recipient's domain says by MTA-STS; none where it says nothing, or that does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sts: Option<StsProof>,
     /// What the check found, demanded or not, the most telling first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -70,6 +73,23 @@ pub struct DaneProof {
     /// none was about the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched: Option<String>,
+}
+
+/// The MTA-STS policy of the recipient's domain, held against a host (RFC 8461).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StsProof {
+    /// `enforce` or `testing`; `none` where no policy could be had.
+    pub mode: String,
+    /// Which policy it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What the connection lacks of what the policy asks, in plain words; none where it has everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lack: Option<String>,
+    /// Why no policy could be had, or none newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// Why a connection to a host had no TLS.
@@ -108,6 +128,14 @@ impl DaneProof {
     }
 }
 
+impl StsProof {
+    /// A policy of this mode that nothing is wrong with.
+    #[must_use]
+    pub fn new(mode: impl Into<String>) -> Self {
+        Self { mode: mode.into(), id: None, lack: None, trouble: None }
+    }
+}
+
 impl Proof {
     /// A proof without a certificate.
     #[must_use]
@@ -127,6 +155,7 @@ impl Proof {
             insecure_name: None,
             require_tls: None,
             dane: None,
+            sts: None,
             findings: Vec::new(),
         }
     }

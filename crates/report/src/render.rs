@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Hop, TlsFacts};
 use serde::Serialize;
 
 use crate::messages::Key;
-use crate::{Clock, Event, EventKind, EventResult, Lang, NoTls, Proof, RequireTlsMark, Shadow, ShadowOutcome};
+use crate::{Clock, Event, EventKind, EventResult, Lang, NoTls, Proof, RequireTlsMark, Shadow, ShadowOutcome, StsProof};
 
 /// How entries are shown to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,11 +201,25 @@ impl Block {
             let values = [("base", dane.base.as_str()), ("records", &records), ("usable", &usable), ("matched", matched)];
             self.line(Key::LabelDane, &key.fill(self.lang, &values));
         }
+        if let Some(sts) = &proof.sts {
+            self.sts(sts);
+        }
         if let Some(name) = &proof.insecure_name {
             self.line(Key::LabelFinding, &Key::InsecureName.fill(self.lang, &[("name", name.as_str())]));
         }
         for finding in &proof.findings {
             self.line(Key::LabelFinding, finding);
+        }
+    }
+
+    fn sts(&mut self, sts: &StsProof) {
+        if let Some(id) = &sts.id {
+            let key = if sts.lack.is_some() { Key::StsLacking } else { Key::StsMet };
+            let lack = sts.lack.as_deref().unwrap_or("-");
+            self.line(Key::LabelSts, &key.fill(self.lang, &[("mode", &sts.mode), ("id", id), ("lack", lack)]));
+        }
+        if let Some(trouble) = &sts.trouble {
+            self.line(Key::LabelSts, trouble);
         }
     }
 
@@ -333,6 +347,8 @@ struct JsonProof<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     require_tls: Option<RequireTlsMark>,
     dane: Option<&'a crate::DaneProof>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sts: Option<&'a StsProof>,
     findings: &'a [String],
 }
 
@@ -368,6 +384,7 @@ impl<'a> JsonProof<'a> {
             insecure_name: proof.insecure_name.as_ref().map(Domain::as_str),
             require_tls: proof.require_tls,
             dane: proof.dane.as_ref(),
+            sts: proof.sts.as_ref(),
             findings: &proof.findings,
         }
     }
@@ -409,6 +426,8 @@ mod tests {
     path               CN=mx.bank.example < CN=Test CA
     demand             verify with mx.bank.example: not met
     DANE               1 of 2 TLSA records at mx.bank.example can be used; right by 3 1 1 0a0b (certificate)
+    MTA-STS            testing, policy 20261126T1: not met, it went in clear
+    MTA-STS            whether there is a newer policy is not known: status 404
     finding            the name mx.bank.example was learnt from DNS without DNSSEC
     finding            certificate expired 3 days ago
     in testing         verify would have stopped this mail: it went in clear
@@ -505,6 +524,8 @@ mod tests {
             ("/proof/insecure_name", "mx.bank.example"),
             ("/proof/dane/base", "mx.bank.example"),
             ("/proof/dane/matched", "3 1 1 0a0b (certificate)"),
+            ("/proof/sts/mode", "testing"),
+            ("/proof/sts/lack", "it went in clear"),
             ("/proof/findings/0", "certificate expired 3 days ago"),
         ] {
             assert_eq!(value.pointer(pointer).and_then(|v| v.as_str()), Some(expected), "{pointer}");

@@ -41,6 +41,7 @@ label-pin = Schlüssel-Pin
 label-path = Pfad
 label-demand = Anforderung
 label-dane = DANE
+label-sts = MTA-STS
 label-finding = Befund
 label-by = durch
 label-file = Datei
@@ -71,6 +72,8 @@ requiretls-handed-on = REQUIRETLS war verlangt und wurde weitergegeben
 requiretls-graded-down = REQUIRETLS war verlangt und wurde abgeschwächt: der Server kündigt es nicht an
 dane-matched = { $usable } von { $records } TLSA-Einträgen bei { $base } sind verwendbar; es passt { $matched }
 dane-unmatched = { $usable } von { $records } TLSA-Einträgen bei { $base } sind verwendbar; keiner passt zur Kette
+sts-met = { $mode }, Richtlinie { $id }: erfüllt
+sts-lacking = { $mode }, Richtlinie { $id }: nicht erfüllt, { $lack }
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Ihre Nachricht konnte nicht zugestellt werden

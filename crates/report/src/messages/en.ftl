@@ -41,6 +41,7 @@ label-pin = key pin
 label-path = path
 label-demand = demand
 label-dane = DANE
+label-sts = MTA-STS
 label-finding = finding
 label-by = by
 label-file = file
@@ -71,6 +72,8 @@ requiretls-handed-on = REQUIRETLS was asked for, and handed on
 requiretls-graded-down = REQUIRETLS was asked for, and graded down: the host does not announce it
 dane-matched = { $usable } of { $records } TLSA records at { $base } can be used; right by { $matched }
 dane-unmatched = { $usable } of { $records } TLSA records at { $base } can be used; the chain is right by none of them
+sts-met = { $mode }, policy { $id }: met
+sts-lacking = { $mode }, policy { $id }: not met, { $lack }
 
 dsn-from = Mail Delivery System
 dsn-subject-failed = Your message could not be delivered
