@@ -55,6 +55,19 @@ impl DeliverDecision {
         let depends = |shadow: &DeliverShadow| depends_on_tlsa(&shadow.demand, shadow.ignores_published, self.require_tls, next_hop);
         self.shadow.as_deref().is_some_and(depends)
     }
+
+    /// Whether it depends on the MTA-STS policy of the domain whose exchangers `next_hop` is: because what is published counts, or because
+    /// REQUIRETLS asks for hosts that are known for sure.
+    #[must_use]
+    pub fn depends_on_sts(&self, next_hop: &NextHop) -> bool {
+        depends_on_sts(self.ignores_published, self.require_tls, next_hop)
+    }
+
+    /// The same with entries in testing.
+    #[must_use]
+    pub fn shadow_depends_on_sts(&self, next_hop: &NextHop) -> bool {
+        self.shadow.as_deref().is_some_and(|shadow| depends_on_sts(shadow.ignores_published, self.require_tls, next_hop))
+    }
 }
 
 impl HostDecision {
@@ -92,6 +105,10 @@ fn depends_on_tlsa(demand: &Demand, ignores_published: bool, require_tls: Option
     // Under REQUIRETLS, DANE is one of two ways to be the right host.
     let is_asked = is_asked || require_tls.is_some_and(|grade| grade != RequireTls::Require);
     is_asked || (!ignores_published && matches!(next_hop, NextHop::Mx(_)))
+}
+
+fn depends_on_sts(ignores_published: bool, require_tls: Option<RequireTls>, next_hop: &NextHop) -> bool {
+    matches!(next_hop, NextHop::Mx(_)) && (!ignores_published || require_tls.is_some())
 }
 
 fn host_decision(demand: &Demand, ignores_published: bool, require_tls: Option<RequireTls>, facts: &HostFacts<'_>) -> HostDecision {

@@ -3,10 +3,11 @@
 use sealpost_cert::{PresentedName, Verdict};
 use sealpost_discovery::Dane;
 use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Step, Trace};
-use sealpost_report::{DaneProof, Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome};
+use sealpost_report::{DaneProof, Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome, StsProof};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
-use sealpost_types::{HostClause, HostDemand, KexFloor, TlsFacts, TlsRequirement, WireKey};
+use sealpost_types::{HostClause, HostDemand, KexFloor, ReferenceName, StsMode, TlsFacts, TlsRequirement, TlsVersion, UnixMillis, WireKey};
 
+use crate::deliver::lacking;
 use crate::hosts::Host;
 
 /// The level, the source that decided on TLS, and the trace in its short form.
@@ -39,10 +40,17 @@ pub(crate) fn reception_shadow(decision: &ReceiveDecision) -> Option<Shadow> {
 }
 
 /// What a connection is like that has what was asked of it; `after_failure` tells whether TLS had failed before it.
-pub(crate) fn connection_proof<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, after_failure: bool) -> Proof {
+pub(crate) fn connection_proof<T: TlsBackend>(
+    host: &Host,
+    key: &WireKey,
+    connection: &Connection<T>,
+    after_failure: bool,
+    now: UnixMillis,
+) -> Proof {
     let mut proof = proof(connection.tls().copied(), &key.demand, connection.verdict().map(|verdict| &**verdict), true);
     proof.host_secure = Some(host.secure);
     proof.dane = dane_proof(host, connection.verdict().map(|verdict| &**verdict));
+    proof.sts = sts_proof(host, || sts_lack(host, key, connection, now));
     proof.no_tls = match connection.tls() {
         Some(_) => None,
         None if key.demand.tls == TlsRequirement::Opportunistic => Some(NoTls::NotOffered),
@@ -64,6 +72,7 @@ pub(crate) fn failed_proof(host: &Host, key: &WireKey, error: &ConnectError) -> 
     let mut proof = proof(None, &key.demand, verdict, false);
     proof.host_secure = Some(host.secure);
     proof.dane = dane_proof(host, verdict);
+    proof.sts = sts_proof(host, || Some(error.fault.to_string()));
     proof.no_tls = Some(match &error.fault {
         ConnectFault::StartTlsNotOffered => NoTls::NotOffered,
         ConnectFault::Handshake { cause: HandshakeError::BelowFloor { .. } } => NoTls::BelowFloor,
@@ -81,6 +90,35 @@ fn dane_proof(host: &Host, verdict: Option<&Verdict>) -> Option<DaneProof> {
     Some(dane)
 }
 
+/// What the recipient's domain says of the host by MTA-STS, and what the connection lacks of it. It is looked at under DANE too, which goes
+/// before it.
+pub(crate) fn sts_proof(host: &Host, lack: impl FnOnce() -> Option<String>) -> Option<StsProof> {
+    let (found, mode) = (&host.sts, host.sts.mode());
+    if mode == StsMode::None && found.trouble.is_none() {
+        return None;
+    }
+    let mut proof = StsProof::new(mode.as_str());
+    proof.trouble = found.trouble.as_ref().map(ToString::to_string);
+    if mode != StsMode::None {
+        proof.id = found.policy.as_ref().map(|kept| kept.id.to_string());
+        proof.lack = if host.is_named_by_sts() { lack() } else { Some(NOT_NAMED.to_owned()) };
+    }
+    Some(proof)
+}
+
+/// What a connection lacks of what an MTA-STS policy asks of every host: a chain and the host's name (RFC 8461 section 4.2).
+fn sts_lack<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, now: UnixMillis) -> Option<String> {
+    if connection.tls().is_none() {
+        return Some("it went in clear".to_owned());
+    }
+    let names = host.name.iter().cloned().map(ReferenceName::Exact).collect();
+    let asked = [HostClause::Chain, HostClause::Identity(names)];
+    if asked.iter().all(|clause| key.demand.clauses.contains(clause)) {
+        return None;
+    }
+    lacking(&HostDemand::new(TlsRequirement::Mandatory, asked.to_vec(), TlsVersion::Tls1_2), connection, now)
+}
+
 fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, satisfied: bool) -> Proof {
     let mut proof = Proof::new(tls, demand_in_words(demand), satisfied);
     if let Some(verdict) = verdict {
@@ -95,6 +133,9 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
     }
     proof
 }
+
+/// What is wrong with a host that an MTA-STS policy leaves out.
+const NOT_NAMED: &str = "the policy does not name the host";
 
 /// What was asked of a host, for people: `TLS, a trusted chain, a name of mx.example or *.example`.
 pub(crate) fn demand_in_words(demand: &HostDemand) -> String {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, Validation};
+use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, StsCache, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
-use sealpost_transport::{RustlsBackend, RustlsSettings, system_anchors};
+use sealpost_transport::{RustlsBackend, RustlsSettings, WallClock, system_anchors};
 
 use crate::builder::RelayBuilder;
 use crate::certificates::{Certificates, Held, read_all};
@@ -118,9 +118,14 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
     let reports = Reports::open(&config)?;
     let history = History::open_with(&history_directory(&config), config.history.clone())?;
+    let sts_cache = config.mta_sts.enabled.then(|| StsCache::open(&sts_cache_file(&config), WallClock::system().now())).transpose()?;
     let builder =
         RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trusted);
     let builder = builder.reports(reports);
+    let builder = match sts_cache {
+        Some(cache) => builder.sts_cache(cache),
+        None => builder,
+    };
     let builder = match policy_file {
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),
@@ -156,6 +161,11 @@ pub(crate) fn open_resolver(config: &Config) -> Result<HickoryResolver, StartErr
 #[must_use]
 pub fn history_directory(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(HISTORY)
+}
+
+/// Where the MTA-STS policies of recipient domains are kept.
+pub(crate) fn sts_cache_file(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(MTA_STS).join(STS_CACHE)
 }
 
 /// The anchors with what `[tls] revocation_lists` takes back.
@@ -205,4 +215,6 @@ pub(crate) fn read(what: &'static str, path: &Path) -> Result<String, StartError
 const TOLD: usize = 3;
 
 const QUEUE: &str = "queue";
+const MTA_STS: &str = "mta-sts";
+const STS_CACHE: &str = "policies.db";
 const HISTORY: &str = "history";

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::Resolver;
+use sealpost_discovery::{HttpsSource, MtaSts, Resolver, StsCache};
 use sealpost_policy::Policy;
 use sealpost_queue::Spool;
 use sealpost_report::History;
@@ -30,6 +30,7 @@ use crate::error::StartError;
 use crate::handle::{self, RelayHandle};
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
+use crate::mta_sts;
 use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::receive::{Logins, Receiver};
 use crate::resolver_watch::{self, ResolverWatch};
@@ -43,7 +44,7 @@ use crate::verdicts::Verdicts;
 
 /// The parts of a relay, and how it is started.
 ///
-/// What is not set has a default: the built-in policy, the clock of the machine, no history, no hook.
+/// What is not set has a default: the built-in policy, the clock of the machine, no history, a cache in memory, no hook.
 pub struct RelayBuilder<S, R, T> {
     config: Config,
     spool: S,
@@ -53,6 +54,7 @@ pub struct RelayBuilder<S, R, T> {
     policy_file: Option<PolicyFile>,
     clock: WallClock,
     history: Option<History>,
+    sts_cache: StsCache,
     accept_hook: Option<AcceptHook>,
     users: Option<Users>,
     client_anchors: Arc<TrustAnchors>,
@@ -82,6 +84,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             policy_file: None,
             clock,
             history: None,
+            sts_cache: StsCache::in_memory(),
             accept_hook: None,
             users: None,
             client_anchors,
@@ -123,6 +126,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
     #[must_use]
     pub fn history(mut self, history: History) -> Self {
         self.history = Some(history);
+        self
+    }
+
+    /// Where the MTA-STS policies of recipient domains are kept. Without it they end with the relay.
+    #[must_use]
+    pub fn sts_cache(mut self, cache: StsCache) -> Self {
+        self.sts_cache = cache;
         self
     }
 
@@ -188,11 +198,14 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let listeners = open_listeners(&self.config, self.tls.can_accept())?;
         let config = Arc::new(self.config);
         let tls = Arc::new(self.tls);
+        let sts = || MtaSts::new(HttpsSource::new(Arc::clone(&tls), config.mta_sts.timeout), self.sts_cache, self.clock.clone());
+        let sts = config.mta_sts.enabled.then(sts);
         let pool = Arc::new(Pool::new(pool_settings(&config), self.clock.clone()));
         let engine = Arc::new(Engine::<Parts<S, R, T>> {
             policy: ArcSwap::from_pointee(self.policy),
             spool: self.spool,
             resolver: self.resolver,
+            sts,
             connector: Connector::new(Arc::clone(&tls), connector_settings(&config, &self.clock)?),
             generation: AtomicU64::new(0),
             pool: Arc::clone(&pool),
@@ -240,7 +253,8 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             let pump = tokio::spawn(deliver::pump(Arc::clone(&engine), stopped.clone()));
             let outbox = tokio::spawn(deliver::keep_outbox_empty(Arc::clone(&engine), stopped.clone()));
             let resolver = tokio::spawn(resolver_watch::keep_watch(Arc::clone(&engine), stopped.clone()));
-            let mut tasks = vec![pump, outbox, resolver];
+            let policies = tokio::spawn(mta_sts::keep_fresh(Arc::clone(&engine), stopped.clone()));
+            let mut tasks = vec![pump, outbox, resolver, policies];
             if engine.reports.is_some() {
                 tasks.push(tokio::spawn(tlsrpt::keep_counting(Arc::clone(&engine), stopped.clone())));
                 tasks.push(tokio::spawn(tlsrpt::keep_sending(Arc::clone(&engine), stopped.clone())));

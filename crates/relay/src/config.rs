@@ -42,6 +42,8 @@ pub struct Config {
     pub queue: Queue,
     /// Who answers questions to the DNS, and who says what is proven.
     pub dns: Dns,
+    /// Whether the MTA-STS policies of recipient domains count.
+    pub mta_sts: MtaSts,
     /// What one client, and all of them together, may take up.
     pub limits: Limits,
     /// What the deliver hop may take up.
@@ -171,6 +173,16 @@ pub struct Dns {
     pub dnssec: DnssecMode,
     /// A file of DNSKEY records that [`DnssecMode::Validate`] starts from; none means the root of the Internet.
     pub trust_anchor: Option<PathBuf>,
+}
+
+/// Whether the MTA-STS policies of recipient domains count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MtaSts {
+    /// They do.
+    pub enabled: bool,
+    /// Fetching one.
+    pub timeout: Duration,
 }
 
 /// Who says what of an answer is proven by DNSSEC.
@@ -304,6 +316,7 @@ impl Config {
             routes: Routes::default(),
             queue: Queue::default(),
             dns: Dns::default(),
+            mta_sts: MtaSts::default(),
             limits: Limits::default(),
             delivery: Delivery::default(),
             admin,
@@ -423,6 +436,13 @@ impl Default for Queue {
             delay_warning: Some(Duration::from_secs(4 * 3600)),
             reserve: Octets(64 << 20),
         }
+    }
+}
+
+/// The time is that of RFC 8461 section 3.3.
+impl Default for MtaSts {
+    fn default() -> Self {
+        Self { enabled: true, timeout: Duration::from_secs(60) }
     }
 }
 

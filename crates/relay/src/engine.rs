@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::Resolver;
+use sealpost_discovery::{HttpsSource, MtaSts, Resolver};
 use sealpost_policy::Policy;
 use sealpost_queue::{Lease, Spool};
 use sealpost_report::{Event, EventResult, History};
@@ -40,6 +40,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) policy: ArcSwap<Policy>,
     pub(crate) spool: C::Spool,
     pub(crate) resolver: C::Resolver,
+    /// None where MTA-STS is switched off.
+    pub(crate) sts: Option<MtaSts<HttpsSource<C::Tls>>>,
     pub(crate) connector: Connector<C::Tls>,
     pub(crate) pool: Arc<Pool<C::Tls>>,
     /// Which policy is in force, by number: what was verified for an older one is not used again.

@@ -110,6 +110,9 @@ pub enum StartError {
     /// The history cannot be opened.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The cache of MTA-STS policies cannot be opened.
+    #[error("the cache of MTA-STS policies cannot be opened")]
+    StsCache(#[from] sealpost_store::OpenError),
     /// A listener offers TLS, and there is no certificate.
     #[error("the listener on {address} offers TLS, but there is no certificate; [tls] certificate and private_key are needed")]
     NoCertificate {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealpost_discovery::{Dane, Published, ResolveError, Resolver, dane, interleave};
-use sealpost_policy::{HostFacts, Tlsa};
-use sealpost_types::{DnssecStatus, Domain, NextHop};
+use sealpost_discovery::{Dane, Published, ResolveError, Resolver, StsFound, dane, interleave};
+use sealpost_policy::{HostFacts, Sts, Tlsa};
+use sealpost_types::{DnssecStatus, Domain, NextHop, StsMode};
 
 /// One host that may take the mail, at one of its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) struct Host {
     pub(crate) secure: bool,
     /// What is published of it.
     pub(crate) published: Arc<Published>,
+    /// What is known of the MTA-STS policy of the recipient's domain; nothing where that does not count.
+    pub(crate) sts: Arc<StsFound>,
 }
 
 /// The hosts of a next hop.
@@ -27,6 +29,14 @@ pub(crate) struct Hosts {
     pub(crate) list: Vec<Host>,
     /// Whether there are more, whose addresses cannot be had for now.
     pub(crate) some_unknown: bool,
+}
+
+impl Hosts {
+    /// The same hosts under an MTA-STS policy.
+    pub(crate) fn under(mut self, sts: &Arc<StsFound>) -> Self {
+        self.list.iter_mut().for_each(|host| host.sts = Arc::clone(sts));
+        self
+    }
 }
 
 /// Whose hosts are looked for, and whether what is published of them is asked for too.
@@ -55,7 +65,22 @@ impl Host {
             Dane::Secure { .. } => Tlsa::Secure { usable: &self.published.usable },
             _ => Tlsa::Unknown,
         };
-        HostFacts::new(next_hop, self.name.as_ref(), self.secure, self.address).with_tlsa(tlsa).with_tlsa_names(&self.published.names)
+        let facts = HostFacts::new(next_hop, self.name.as_ref(), self.secure, self.address);
+        facts.with_tlsa(tlsa).with_tlsa_names(&self.published.names).with_sts(self.sts_facts())
+    }
+
+    fn sts_facts(&self) -> Sts {
+        match self.sts.mode() {
+            StsMode::Enforce => Sts::Enforce { host_matches: self.is_named_by_sts() },
+            StsMode::Testing => Sts::Testing,
+            StsMode::None => Sts::Absent,
+        }
+    }
+
+    /// Whether the MTA-STS policy of the recipient's domain names it.
+    pub(crate) fn is_named_by_sts(&self) -> bool {
+        let named = |name| self.sts.policy.as_ref().is_some_and(|kept| kept.policy.names(name));
+        self.name.as_ref().is_some_and(named)
     }
 
     /// Its name, or its address in brackets.
@@ -74,7 +99,8 @@ pub(crate) async fn resolve<R: Resolver>(resolver: &R, wanted: Wanted<'_>, rando
         NextHop::Address { address, port } => {
             // Nothing is published of an address.
             let published = Arc::new(Published::new(Dane::Absent, None));
-            Ok(all(vec![Host { name: None, address: SocketAddr::new(*address, *port), secure: true, published }]))
+            let address = SocketAddr::new(*address, *port);
+            Ok(all(vec![Host { name: None, address, secure: true, published, sts: Arc::default() }]))
         }
         NextHop::Host { name, port } => {
             // The operator wrote this name.
@@ -118,7 +144,8 @@ async fn addresses<R: Resolver>(resolver: &R, found: &Found<'_>, with_published:
     let published = Arc::new(Published::new(dane, std::iter::once(found.name).chain(found.others).cloned()));
     let host = |address: IpAddr| {
         let published = Arc::clone(&published);
-        Host { name: Some(found.name.clone()), address: SocketAddr::new(address, found.port), secure, published }
+        let address = SocketAddr::new(address, found.port);
+        Host { name: Some(found.name.clone()), address, secure, published, sts: Arc::default() }
     };
     Ok(interleave(&addresses.list).into_iter().map(host).collect())
 }

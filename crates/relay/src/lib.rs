@@ -42,6 +42,7 @@ mod hook;
 mod hosts;
 mod lanes;
 mod metrics;
+mod mta_sts;
 mod operate;
 pub mod policy_file;
 mod random;
@@ -82,7 +83,7 @@ pub use ready::{Check, Readiness};
 pub use reload::{Reload, ReloadError};
 pub use route::next_hop;
 pub use stats::RelayStats;
-pub use survey::{Survey, SurveyedHost};
+pub use survey::{Survey, Surveyed, SurveyedHost};
 pub use tlsrpt::{book_path, read_signer};
 pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, password_hash, users_line};
 

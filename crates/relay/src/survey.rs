@@ -1,10 +1,12 @@
 //! What would be asked of the hosts of a next hop now: for tools that explain.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use sealpost_discovery::{Dane, HickoryResolver, ResolveError, Resolver as _, Validation};
-use sealpost_policy::{DeliverDecision, Policy};
-use sealpost_types::{Domain, NextHop};
+use sealpost_discovery::{Dane, HickoryResolver, HttpsSource, MtaSts, ResolveError, Resolver as _, StsCache, StsFound, Validation};
+use sealpost_policy::{Barred, DeliverDecision, Policy};
+use sealpost_transport::{RustlsBackend, RustlsSettings, WallClock};
+use sealpost_types::{Domain, NextHop, WithCauses};
 
 use crate::account::demand_in_words;
 use crate::config::Config;
@@ -17,6 +19,17 @@ use crate::{assemble, random};
 pub struct Survey {
     resolver: HickoryResolver,
     own_name: Domain,
+    sts: Option<MtaSts<HttpsSource<RustlsBackend>>>,
+}
+
+/// The hosts of a next hop, and what their domain says of all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Surveyed {
+    /// The hosts, in the order in which they would be tried.
+    pub hosts: Vec<SurveyedHost>,
+    /// The MTA-STS policy of the recipient's domain; none where that does not count.
+    pub sts: Option<Arc<StsFound>>,
 }
 
 /// What would be asked of one host at one address.
@@ -35,6 +48,8 @@ pub struct SurveyedHost {
     pub usable: usize,
     /// What would be asked of it, in the words of the history.
     pub demand: String,
+    /// Why it may not be used, whatever it presents.
+    pub barred: Option<Barred>,
 }
 
 impl Survey {
@@ -43,7 +58,20 @@ impl Survey {
     /// # Errors
     /// [`StartError`]: they, or the trust anchor, cannot be used.
     pub fn of_relay(config: &Config) -> Result<Self, StartError> {
-        Ok(Self { resolver: assemble::open_resolver(config)?, own_name: config.hostname.clone() })
+        Ok(Self { resolver: assemble::open_resolver(config)?, own_name: config.hostname.clone(), sts: None })
+    }
+
+    /// The same with MTA-STS, where the relay uses it: with the policies that it keeps, and the trust anchors that it has.
+    ///
+    /// # Errors
+    /// [`StartError`]: the trust anchors cannot be used.
+    pub fn with_mta_sts(mut self, config: &Config) -> Result<Self, StartError> {
+        if config.mta_sts.enabled {
+            let tls = RustlsBackend::new(RustlsSettings::new(assemble::read_trust_anchors(config)?))?;
+            let source = HttpsSource::new(Arc::new(tls), config.mta_sts.timeout);
+            self.sts = Some(MtaSts::new(source, kept_policies(config), WallClock::system()));
+        }
+        Ok(self)
     }
 
     /// Whether answers can be proven.
@@ -55,17 +83,44 @@ impl Survey {
     ///
     /// # Errors
     /// [`ResolveError`]: no host can be found.
-    pub async fn hosts(&self, policy: &Policy, decision: &DeliverDecision, next_hop: &NextHop) -> Result<Vec<SurveyedHost>, ResolveError> {
+    pub async fn hosts(&self, policy: &Policy, decision: &DeliverDecision, next_hop: &NextHop) -> Result<Surveyed, ResolveError> {
         let wanted = Wanted { next_hop, own_name: &self.own_name, published: true };
-        let hosts = hosts::resolve(&self.resolver, wanted, random::number()).await?;
-        let surveyed = |host: &hosts::Host| SurveyedHost {
-            host: host.shown(),
-            address: host.address,
-            securely_known: host.secure,
-            dane: host.published.dane.clone(),
-            usable: host.published.usable.len(),
-            demand: demand_in_words(policy.decide_host(decision, &host.facts(next_hop)).demand()),
+        let (hosts, sts) = tokio::join!(hosts::resolve(&self.resolver, wanted, random::number()), self.sts(decision, next_hop));
+        let hosts = hosts?.under(&sts.clone().unwrap_or_default());
+        let surveyed = |host: &hosts::Host| {
+            let asked = policy.decide_host(decision, &host.facts(next_hop));
+            SurveyedHost {
+                host: host.shown(),
+                address: host.address,
+                securely_known: host.secure,
+                dane: host.published.dane.clone(),
+                usable: host.published.usable.len(),
+                demand: demand_in_words(asked.demand()),
+                barred: asked.barred,
+            }
         };
-        Ok(hosts.list.iter().map(surveyed).collect())
+        Ok(Surveyed { hosts: hosts.list.iter().map(surveyed).collect(), sts })
+    }
+
+    async fn sts(&self, decision: &DeliverDecision, next_hop: &NextHop) -> Option<Arc<StsFound>> {
+        match (&self.sts, next_hop) {
+            (Some(sts), NextHop::Mx(domain)) if decision.depends_on_sts(next_hop) => Some(Arc::new(sts.find(&self.resolver, domain).await)),
+            _ => None,
+        }
+    }
+}
+
+/// What the relay keeps, as it is now.
+fn kept_policies(config: &Config) -> StsCache {
+    let path = assemble::sts_cache_file(config);
+    let now = WallClock::system().now();
+    match StsCache::peek(&path) {
+        Ok(policies) => StsCache::of(policies, now),
+        // A relay that never ran keeps nothing.
+        Err(_) if !path.exists() => StsCache::in_memory(),
+        Err(error) => {
+            tracing::warn!(error = %WithCauses(&error), "the MTA-STS policies that the relay keeps cannot be read");
+            StsCache::in_memory()
+        }
     }
 }

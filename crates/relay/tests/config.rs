@@ -313,6 +313,7 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.tls.ciphers.unwrap().as_slice().len(), 9, "the default is everything that there is");
     assert_eq!((shown.tls.further_identities, shown.tls.expiry_warning), (default.tls.further_identities, default.tls.expiry_warning));
     assert_eq!(shown.queue, default.queue);
+    assert_eq!(shown.mta_sts, default.mta_sts);
     assert_eq!(shown.limits, default.limits);
     assert_eq!(shown.delivery, default.delivery);
     assert_eq!(shown.admin.socket, default.admin.socket);
@@ -332,6 +333,7 @@ fn the_book_shows_every_key_with_its_default() {
         "[routes]",
         "[queue]",
         "[dns]",
+        "[mta_sts]",
         "[limits]",
         "[delivery]",
         "[admin]",

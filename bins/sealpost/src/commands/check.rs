@@ -66,6 +66,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     }
     policy.iter().for_each(|policy| policy_warnings(policy, &config));
     dnssec(&validation, policy.as_ref());
+    println!("  MTA-STS      {}", if config.mta_sts.enabled { "is used where it is published" } else { "is not used ([mta_sts] enabled)" });
     if let Some(socket) = &config.admin.socket {
         println!("  managed at   {}", socket.display());
     }

@@ -14,6 +14,7 @@ mod dns;
 mod peers;
 mod relay;
 mod sink;
+mod web;
 mod wire;
 
 // the tests
@@ -35,6 +36,7 @@ mod load;
 mod login;
 mod manage;
 mod metrics;
+mod mta_sts;
 mod notices;
 mod programs;
 mod proxy;

@@ -42,6 +42,8 @@ struct Document {
     #[serde(default)]
     dns: DnsTable,
     #[serde(default)]
+    mta_sts: MtaStsTable,
+    #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
     delivery: DeliveryTable,
@@ -96,6 +98,13 @@ struct DnsTable {
     servers: Vec<Text>,
     dnssec: Option<Text>,
     trust_anchor: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MtaStsTable {
+    enabled: Option<bool>,
+    timeout: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -193,6 +202,7 @@ impl Reader<'_, '_> {
         self.routes(document.routes, &mut config);
         self.queue(document.queue, &mut config);
         self.dns(document.dns, &mut config);
+        self.mta_sts(document.mta_sts, &mut config);
         self.limits(document.limits, &mut config);
         self.delivery(document.delivery, &mut config);
         self.admin(document.admin, &mut config);
@@ -283,6 +293,12 @@ impl Reader<'_, '_> {
             self.problems.add(path.span(), "trust_anchor is read with dnssec = \"validate\" only".to_owned());
         }
         config.dns.trust_anchor = table.trust_anchor.map(|path| self.folder.join(path.into_inner()));
+    }
+
+    fn mta_sts(&mut self, table: MtaStsTable, config: &mut Config) {
+        let mta_sts = &mut config.mta_sts;
+        mta_sts.enabled = table.enabled.unwrap_or(mta_sts.enabled);
+        mta_sts.timeout = self.span_or(table.timeout, mta_sts.timeout);
     }
 
     fn limits(&mut self, table: LimitsTable, config: &mut Config) {

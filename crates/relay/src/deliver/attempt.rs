@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sealpost_discovery::ResolveError;
+use sealpost_discovery::{ResolveError, StsFound};
 use sealpost_policy::{DeliverDecision, HostDecision};
 use sealpost_queue::{BodyReadError, Deferral, Lease, Spool as _};
 use sealpost_report::{EventKind, RequireTlsMark};
@@ -104,6 +104,9 @@ impl<'a, C: Components> Attempt<'a, C> {
         if some_unknown {
             failures.some_untried();
         }
+        if hosts.iter().any(|host| host.sts.is_unknown()) {
+            failures.published_unknown();
+        }
         let mut answer = self.try_each(party, &self.as_decided(party, &hosts), &mut failures).await;
         if answer.is_none() && self.may_go_in_clear(party) && failures.lets_go_in_clear() {
             let failed = failures.without_tls().to_vec();
@@ -129,10 +132,22 @@ impl<'a, C: Components> Attempt<'a, C> {
         let Party { next_hop, decision, .. } = party;
         let published = decision.depends_on_tlsa(next_hop) || decision.shadow_depends_on_tlsa(next_hop);
         let wanted = Wanted { next_hop, own_name: &self.engine.config().hostname, published };
-        let mut hosts = hosts::resolve(&self.engine.resolver, wanted, random::number()).await?;
+        let (hosts, sts) = tokio::join!(hosts::resolve(&self.engine.resolver, wanted, random::number()), self.sts(party));
+        let mut hosts = hosts?.under(&Arc::new(sts));
         let now = self.engine.now();
         hosts.list.sort_by_key(|host| self.engine.unreachable.silent(host.address, now).is_some());
         Ok(hosts)
+    }
+
+    /// The MTA-STS policy of the recipient's domain, where that counts: it is asked for by that domain and by nothing else.
+    async fn sts(&self, party: &Party) -> StsFound {
+        let Party { next_hop, decision, .. } = party;
+        match (&self.engine.sts, next_hop) {
+            (Some(sts), NextHop::Mx(domain)) if decision.depends_on_sts(next_hop) || decision.shadow_depends_on_sts(next_hop) => {
+                sts.find(&self.engine.resolver, domain).await
+            }
+            _ => StsFound::default(),
+        }
     }
 
     fn unresolved(&self, next_hop: &NextHop, error: &ResolveError) -> Outcome {

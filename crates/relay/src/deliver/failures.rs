@@ -87,7 +87,7 @@ impl Failures {
         self.began_under_tls = true;
     }
 
-    /// What a host publishes of its certificate could not be found out: whoever disturbs the DNS must not get the mail in clear.
+    /// What is published of a host or of its domain could not be found out: whoever disturbs the DNS must not get the mail in clear.
     pub(crate) fn published_unknown(&mut self) {
         self.published_unknown = true;
     }
@@ -165,7 +165,13 @@ mod tests {
 
     fn host(name: &str, address: &str) -> Host {
         let published = std::sync::Arc::new(sealpost_discovery::Published::nothing_known());
-        Host { name: Some(Domain::parse(name).unwrap()), address: address.parse().unwrap(), secure: false, published }
+        Host {
+            name: Some(Domain::parse(name).unwrap()),
+            address: address.parse().unwrap(),
+            secure: false,
+            published,
+            sts: Default::default(),
+        }
     }
 
     fn trouble(reason: &str, tls: bool) -> Trouble {

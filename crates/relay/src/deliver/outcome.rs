@@ -8,7 +8,7 @@ use sealpost_queue::Deferral;
 use sealpost_report::{Proof, RequireTlsMark, Shadow};
 use sealpost_smtp::Reply;
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
-use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, WireKey};
+use sealpost_types::{Domain, EnhancedStatus, NextHop, Severity, TlsRequirement, UnixMillis, WireKey};
 
 use crate::account;
 use crate::hosts::Host;
@@ -91,8 +91,9 @@ impl Contact {
         insecure_name: Option<&Domain>,
         downgrade: Option<&str>,
         shadow: Option<Shadow>,
+        now: UnixMillis,
     ) -> Self {
-        let mut proof = account::connection_proof(host, key, connection, downgrade.is_some());
+        let mut proof = account::connection_proof(host, key, connection, downgrade.is_some(), now);
         proof.insecure_name = insecure_name.cloned();
         let downgrade = match connection.tls() {
             Some(_) => None,
@@ -134,7 +135,7 @@ impl Trouble {
     /// A host that may not be used, whatever it presents.
     pub(crate) fn barred(host: &Host, barred: Barred) -> Self {
         let (why, verdict) = match barred {
-            Barred::NotInStsPolicy => ("is not named by the recipient domain's MTA-STS policy", None),
+            Barred::NotInStsPolicy => ("is not named by the MTA-STS policy of the recipient's domain", None),
             Barred::NotKnownForSure => {
                 ("was learnt without DNSSEC and MTA-STS, and the sender asks for REQUIRETLS", Some(NOT_KNOWN_FOR_SURE))
             }

@@ -35,7 +35,7 @@ pub(crate) fn judge<T: TlsBackend>(
 }
 
 /// What the certificate lacks, in words.
-fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<String> {
+pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<String> {
     if demand.clauses.is_empty() {
         return None;
     }
