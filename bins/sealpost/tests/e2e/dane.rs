@@ -136,6 +136,38 @@ mod with_bind_on_port_25 {
         }
     }
 
+    /// Mirrored mail is tried over TLS, with any certificate, at hosts that take nothing in clear. A host under DANE got it that way too when
+    /// another host of the same domain said that it wants TLS.
+    // req: E1
+    #[test]
+    #[ignore = "needs bind9, root and port 25"]
+    fn a_host_that_wants_tls_frees_no_other_from_dane() {
+        let [right, wrong] = ["mx.bank.example", "other.example"].map(|name| Identity::self_signed(&[name]));
+        // the second is the control: without records the first host takes it
+        for (records, delivered) in [(vec![tlsa(&right)], false), (vec![], true)] {
+            let [first, second] = [own_address(), own_address()];
+            let mut zone = zone(Signing::Nsec(ECDSA), first, &records);
+            zone.records.push_str(&format!("bank MX 20 backup.bank.example.\nbackup.bank A {second}\n"));
+            let bind = bind(zone);
+            let sink = Sink::start_at(SocketAddr::from((first, 25)), Behaviour::offering(&wrong));
+            let strict =
+                Behaviour { refuse: Some(("MAIL", "530 5.7.0 Must issue a STARTTLS command first")), ..Behaviour::new(StartTls::Absent) };
+            let backup = Sink::start_at(SocketAddr::from((second, 25)), strict);
+            let house = validating(House::new().policy("[defaults.external]\ndeliver = 'mirror'\n"), &bind);
+            let relay = house.start();
+            let mut client = Client::connect(relay.address).unwrap();
+            client.expect("EHLO client.example", 250).unwrap();
+            assert_eq!(client.send("alice@sender.example", &["teller@bank.example"], message("bank").as_bytes()).unwrap().code, 250);
+            if delivered {
+                assert_eq!(sink.wait_for(1, LIMIT).len(), 1);
+            } else {
+                backup.wait_for_line("MAIL", LIMIT);
+                std::thread::sleep(Duration::from_secs(3));
+                assert_eq!(sink.message_count(), 0);
+            }
+        }
+    }
+
     /// A zone that is signed wrongly is no zone without signatures (RFC 7672 section 2.1.2): the mail waits, and the history says for what.
     #[test]
     #[ignore = "needs bind9, root and port 25"]

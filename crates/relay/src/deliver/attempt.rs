@@ -194,13 +194,18 @@ impl<'a, C: Components> Attempt<'a, C> {
         failed.iter().map(candidate).collect()
     }
 
-    /// Every host over TLS with any certificate, where hosts asked for it and the policy would not have tried.
+    /// Hosts over TLS with any certificate, where they asked for it and the policy would not have tried. Others are not among them: of a host
+    /// that is under DANE or MTA-STS, and of one that may not be used, more is asked.
     fn over_tls<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
         let candidate = |host: &'h Host| {
             let key = WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
             Candidate { host, key, insecure_name: None, downgrade: None, shadow: self.shadow(party, host), barred: None }
         };
-        hosts.iter().map(candidate).collect()
+        let is_left_in_clear = |host: &&Host| {
+            let decision = self.subject.policy.decide_host(&party.decision, &host.facts(&party.next_hop));
+            decision.demand().tls == TlsRequirement::Never && barred(party, host, &decision).is_none()
+        };
+        hosts.iter().filter(is_left_in_clear).map(candidate).collect()
     }
 
     /// Candidate after candidate, those with an open connection first, until one gives an answer.
