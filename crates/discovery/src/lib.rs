@@ -56,7 +56,7 @@ pub use published::Published;
 pub use resolver::Resolver;
 pub use sts::{
     HttpsSource, KeptPolicy, MtaSts, STS_CACHE_OCTETS, STS_MAX_AGE, STS_PAUSE, STS_POLICIES, STS_POLICY_OCTETS, StsCache, StsCacheError,
-    StsFailure, StsFound, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble, parse_sts_policy,
+    StsFound, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble, parse_sts_policy,
 };
 pub use validation::Validation;
 

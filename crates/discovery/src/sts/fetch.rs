@@ -90,11 +90,12 @@ mod tests {
     use sealpost_cert::TrustAnchors;
     use sealpost_transport::{ClientCertificate, RustlsBackend, RustlsSettings, ServerIdentity};
     use sealpost_types::StsMode;
+    use sealpost_types::TlsFailureType::{StsPolicyFetchError, StsPolicyInvalid, StsWebpkiInvalid};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{StaticResolver, StsFailure};
+    use crate::StaticResolver;
 
     struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -161,19 +162,19 @@ mod tests {
         }
         let long = format!("{POLICY}{}", "x: y\r\n".repeat(STS_POLICY_OCTETS / 6));
         for (host, answer, failure) in [
-            ("bank.example", answer("200 OK", "text/plain", POLICY), StsFailure::WebpkiInvalid),
-            ("*.example", answer("200 OK", "text/plain", POLICY), StsFailure::WebpkiInvalid),
-            (HOST, answer("301 Moved Permanently\r\nLocation: https://www.bank.example/", "text/plain", POLICY), StsFailure::FetchError),
-            (HOST, answer("404 Not Found", "text/plain", POLICY), StsFailure::FetchError),
-            (HOST, answer("203 Non-Authoritative", "text/plain", POLICY), StsFailure::FetchError),
+            ("bank.example", answer("200 OK", "text/plain", POLICY), StsWebpkiInvalid),
+            ("*.example", answer("200 OK", "text/plain", POLICY), StsWebpkiInvalid),
+            (HOST, answer("301 Moved Permanently\r\nLocation: https://www.bank.example/", "text/plain", POLICY), StsPolicyFetchError),
+            (HOST, answer("404 Not Found", "text/plain", POLICY), StsPolicyFetchError),
+            (HOST, answer("203 Non-Authoritative", "text/plain", POLICY), StsPolicyFetchError),
             (
                 HOST,
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 500\r\n\r\nversion: STSv1".to_owned(),
-                StsFailure::FetchError,
+                StsPolicyFetchError,
             ),
-            (HOST, answer("200 OK", "text/html", POLICY), StsFailure::PolicyInvalid),
-            (HOST, answer("200 OK", "text/plain", "<html>no</html>"), StsFailure::PolicyInvalid),
-            (HOST, answer("200 OK", "text/plain", &long), StsFailure::PolicyInvalid),
+            (HOST, answer("200 OK", "text/html", POLICY), StsPolicyInvalid),
+            (HOST, answer("200 OK", "text/plain", "<html>no</html>"), StsPolicyInvalid),
+            (HOST, answer("200 OK", "text/plain", &long), StsPolicyInvalid),
         ] {
             let port = authority.serve(host, answer).await;
             let trouble = fetched(&authority, port).await.unwrap_err();
@@ -182,7 +183,7 @@ mod tests {
         }
         let stranger = Authority::new();
         let port = authority.serve(HOST, answer("200 OK", "text/plain", POLICY)).await;
-        assert_eq!(fetched(&stranger, port).await.unwrap_err().failure(), Some(StsFailure::WebpkiInvalid));
+        assert_eq!(fetched(&stranger, port).await.unwrap_err().failure(), Some(StsWebpkiInvalid));
     }
 
     #[tokio::test]
@@ -191,10 +192,7 @@ mod tests {
         let trouble = source.fetch(&StaticResolver::new(), &Domain::parse("bank.example").unwrap()).await.unwrap_err();
         assert_eq!(
             (trouble.failure(), trouble.to_string().as_str()),
-            (
-                Some(StsFailure::FetchError),
-                "the host of the MTA-STS policy cannot be found: the domain mta-sts.bank.example does not exist"
-            )
+            (Some(StsPolicyFetchError), "the host of the MTA-STS policy cannot be found: the domain mta-sts.bank.example does not exist")
         );
         let long = Domain::parse(&["a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(60)].join(".")).unwrap();
         assert!(source.fetch(&StaticResolver::new(), &long).await.is_err());

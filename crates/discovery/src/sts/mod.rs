@@ -19,7 +19,7 @@ pub use cache::{KeptPolicy, STS_CACHE_OCTETS, STS_POLICIES, StsCache, StsCacheEr
 pub use fetch::{HttpsSource, STS_POLICY_OCTETS, StsSource};
 pub use policy::{STS_MAX_AGE, StsPolicyError, parse_sts_policy};
 pub use record::{StsRecord, StsRecordError};
-pub use trouble::{StsFailure, StsTrouble};
+pub use trouble::StsTrouble;
 
 use crate::Resolver;
 

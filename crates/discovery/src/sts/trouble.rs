@@ -1,7 +1,7 @@
 //! Why a domain that seems to have a policy has none that can be used.
 
 use sealpost_transport::{HttpsError, HttpsFault};
-use sealpost_types::Domain;
+use sealpost_types::{Domain, TlsFailureType};
 
 use super::{StsPolicyError, StsRecordError};
 use crate::ResolveError;
@@ -66,30 +66,18 @@ pub enum StsTrouble {
     },
 }
 
-/// What a report to the domain says of a policy that could not be used.
-///
-/// # Wire
-/// RFC 8460 section 4.3.2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(clippy::exhaustive_enums, reason = "RFC 8460 has these three")]
-pub enum StsFailure {
-    /// `sts-policy-fetch-error`.
-    FetchError,
-    /// `sts-policy-invalid`.
-    PolicyInvalid,
-    /// `sts-webpki-invalid`.
-    WebpkiInvalid,
-}
-
 impl StsTrouble {
-    /// What a report says of it; nothing where it is no more than that nobody said there is a policy.
+    /// What a report to the domain says of it; nothing where nobody said for sure that there is a policy.
+    ///
+    /// # Wire
+    /// RFC 8460 section 4.3.2.
     #[must_use]
-    pub fn failure(&self) -> Option<StsFailure> {
+    pub fn failure(&self) -> Option<TlsFailureType> {
         match self {
             Self::Unknown(_) | Self::Record(_) => None,
-            Self::NoHost(_) | Self::Unreachable { .. } | Self::Status { .. } => Some(StsFailure::FetchError),
-            Self::Untrusted { .. } => Some(StsFailure::WebpkiInvalid),
-            Self::MediaType { .. } | Self::TooLong { .. } | Self::Void { .. } => Some(StsFailure::PolicyInvalid),
+            Self::NoHost(_) | Self::Unreachable { .. } | Self::Status { .. } => Some(TlsFailureType::StsPolicyFetchError),
+            Self::Untrusted { .. } => Some(TlsFailureType::StsWebpkiInvalid),
+            Self::MediaType { .. } | Self::TooLong { .. } | Self::Void { .. } => Some(TlsFailureType::StsPolicyInvalid),
         }
     }
 
@@ -99,18 +87,6 @@ impl StsTrouble {
             HttpsFault::TooLarge { limit } => Self::TooLong { host: error.url.host().clone(), limit },
             _ if error.is_unverified() => Self::Untrusted { detail: detail() },
             _ => Self::Unreachable { detail: detail() },
-        }
-    }
-}
-
-impl StsFailure {
-    /// The word of RFC 8460.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FetchError => "sts-policy-fetch-error",
-            Self::PolicyInvalid => "sts-policy-invalid",
-            Self::WebpkiInvalid => "sts-webpki-invalid",
         }
     }
 }
