@@ -160,6 +160,18 @@ words! {
         Hook = "hook",
         /// What a later version of the policy knows.
         Other = "other",
+        /// TLS has to come first on this listener, or before a login.
+        TlsFirst = "tls-first",
+        /// The message is too large.
+        TooLarge = "too-large",
+        /// It has too many recipients.
+        TooManyRecipients = "too-many-recipients",
+        /// The message has octets that may not be.
+        Content = "content",
+        /// The command is wrong, unknown, or out of order.
+        Command = "command",
+        /// The session had too many errors, or commands without a message.
+        Flood = "flood",
         /// The disk has no room.
         StoreFull = "store-full",
         /// The store cannot be written.
@@ -233,14 +245,25 @@ impl RefusedFor {
         }
     }
 
-    /// Whether it was for what the client is, or wants: not for the state of this host.
+    /// Whether it is the policy's, or a matter of rights: not of the protocol, nor of the state of this host.
     fn is_deliberate(word: &str) -> bool {
-        ![Self::StoreFull, Self::StoreBroken, Self::ShuttingDown].into_iter().any(|own| self::word(own) == word)
+        let deliberate = [
+            Self::NoTls,
+            Self::BelowFloor,
+            Self::NoCertificate,
+            Self::Certificate,
+            Self::Relaying,
+            Self::Recipient,
+            Self::Loop,
+            Self::Hook,
+            Self::Other,
+        ];
+        deliberate.into_iter().any(|own| self::word(own) == word)
     }
 }
 
 impl Tally<RefusedFor> {
-    /// Those for what a client is, or wants.
+    /// Those of the policy, and of rights.
     pub(crate) fn deliberate(&self) -> u64 {
         self.sum(|words| words.iter().all(|word| RefusedFor::is_deliberate(word)))
     }
@@ -579,9 +602,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_state_of_this_host_refuses_is_told_apart() {
+    fn what_policy_and_rights_refuse_is_told_apart() {
         let refusals = Tally::<RefusedFor>::default();
         RefusedFor::ALL.iter().for_each(|(reason, _)| refusals.add_one(*reason));
-        assert_eq!(refusals.deliberate(), RefusedFor::COUNT as u64 - 3);
+        assert_eq!((refusals.deliberate(), RefusedFor::COUNT), (9, 18));
     }
 }

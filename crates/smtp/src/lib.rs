@@ -55,7 +55,7 @@ pub use line::TextLine;
 pub use reply::{Reply, ReplyError, ReplyReader};
 pub use session::{
     Aborted, Answer, AnswerError, ClientConfig, ClientError, ClientEvent, ClientSession, ClientTimeouts, Greeting, Missing, NotReady,
-    Output, ServerConfig, ServerEvent, ServerSession, ServerTimeouts, Stage, Transaction, TransactionError, missing_for,
+    Output, ServerConfig, ServerEvent, ServerSession, ServerTimeouts, SessionRefusals, Stage, Transaction, TransactionError, missing_for,
 };
 
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ pub use self::client::{
     ClientConfig, ClientError, ClientEvent, ClientSession, ClientTimeouts, Missing, NotReady, Stage, Transaction, TransactionError,
     missing_for,
 };
-pub use self::server::{Aborted, Answer, AnswerError, Greeting, ServerConfig, ServerEvent, ServerSession, ServerTimeouts};
+pub use self::server::{Aborted, Answer, AnswerError, Greeting, ServerConfig, ServerEvent, ServerSession, ServerTimeouts, SessionRefusals};
 
 use sealpost_types::Ticks;
 

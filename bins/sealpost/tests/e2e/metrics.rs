@@ -43,9 +43,13 @@ impl Watched {
     }
 
     fn wait_for(&self, line: &str, least: f64) {
+        self.wait_until(line, |number| number >= least);
+    }
+
+    fn wait_until(&self, line: &str, is_so: impl Fn(f64) -> bool) {
         let end = Instant::now() + LIMIT;
-        while self.number(line).unwrap_or(0.0) < least {
-            assert!(Instant::now() < end, "{line} is never {least}\n{}", self.get("/metrics", "").1);
+        while !self.number(line).is_some_and(&is_so) {
+            assert!(Instant::now() < end, "{line} is never so\n{}", self.get("/metrics", "").1);
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -107,6 +111,8 @@ fn numbers_move_with_the_mail_on_both_hops() {
     client.quit();
     clear.wait_for(2, LIMIT);
     watched.wait_for("sealpost_delivery_outcomes_total{level=\"opportunistic\",outcome=\"delivered\",reason=\"none\"}", 5.0);
+    // Removals ride along with other work.
+    watched.wait_until("sealpost_queue_oldest_age_seconds", |age| age == 0.0);
     let (status, page) = watched.get("/metrics", "");
     assert_eq!(status, 200);
     assert!(page.contains("text/plain; version=0.0.4"), "{page}");
@@ -165,6 +171,8 @@ fn the_numbers_of_the_queue_are_those_of_the_command_line() {
     watched.wait_for("sealpost_delivery_outcomes_total{level=\"require\",outcome=\"deferred\",reason=\"no-starttls\"}", 3.0);
     assert!(watched.number("sealpost_host_failures_total{reason=\"no-starttls\"}").unwrap() >= 1.0);
     watched.house.says(&["queue", "hold", "--all"], 0);
+    // The numbers of a moment ago may be given for a while.
+    watched.wait_for("sealpost_queue_entries{state=\"held\"}", 3.0);
     let queued: serde_json::Value = serde_json::from_str(&watched.house.says(&["queue", "stats", "--json"], 0)).unwrap();
     let (_, page) = watched.get("/metrics", "");
     let state = |state: &str| number(&page, &format!("sealpost_queue_entries{{state=\"{state}\"}}"));
@@ -194,6 +202,12 @@ fn refusals_and_reloads_are_counted() {
         assert_eq!(watched.number(&format!("sealpost_refusals_total{{reason=\"{reason}\"}}")), Some(1.0), "{reason}");
     }
     assert_eq!(watched.number("sealpost_refusals_total{reason=\"relaying\"}"), Some(0.0));
+
+    client.expect("FROB", 500).unwrap();
+    client.expect(&format!("MAIL FROM:<{FROM}> SIZE=9000000000"), 552).unwrap();
+    client.quit();
+    watched.wait_for("sealpost_refusals_total{reason=\"command\"}", 1.0);
+    watched.wait_for("sealpost_refusals_total{reason=\"too-large\"}", 1.0);
 
     assert_eq!(watched.number("sealpost_policy_last_reload_successful"), Some(1.0));
     fs::write(watched.house.file("policy.toml"), "[[partner]]\ndomains = 7\n").unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sealpost_policy::{ClientCertificate, ClientFacts, ReceiveFacts};
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
-use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
+use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply, SessionRefusals};
 use sealpost_transport::{ConnectionHandler, HandshakeError, Refusal, SessionHandler};
 use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, Severity, TlsFacts};
 
@@ -171,6 +171,20 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         self.transaction = None;
     }
 
+    fn refused(&mut self, refusals: &SessionRefusals) {
+        let SessionRefusals { tls_first, too_large, too_many_recipients, content, commands, floods, .. } = *refusals;
+        for (why, times) in [
+            (RefusedFor::TlsFirst, tls_first),
+            (RefusedFor::TooLarge, too_large),
+            (RefusedFor::TooManyRecipients, too_many_recipients),
+            (RefusedFor::Content, content),
+            (RefusedFor::Command, commands),
+            (RefusedFor::Flood, floods),
+        ] {
+            self.engine.counters.refusals.add(why, times.into());
+        }
+    }
+
     async fn auth(&mut self, credentials: Credentials) -> Result<(), Reply> {
         // Without users no mechanism is offered, so the session asks nobody.
         let Some(logins) = &self.engine.logins else { return Err(Refusal::AuthUnavailable.reply()) };
@@ -223,7 +237,7 @@ impl<C: Components> ClientSession<C> {
         event.reply = Some(refusal.to_string());
         event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
         event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, &decision)));
-        self.refused(RefusedFor::of_policy(&refusal.reason), event);
+        self.tell_refused(RefusedFor::of_policy(&refusal.reason), event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
     }
 
@@ -250,7 +264,7 @@ impl<C: Components> ClientSession<C> {
                 event.recipient = Some(command.forward_path.clone());
                 event.reply = Some(reply.to_string());
                 let is_address = reply.status().is_some_and(|status| status.subject() == ADDRESS);
-                self.refused(if is_address { RefusedFor::Recipient } else { RefusedFor::Relaying }, event);
+                self.tell_refused(if is_address { RefusedFor::Recipient } else { RefusedFor::Relaying }, event);
             },
         )?;
         // The mailbox that is meant: <Postmaster> is somebody's.
@@ -266,11 +280,11 @@ impl<C: Components> ClientSession<C> {
         let mut event = Event::new(self.engine.now(), EventKind::Refused, Hop::Receive).because(reply.text());
         event.sender = Some(reverse_path.clone());
         event.reply = Some(reply.to_string());
-        self.refused(why, event);
+        self.tell_refused(why, event);
         reply
     }
 
-    fn refused(&self, why: RefusedFor, mut event: Event) {
+    fn tell_refused(&self, why: RefusedFor, mut event: Event) {
         event.host = Some(self.helo.clone()).filter(|helo| !helo.is_empty());
         event.address = Some(self.client);
         self.engine.counters.refusals.add_one(why);

@@ -5,6 +5,7 @@ mod dialogue;
 mod event;
 mod login;
 mod refusal;
+mod refused;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use sealpost_types::{Domain, Ticks, TlsFacts};
 use self::content::{Chunk, Content};
 pub use self::event::{Aborted, Answer, AnswerError, Greeting, ServerEvent};
 use self::login::Login;
+pub use self::refused::SessionRefusals;
 use super::{Outbox, Output};
 use crate::data::DataScanner;
 use crate::ehlo::Offer;
@@ -114,6 +116,7 @@ pub struct ServerSession {
     farewell: Option<Reply>,
     announced: Announced,
     errors: u32,
+    refusals: SessionRefusals,
     idle_commands: u32,
     started: Ticks,
     /// When the client's turn began.
@@ -184,6 +187,7 @@ impl ServerSession {
             farewell: None,
             announced: Announced::default(),
             errors: 0,
+            refusals: SessionRefusals::default(),
             idle_commands: 0,
             started: now,
             since: now,
@@ -318,6 +322,12 @@ impl ServerSession {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
+    }
+
+    /// What it refused so far without asking its owner.
+    #[must_use]
+    pub fn refusals(&self) -> &SessionRefusals {
+        &self.refusals
     }
 
     /// The TLS of the connection.

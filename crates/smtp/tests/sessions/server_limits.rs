@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sealpost_smtp::{
     Aborted, Answer, AnswerError, COMMAND_LINE_OCTETS, Limits, MESSAGE_OCTETS_AT_LEAST, Output, RECIPIENTS_AT_LEAST, REPLY_LINE_OCTETS,
-    ServerConfig, ServerEvent, ServerSession, TEXT_LINE_OCTETS,
+    ServerConfig, ServerEvent, ServerSession, SessionRefusals, TEXT_LINE_OCTETS,
 };
-use sealpost_types::Ticks;
+use sealpost_types::{Octets, Ticks};
 
 use crate::script::{Record, reply, serve, server, server_config, tls_facts};
 
@@ -383,4 +383,28 @@ fn rfc5321_4_5_3_1_4_a_line_without_end_ends_the_session() {
         assert!(said.is_empty() || said.starts_with(b"421 4.7.0 "), "{}", said.escape_ascii());
     }
     assert!(session.is_closed() && taken <= 2 << 20, "{taken}");
+}
+
+#[test]
+fn what_is_refused_without_asking_is_counted_by_kind() {
+    let refusals = |change: fn(&mut ServerConfig), input: &str| {
+        let mut session = session(change);
+        feed(&mut session, input.replace('\n', "\r\n").as_bytes());
+        *session.refusals()
+    };
+    let counted = |change: fn(&mut SessionRefusals)| {
+        let mut refusals = SessionRefusals::default();
+        change(&mut refusals);
+        refusals
+    };
+    let in_order = "EHLO a.example\nMAIL FROM:<a@a.example>\nRCPT TO:<b@b.example>\nDATA\nx\n.\n";
+    assert_eq!(refusals(|_| {}, in_order), SessionRefusals::default());
+    assert_eq!(refusals(|config| config.require_tls_before_mail = true, "EHLO a.example\nMAIL FROM:<>\n"), counted(|r| r.tls_first = 1));
+    assert_eq!(refusals(|_| {}, "FROB\nRCPT TO:<b@b.example>\n"), counted(|r| r.commands = 2));
+    let small: fn(&mut ServerConfig) = |config| config.limits.message = Octets(10);
+    assert_eq!(refusals(small, "EHLO a.example\nMAIL FROM:<> SIZE=11\n"), counted(|r| r.too_large = 1));
+    assert_eq!(refusals(small, &in_order.replace("\nx\n", "\n0123456789\n")), counted(|r| r.too_large = 1));
+    assert_eq!(refusals(|_| {}, &in_order.replace("\nx\n", "\nx\0y\n")), counted(|r| r.content = 1));
+    let few: fn(&mut ServerConfig) = |config| config.limits.errors = 2;
+    assert_eq!(refusals(few, "FROB\nFROB\n"), counted(|r| (r.commands, r.floods) = (2, 1)));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use sealpost_smtp::{Answer, Output, Reply, ServerEvent, ServerSession};
+use sealpost_smtp::{Answer, Output, Reply, ServerEvent, ServerSession, SessionRefusals};
 use sealpost_types::Ticks;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,6 +65,9 @@ pub(super) async fn serve<B: TlsBackend, H: ConnectionHandler>(
     talk.sink = None;
     if talk.in_transaction {
         talk.handler.aborted();
+    }
+    if *talk.session.refusals() != SessionRefusals::default() {
+        talk.handler.refused(talk.session.refusals());
     }
     talk.handler.closed();
     match ended {

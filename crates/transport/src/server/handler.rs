@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
-use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply};
+use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply, SessionRefusals};
 use sealpost_types::TlsFacts;
 
 use crate::tls::HandshakeError;
@@ -98,6 +98,11 @@ pub trait SessionHandler: Send + 'static {
     /// # Errors
     /// The reply that refuses the credentials, 535 5.7.8 as a rule.
     fn auth(&mut self, credentials: Credentials) -> impl Future<Output = Result<(), Reply>> + Send;
+
+    /// What the session refused without asking, told once at its end if there was anything.
+    fn refused(&mut self, refusals: &SessionRefusals) {
+        let _ = refusals;
+    }
 
     /// The connection has ended, for whatever reason.
     fn closed(&mut self) {}

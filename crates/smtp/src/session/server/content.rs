@@ -112,13 +112,16 @@ impl ServerSession {
         };
         if let Some(refusal) = refusal {
             self.errors = self.errors.saturating_add(1);
+            self.refusals.count(&refusal);
             return self.begin_chunk(chunk.refused(refusal.reply()), self.since);
         }
         let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());
         let size = content.map_or(0, |content| content.size).saturating_add(chunk.size);
         if size > limit.0 {
+            let refusal = Refusal::TooLarge { limit };
+            self.refusals.count(&refusal);
             self.abort(Aborted::TooLarge);
-            self.begin_chunk(chunk.refused(Refusal::TooLarge { limit }.reply()), self.since);
+            self.begin_chunk(chunk.refused(refusal.reply()), self.since);
         } else if content.is_some() {
             self.begin_chunk(chunk, self.since);
         } else {
@@ -161,6 +164,10 @@ impl ServerSession {
     fn add_content(&mut self, at: usize, octets: usize, fault: Option<BodyFault>) {
         let Some(content) = self.transaction.as_mut().and_then(|transaction| transaction.content.as_mut()) else { return };
         if let Some(why) = content.add(octets, fault) {
+            match why {
+                Aborted::Fault(fault) => self.refusals.count_fault(fault),
+                _ => self.refusals.count(&Refusal::TooLarge { limit: self.config.limits.message }),
+            }
             self.events.push_back(ServerEvent::Aborted(why));
         } else if octets > 0 && !content.is_refused() {
             self.events.push_back(ServerEvent::Body(at..at.saturating_add(octets)));

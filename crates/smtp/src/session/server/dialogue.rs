@@ -21,7 +21,7 @@ impl ServerSession {
         let (used, skipped) = (cut.used, cut.skipped);
         let Some(line) = cut.line else {
             if skipped > ENDLESS_LINE {
-                self.say(&Refusal::EndlessLine.reply());
+                self.turn_down(&Refusal::EndlessLine);
                 self.close(Aborted::Violation);
             }
             return used;
@@ -203,7 +203,7 @@ impl ServerSession {
             self.refuse(&Refusal::NotOffered(Verb::StartTls));
         } else if more {
             // What stands behind STARTTLS in clear may be an attacker's, to be taken for the client's under TLS.
-            self.say(&Refusal::BehindStartTls.reply());
+            self.turn_down(&Refusal::BehindStartTls);
             self.close(Aborted::Violation);
         } else {
             self.abort(Aborted::StartTls);
@@ -222,7 +222,7 @@ impl ServerSession {
         }
         let limit = self.config.limits.message;
         if mail.size.is_some_and(|size| size > limit) {
-            return self.say(&Refusal::TooLarge { limit }.reply());
+            return self.turn_down(&Refusal::TooLarge { limit });
         }
         if self.is_idling() {
             return;
@@ -237,7 +237,7 @@ impl ServerSession {
             None => self.refuse(&Refusal::MailFirst),
             Some(Transaction { content: Some(_), .. }) => self.refuse(&Refusal::ContentBegun),
             // No error of the client's: it sends the rest in a transaction of their own.
-            Some(transaction) if transaction.recipients >= limit => self.say(&Refusal::TooManyRecipients { limit }.reply()),
+            Some(transaction) if transaction.recipients >= limit => self.turn_down(&Refusal::TooManyRecipients { limit }),
             Some(_) => {
                 self.state = State::Waiting(Wait::Rcpt);
                 self.events.push_back(ServerEvent::Rcpt(rcpt));
@@ -268,7 +268,7 @@ impl ServerSession {
         self.idle_commands = self.idle_commands.saturating_add(1);
         let idling = self.idle_commands > self.config.limits.idle_commands;
         if idling {
-            self.say(&Refusal::TooManyIdleCommands.reply());
+            self.turn_down(&Refusal::TooManyIdleCommands);
             self.close(Aborted::Violation);
         }
         idling
@@ -276,11 +276,19 @@ impl ServerSession {
 
     /// Says what is wrong with a command that was understood.
     pub(super) fn refuse(&mut self, refusal: &Refusal) {
-        self.complain(&refusal.reply());
+        self.turn_down(refusal);
+        self.count_error();
+    }
+
+    /// Says no, which is no error of the client's, or the last one.
+    fn turn_down(&mut self, refusal: &Refusal) {
+        self.refusals.count(refusal);
+        self.say(&refusal.reply());
     }
 
     /// Says what is wrong, and ends the session when too much was.
     pub(super) fn complain(&mut self, reply: &Reply) {
+        self.refusals.count_command();
         self.say(reply);
         self.count_error();
     }
@@ -292,7 +300,7 @@ impl ServerSession {
 
     pub(super) fn check_errors(&mut self) {
         if self.errors >= self.config.limits.errors {
-            self.say(&Refusal::TooManyErrors.reply());
+            self.turn_down(&Refusal::TooManyErrors);
             self.close(Aborted::Violation);
         }
     }
