@@ -357,7 +357,7 @@ fn a_session_that_is_refused_gives_the_answer_that_is_awaited_first() {
     session.receive(b"x\r\n.\r\n", Ticks(0));
     session.poll();
     session.receive(b".\r\n", Ticks(0));
-    assert_eq!(session.poll(), Some(Output::Event(ServerEvent::BodyEnd { size: sealpost_types::Octets(3) })));
+    assert_eq!(session.poll(), Some(Output::Event(ServerEvent::BodyEnd { size: Octets(3) })));
     session.refuse_session(reply("421 4.3.2 shutting down"));
     assert_eq!(session.poll(), None, "whether the message is ours has to be said before");
     session.answer(Answer::Accept, Ticks(0)).unwrap();
