@@ -42,7 +42,7 @@ pub(crate) struct Load {
     /// Begin no message after this time.
     #[arg(long = "for", value_name = "SPAN")]
     lasting: Option<String>,
-    /// What is asked of the server: none, opportunistic, require, chain or verify.
+    /// none, opportunistic, require, chain or verify.
     #[arg(long, value_name = "LEVEL", default_value = "require")]
     level: String,
     /// TLS from the first octet, without STARTTLS (the default on port 465).
@@ -57,7 +57,7 @@ pub(crate) struct Load {
     /// From whom.
     #[arg(long, value_name = "ADDRESS", default_value = "load@sender.example")]
     from: String,
-    /// To whom; # becomes the number of the message.
+    /// To whom; # is the number of the message.
     #[arg(long, value_name = "ADDRESS", default_value = "load@recipient.example")]
     to: String,
     #[command(flatten)]
@@ -176,5 +176,5 @@ Examples:
   sealpost-probe load 127.0.0.1:2525 -n 10000 -s 20
   sealpost-probe load relay.example --per-session 1 --no-resumption --rate 50 --for 60s --json
 
-Exit code 0: all were taken. 1: some were refused for good, or TLS failed. 2: some not now. 64: usage.
+Exit code 0: all were taken. 1: some refused for good, or no TLS. 2: some not now. 64: usage.
 Only for servers of your own.";

@@ -1,6 +1,7 @@
 //! The test tool of Sealpost: what would the relay do with this host?
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
+mod cert;
 mod levels;
 mod load;
 mod network;
@@ -36,6 +37,9 @@ enum Command {
     /// Send many messages over many sessions, and say how long they took.
     #[command(after_help = load::EXAMPLES)]
     Load(Box<load::Load>),
+    /// Show the certificates of a server or of a file, and the TLSA records to publish for them.
+    #[command(after_help = cert::EXAMPLES)]
+    Cert(Box<cert::Cert>),
     /// A receiving server for tests, with faults on demand.
     #[command(after_help = sink::EXAMPLES)]
     Sink(Box<sink::Sink>),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Send(options) => send::send(&options),
         Command::Test(options) => test::test(&options),
         Command::Load(options) => load::load(&options),
+        Command::Cert(options) => cert::cert(&options),
         Command::Sink(options) => sink::sink(&options),
     };
     result.unwrap_or_else(|problem| {
@@ -69,7 +74,7 @@ const USAGE: u8 = 64;
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 5] = [ping::EXAMPLES, test::EXAMPLES, send::EXAMPLES, load::EXAMPLES, sink::EXAMPLES];
+    const EXAMPLES: [&str; 6] = [ping::EXAMPLES, test::EXAMPLES, send::EXAMPLES, load::EXAMPLES, cert::EXAMPLES, sink::EXAMPLES];
 
     #[test]
     fn every_example_is_understood() {
@@ -101,7 +106,7 @@ mod tests {
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in ["", "ping", "test", "send", "load", "sink"] {
+        for command in ["", "ping", "test", "send", "load", "cert", "sink"] {
             let words = ["sealpost-probe"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -14,13 +14,13 @@ use sealpost_types::{Domain, WithCauses, parse_span};
 
 #[derive(Debug, Args)]
 pub(crate) struct Network {
-    /// Name, name servers, trust anchors and policy of this relay (its sealpost.toml).
+    /// The sealpost.toml of a relay: its name, name servers and anchors are taken.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Ask this name server, and not the system's; may be repeated.
-    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    #[arg(long, value_name = "ADDRESS")]
     dns: Vec<String>,
-    /// Who proves its answers: validate (here), trust-ad (the name servers) or off.
+    /// Who proves answers: validate (here), trust-ad (the servers) or off.
     #[arg(long, value_name = "MODE", hide_possible_values = true)]
     dnssec: Option<Mode>,
     /// Trust the certificates in this file, and not the system's.

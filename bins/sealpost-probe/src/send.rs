@@ -29,13 +29,13 @@ pub(crate) struct Send {
     /// To whom; may be repeated.
     #[arg(long, value_name = "ADDRESS", required = true)]
     to: Vec<String>,
-    /// From whom; '<>' for a notification. Default: postmaster of the name in EHLO.
+    /// From whom; '<>' for a notification, else postmaster here.
     #[arg(long, value_name = "ADDRESS")]
     from: Option<String>,
     /// The server; by default the mail exchangers of the recipient's domain.
     #[arg(long, value_name = "HOST[:PORT]")]
     server: Option<String>,
-    /// What is asked of it: none, opportunistic, require, chain, verify, dane or dane-only.
+    /// none, opportunistic, require, chain, verify, dane, dane-only.
     #[arg(long, value_name = "LEVEL", default_value = "require")]
     level: String,
     /// TLS from the first octet, without STARTTLS (the default on port 465).
@@ -44,7 +44,7 @@ pub(crate) struct Send {
     /// Ask that each further hop uses TLS (RFC 8689).
     #[arg(long)]
     requiretls: bool,
-    /// Log in under this name; the password is in $SEALPOST_PASSWORD or --password-file.
+    /// Log in; the password is in $SEALPOST_PASSWORD or --password-file.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     #[arg(long, value_name = "FILE", requires = "user", help = "The first line of this file is the password")]
@@ -341,4 +341,4 @@ Examples:
   sealpost-probe send --to bob@bank.example --server 127.0.0.1:2525 --body hi --attach a.pdf
   sealpost-probe send --to bob@bank.example --server mx:465 --user ann --data - < mail.eml
 
-Exit code 0: every recipient was taken. 1: refused, or no TLS. 2: not now (4xx, time-out). 64: usage.";
+Exit code 0: all were taken. 1: refused, or no TLS. 2: not now (4xx, time-out). 64: usage.";

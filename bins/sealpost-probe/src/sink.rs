@@ -52,10 +52,10 @@ pub(crate) struct Sink {
     certificate: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "certificate", help = "Its key (PEM)")]
     key: Option<PathBuf>,
-    /// What the made one is: good, expired, self-signed, wrong-name or weak (SHA-1, RSA 1024).
+    /// good, expired, self-signed, wrong-name, weak.
     #[arg(long, value_name = "KIND", default_value = "good", conflicts_with = "certificate")]
     kind: Kind,
-    /// Write the certificate of the authority that made it here, for clients to trust.
+    /// Write here what clients have to trust for it.
     #[arg(long, value_name = "FILE", conflicts_with = "certificate")]
     write_anchor: Option<PathBuf>,
     /// Ask clients for a certificate; it is told, not checked.
@@ -70,7 +70,7 @@ pub(crate) struct Sink {
     /// Extensions not to offer, such as CHUNKING or PIPELINING.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     without: Vec<String>,
-    /// Keep messages, exactly as they came, in this maildir; else they are only counted.
+    /// Keep messages, as they came, in this maildir.
     #[arg(long, value_name = "FOLDER")]
     maildir: Option<PathBuf>,
     /// Stop after so many messages.
@@ -91,7 +91,7 @@ pub(crate) struct Sink {
     /// Answer late: STAGE[*TIMES]=SPAN.
     #[arg(long, value_name = "DELAY")]
     delay: Vec<String>,
-    /// Put this text in clear right behind the 220 to STARTTLS, as somebody on the path could.
+    /// Put this in clear behind the 220 to STARTTLS, as an attacker would.
     #[arg(long, value_name = "TEXT")]
     inject: Option<String>,
     /// Refuse every handshake as a server that knows TLS 1.0 and 1.1 only.

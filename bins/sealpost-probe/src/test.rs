@@ -33,13 +33,13 @@ pub(crate) struct Test {
     /// The domain that mail would go to.
     #[arg(value_name = "DOMAIN")]
     domain: String,
-    /// What the exit code is about: opportunistic, require, chain, verify, dane or dane-only.
+    /// What the exit code is about, such as verify or dane.
     #[arg(long, value_name = "LEVEL", default_value = "require", conflicts_with = "policy")]
     level: String,
-    /// Judge by this policy: which level holds for the domain, why, and whether it would hold today.
+    /// Which level holds by this policy, why, and would it hold today?
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// The sender that the policy is asked about; '<>' for a notification.
+    /// The sender that the policy is asked about.
     #[arg(long, value_name = "ADDRESS", default_value = "<>")]
     from: String,
     /// Test this server, and not the mail exchangers.
@@ -48,7 +48,7 @@ pub(crate) struct Test {
     /// Also try each version and cipher suite, with one connection each.
     #[arg(long)]
     deep: bool,
-    /// Do not ask whether mail is taken in clear, which takes a connection more for each host.
+    /// Do not ask whether mail is taken in clear: a connection less a host.
     #[arg(long)]
     no_clear: bool,
     #[command(flatten)]

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-report", &["types", "store", "policy"]),
     ("sealpost-relay", ALL_BELOW_RELAY),
     ("sealpost-admin", ALL_BELOW_ADMIN),
-    ("sealpost", ALL),
+    ("sealpost", ALL_AND_PROBE),
     ("sealpost-probe", &["types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
@@ -29,6 +29,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
 const ALL_BELOW_ADMIN: &[&str] =
     &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+/// The relay's program shares with the test tool how certificates are shown.
+const ALL_AND_PROBE: &[&str] =
+    &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin", "probe"];
 const ALL: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
 
 /// Crates that one member alone may import.

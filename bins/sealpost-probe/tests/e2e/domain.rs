@@ -172,7 +172,8 @@ mod with_port_25 {
             ("mx1.bank.example", Record::A([127, 0, 61, 1].into())),
             ("mx2.bank.example", Record::A([127, 0, 61, 2].into())),
         ]);
-        let anchors = good.folder.path().join("both.pem");
+        let folder = tempfile::tempdir().unwrap();
+        let anchors = folder.path().join("both.pem");
         let both = [good.anchors(), bad.anchors()].map(|file| std::fs::read_to_string(file).unwrap()).concat();
         std::fs::write(&anchors, both).unwrap();
         let (dns_address, anchors) = (dns.address.to_string(), anchors.display().to_string());

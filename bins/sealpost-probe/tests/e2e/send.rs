@@ -112,7 +112,7 @@ print(json.dumps({"subject": message["subject"], "to": message["to"], "level": m
         python.stdin.take().unwrap().write_all(sink.kept()[0].as_bytes()).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap();
         assert_eq!((&read["subject"], &read["level"], &read["to"]), (&subject.into(), &"Require".into(), &"bob@bank.example".into()));
-        assert_eq!(read["parts"][0], serde_json::json!(["text/plain", null, "Sch\u{f6}n.\n.\nEnde\n"]));
+        assert_eq!(read["parts"][0], serde_json::json!(["text/plain", null, "Sch\u{f6}n.\r\n.\r\nEnde\r\n"]));
         let attached = serde_json::json!(["application/pdf", "a \u{fc}.pdf", "0001feff".repeat(50)]);
         assert_eq!((&read["parts"][1], &read["parts"][2], &read["defects"]), (&attached, &attached, &serde_json::json!([])));
     }

@@ -17,7 +17,7 @@ fn a_message_is_kept_as_it_came_and_told() {
     let sink = Sink::start(&[]);
     ends(&send(&sink, &["--body", ".a dot\nand more"]), 0);
     let message = &sink.told("message", 1)[0];
-    assert_eq!((&message["from"], &message["to"][0]), (&"<ann@acme.example>".into(), &"<bob@bank.example>".into()));
+    assert_eq!((&message["from"], &message["to"][0]), (&"ann@acme.example".into(), &"bob@bank.example".into()));
     assert_eq!((&message["tls"]["version"], &message["session"]), (&"TLSv1.3".into(), &1.into()));
     let kept = sink.kept();
     assert!(kept[0].ends_with("\r\n\r\n.a dot\r\nand more\r\n"), "{}", kept[0]);

@@ -1,0 +1,3 @@
+//! What the test tool shares with the relay's command line.
+
+pub mod certificates;
