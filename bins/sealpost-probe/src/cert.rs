@@ -10,7 +10,7 @@ use crate::network::{Network, Opened, runtime};
 
 #[derive(Debug, Args)]
 pub(crate) struct Cert {
-    /// A mail server, port 25 unless another is given; or else a PEM or DER file, - for standard input.
+    /// A mail server (port 25 by default), or a PEM or DER file; -: standard input.
     #[arg(value_name = "HOST[:PORT]|FILE|-")]
     source: String,
     /// TLS from the first octet, without STARTTLS (the default on port 465).

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use sealpost_relay::ReachHost;
 use sealpost_types::{KexFloor, Level, Mailbox, NextHop, WithCauses};
 use tokio::task::JoinSet;
 
@@ -18,6 +19,7 @@ use self::worker::{Plan, Worker};
 use crate::levels::AtLevel;
 use crate::network::{Network, Opened, runtime, span};
 use crate::ping::Outcome;
+use crate::shown::line;
 
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -57,7 +59,7 @@ pub(crate) struct Load {
     /// From whom.
     #[arg(long, value_name = "ADDRESS", default_value = "load@sender.example")]
     from: String,
-    /// To whom; # is the number of the message.
+    /// To whom; # is its number.
     #[arg(long, value_name = "ADDRESS", default_value = "load@recipient.example")]
     to: String,
     #[command(flatten)]
@@ -85,7 +87,7 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
     let asked = AtLevel::new(level, name)?;
     runtime()?.block_on(async {
         let hosts = reach.hosts(&target, false).await.map_err(|error| WithCauses(&error).to_string())?;
-        let host = hosts.into_iter().next().ok_or("the server has no address")?;
+        let host = answering(hosts).await.ok_or("the server has no address")?;
         let mut demand = asked.demand(&host);
         if options.no_resumption {
             // A floor for the key exchange asks for one, which a resumed session need not have.
@@ -127,7 +129,7 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
         }
         figures.finish(&plan.tally);
         if options.json {
-            println!("{}", figures.to_json());
+            line!("{}", figures.to_json());
         } else {
             figures.print();
         }
@@ -142,6 +144,19 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
 
 fn mailbox(option: &str, text: &str) -> Result<Mailbox, String> {
     Mailbox::parse(text).map_err(|error| format!("{option} {text:?}: {error}; an address such as ann@example.org is meant"))
+}
+
+/// The first address that takes a connection; the last one, if none does.
+async fn answering(hosts: Vec<ReachHost>) -> Option<ReachHost> {
+    let mut last = None;
+    for host in hosts {
+        let connected = tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect(host.address())).await;
+        if matches!(connected, Ok(Ok(_))) {
+            return Some(host);
+        }
+        last = Some(host);
+    }
+    last
 }
 
 /// Says how far it is, twice a second.
@@ -167,6 +182,9 @@ async fn progress(plan: Arc<Plan>) {
         before = now;
     }
 }
+
+/// How long an address may take to be chosen.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The port of submission under TLS from the first octet.
 const IMPLICIT: u16 = 465;

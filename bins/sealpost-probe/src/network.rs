@@ -14,7 +14,7 @@ use sealpost_types::{Domain, WithCauses, parse_span};
 
 #[derive(Debug, Args)]
 pub(crate) struct Network {
-    /// The sealpost.toml of a relay: its name, name servers and anchors are taken.
+    /// Take name, name servers and anchors from this sealpost.toml.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Ask this name server, and not the system's; may be repeated.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::levels::{AtLevel, Judged};
 use crate::network::{Network, Opened, runtime};
-use crate::shown::{self, milliseconds};
+use crate::shown::{self, line, milliseconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct Ping {
@@ -216,7 +216,7 @@ impl Report {
             return;
         }
         if options.json {
-            println!("{}", self.to_json());
+            line!("{}", self.to_json());
         } else {
             self.print_text();
         }
@@ -239,23 +239,23 @@ impl Report {
             _ => self.target.clone(),
         };
         match &self.reason {
-            None => println!("{host} {} in {:.1} ms", self.result.words(), milliseconds(self.total)),
-            Some(reason) => println!("{host} {}: {reason}", self.result.words()),
+            None => line!("{host} {} in {:.1} ms", self.result.words(), milliseconds(self.total)),
+            Some(reason) => line!("{host} {}: {reason}", self.result.words()),
         }
         for (stage, time) in &self.stages {
-            println!("  {stage:<11} {:>8.1} ms", milliseconds(*time));
+            line!("  {stage:<11} {:>8.1} ms", milliseconds(*time));
         }
         let leaf = self.judged.as_ref().and_then(|judged| judged.verdict.leaf.as_ref());
         let parts = [self.tls.as_ref().map(shown::session), leaf.map(shown::certificate)];
         let line: Vec<_> = parts.into_iter().flatten().collect();
         if !line.is_empty() {
-            println!("  {}", line.join("; "));
+            line!("  {}", line.join("; "));
         }
         let Some(judged) = &self.judged else { return };
         if judged.verdict.trusted {
-            println!("  the chain is trusted here");
+            line!("  the chain is trusted here");
         }
-        judged.verdict.findings.iter().for_each(|finding| println!("  {finding}"));
+        judged.verdict.findings.iter().for_each(|finding| line!("  {finding}"));
     }
 }
 

@@ -22,7 +22,7 @@ use self::message::Message;
 use crate::levels::AtLevel;
 use crate::network::{Network, Opened, runtime};
 use crate::ping::{Outcome, hint};
-use crate::shown;
+use crate::shown::{self, line};
 
 #[derive(Debug, Args)]
 pub(crate) struct Send {
@@ -35,7 +35,7 @@ pub(crate) struct Send {
     /// The server; by default the mail exchangers of the recipient's domain.
     #[arg(long, value_name = "HOST[:PORT]")]
     server: Option<String>,
-    /// none, opportunistic, require, chain, verify, dane, dane-only.
+    /// none, opportunistic, require, chain, verify or dane.
     #[arg(long, value_name = "LEVEL", default_value = "require")]
     level: String,
     /// TLS from the first octet, without STARTTLS (the default on port 465).
@@ -238,16 +238,20 @@ impl Report {
 
     fn print(&self, json: bool) {
         if json {
-            println!("{}", self.to_json());
+            line!("{}", self.to_json());
             return;
         }
         // The last one is the reason itself.
         let before = if self.reason.is_some() { self.passed_over.len().saturating_sub(1) } else { self.passed_over.len() };
-        self.passed_over.iter().take(before).for_each(|line| println!("passed over: {line}"));
+        self.passed_over.iter().take(before).for_each(|line| line!("passed over: {line}"));
         let host = self.host.as_ref().map_or_else(|| self.target.clone(), |(name, address)| format!("{name} ({address})"));
-        println!("{host}: {}", self.session.as_deref().unwrap_or("no TLS"));
+        match (&self.session, &self.reason) {
+            (Some(session), _) => line!("{host}: {session}"),
+            (None, None) => line!("{host}: no TLS"),
+            (None, Some(_)) => line!("{host}:"),
+        }
         if let Some(login) = &self.login {
-            println!("  login: {login}");
+            line!("  login: {login}");
         }
         for (mailbox, result, said) in &self.recipients {
             let word = match result {
@@ -255,10 +259,10 @@ impl Report {
                 Outcome::Fails => "refused",
                 Outcome::Untested => "not now",
             };
-            println!("  {mailbox} {word}: {said}");
+            line!("  {mailbox} {word}: {said}");
         }
         if let Some(reason) = &self.reason {
-            println!("  not sent: {reason}");
+            line!("  not sent: {reason}");
         }
     }
 

@@ -65,6 +65,15 @@ fn day(at: UnixMillis) -> String {
     moment(at).and_then(|text| text.split('T').next().map(str::to_owned)).unwrap_or_default()
 }
 
+/// A line on standard output; a reader that has seen enough and closed the pipe is no failure.
+macro_rules! line {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+pub(crate) use line;
+
 /// Milliseconds with one digit behind the point.
 pub(crate) fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0

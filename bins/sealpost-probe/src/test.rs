@@ -27,6 +27,7 @@ use self::shown::Paint;
 use crate::levels::{AtLevel, recipient_of};
 use crate::network::{Network, Opened, runtime};
 use crate::ping::Outcome;
+use crate::shown::line;
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -122,7 +123,7 @@ pub(crate) fn test(options: &Test) -> Result<ExitCode, String> {
         report.result = *result;
     }
     if options.json {
-        println!("{}", report.to_json());
+        line!("{}", report.to_json());
     } else if options.quiet {
         report.print_reason();
     } else {

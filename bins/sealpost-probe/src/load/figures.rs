@@ -7,7 +7,7 @@ use sealpost_types::TlsFacts;
 use serde_json::{Value, json};
 
 use crate::ping::Outcome;
-use crate::shown;
+use crate::shown::{self, line};
 
 /// What is counted while it runs.
 #[derive(Debug, Default)]
@@ -133,14 +133,17 @@ impl Figures {
 
     pub(super) fn print(&self) {
         let sum = &self.sum;
-        println!(
+        line!(
             "{} messages taken in {:.2} s: {:.0} a second, {:.1} MiB/s",
             self.accepted,
             self.seconds(),
             self.a_second(self.accepted),
             self.a_second(sum.octets) / f64::from(1 << 20)
         );
-        println!(
+        if self.accepted == 0 {
+            return self.print_reasons();
+        }
+        line!(
             "  {} sessions, {} resumed; {}",
             sum.opening.len(),
             sum.resumed,
@@ -149,11 +152,16 @@ impl Figures {
         for (name, times) in [("a message", &sum.latency), ("a session", &sum.opening)] {
             let at = |percent| milliseconds(quantile(times, percent));
             let (half, most, nearly, max) = (at(50), at(95), at(99), at(100));
-            println!("  {name}: half within {half} ms, 95 % within {most} ms, 99 % within {nearly} ms, all within {max} ms");
+            line!("  {name}: half within {half} ms, 95 % within {most} ms, 99 % within {nearly} ms, all within {max} ms");
         }
+        self.print_reasons();
+    }
+
+    fn print_reasons(&self) {
+        let sum = &self.sum;
         if sum.later + sum.never > 0 {
-            println!("  {} not taken now, {} for good:", sum.later, sum.never);
-            sum.reasons.iter().for_each(|reason| println!("    {reason}"));
+            line!("  {} not taken now, {} for good:", sum.later, sum.never);
+            sum.reasons.iter().for_each(|reason| line!("    {reason}"));
         }
     }
 }

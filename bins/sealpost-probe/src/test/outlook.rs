@@ -28,7 +28,7 @@ pub(super) struct AtHost {
 
 impl Outlook {
     pub(super) fn of(at: &AtLevel, hosts: &[Examined], anchors: &TrustAnchors) -> Self {
-        let hosts: Vec<_> = hosts.iter().map(|examined| AtHost::of(at, examined, anchors)).collect();
+        let hosts: Vec<_> = hosts.iter().map(|examined| AtHost::of(at, examined, label(examined, hosts), anchors)).collect();
         let first = |wanted: Outcome| hosts.iter().find(|host| host.result == wanted);
         // The first that will do is taken, and one that could not be tested may be one.
         let taken = first(Outcome::Passes);
@@ -67,9 +67,18 @@ impl Outlook {
     }
 }
 
+/// The name of a host; with its address where it has several that were examined.
+fn label(examined: &Examined, all: &[Examined]) -> String {
+    let name = examined.host.shown();
+    if all.iter().filter(|other| other.host.shown() == name).count() > 1 {
+        format!("{name} {}", examined.host.address().ip())
+    } else {
+        name
+    }
+}
+
 impl AtHost {
-    fn of(at: &AtLevel, examined: &Examined, anchors: &TrustAnchors) -> Self {
-        let host = examined.host.shown();
+    fn of(at: &AtLevel, examined: &Examined, host: String, anchors: &TrustAnchors) -> Self {
         let new = |result, over_tls, why| Self { host: host.clone(), result, over_tls, why };
         if let Dane::Failed { error } = examined.host.dane() {
             return new(Outcome::Untested, false, Some(format!("its TLSA records could not be looked up: {error}")));

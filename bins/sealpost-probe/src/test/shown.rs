@@ -11,7 +11,7 @@ use super::host::{Examined, Session, Taken};
 use super::outlook::Outlook;
 use super::{Report, outcome_of};
 use crate::ping::Outcome;
-use crate::shown;
+use crate::shown::{self, line};
 
 /// Colours, on a terminal only.
 #[derive(Clone, Copy)]
@@ -29,6 +29,13 @@ impl Paint {
             Outcome::Untested => 33,
         };
         if self.0 { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// What would happen in colour, why in plain.
+    fn first_words(self, outlook: &Outlook) -> String {
+        let words = outlook.words();
+        let (first, why) = words.split_once(" (").map_or((words.as_str(), String::new()), |(first, why)| (first, format!(" ({why}")));
+        format!("{}{why}", self.of(outlook.result, first))
     }
 
     fn strong(self, text: &str) -> String {
@@ -51,16 +58,16 @@ impl Report {
             (None, Some(outlook)) => outlook.words(),
             (None, None) => self.result.words().to_owned(),
         };
-        println!("{}: {}: {why}", self.domain, self.asked);
+        line!("{}: {}: {why}", self.domain, self.asked);
     }
 
     pub(super) fn print(&self, paint: Paint) {
-        println!("{} -> {}; {}", paint.strong(&self.domain), self.next_hop, self.validation);
+        line!("{} -> {}; {}", paint.strong(&self.domain), self.next_hop, self.validation);
         if let Some(set) = &self.exchangers {
             let list: Vec<_> = set.hosts.iter().map(|host| format!("{} {}", host.preference, host.name)).collect();
-            println!("  MX {} (DNSSEC: {})", list.join(", "), set.dnssec);
+            line!("  MX {} (DNSSEC: {})", list.join(", "), set.dnssec);
             for missing in set.hosts.iter().filter(|mx| !self.hosts.iter().any(|found| found.host.name() == Some(&mx.name))) {
-                println!(
+                line!(
                     "  {} {}",
                     missing.name,
                     paint.of(Outcome::Untested, "was not tested: it has no address, or there are too many hosts")
@@ -68,20 +75,20 @@ impl Report {
             }
         }
         if let Some((result, error)) = &self.error {
-            println!("  {}", paint.of(*result, error));
+            line!("  {}", paint.of(*result, error));
             return;
         }
         self.hosts.iter().for_each(|examined| print_host(examined, paint));
-        println!("\n{}", paint.strong("At each level"));
+        line!("\n{}", paint.strong("At each level"));
         for (word, outlook) in &self.levels {
-            println!("  {word:<21} {}", paint.of(outlook.result, &outlook.words()));
+            line!("  {word:<21} {}", paint.first_words(outlook));
         }
         if let Some(policy) = &self.policy {
-            println!("\n{}", paint.strong(&format!("By {}: {}", policy.file, policy.level)));
+            line!("\n{}", paint.strong(&format!("By {}: {}", policy.file, policy.level)));
             for line in policy.trace.to_string().lines() {
-                println!("  {line}");
+                line!("  {line}");
             }
-            println!("  today: {}", paint.of(policy.outlook.result, &policy.outlook.words()));
+            line!("  today: {}", paint.first_words(&policy.outlook));
         }
     }
 
@@ -105,15 +112,15 @@ impl Report {
 
 fn print_host(examined: &Examined, paint: Paint) {
     let host = &examined.host;
-    let known = if host.is_securely_known() { "name is proven" } else { "name is not proven" };
-    println!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
-    println!("  DANE: {}", dane(host.dane()));
+    let known = if host.is_securely_known() { "securely known" } else { "learnt without DNSSEC" };
+    line!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
+    line!("  DANE: {}", dane(host.dane()));
     match &examined.session {
-        Err(error) => println!("  {}", paint.of(outcome_of(error), &WithCauses(error).to_string())),
+        Err(error) => line!("  {}", paint.of(outcome_of(error), &WithCauses(error).to_string())),
         Ok(session) => print_session(session, paint),
     }
     if let Some(answer) = &examined.in_clear {
-        println!("  mail in clear: {}", in_clear(answer));
+        line!("  mail in clear: {}", in_clear(answer));
     }
     if let Some(suites) = &examined.suites {
         let of =
@@ -121,7 +128,7 @@ fn print_host(examined: &Examined, paint: Paint) {
         for (word, wanted) in [("takes", Taken::Yes), ("does not take", Taken::No), ("not known", Taken::Unknown)] {
             let list = of(wanted);
             if !list.is_empty() {
-                println!("  {word}: {}", list.join(" "));
+                line!("  {word}: {}", list.join(" "));
             }
         }
     }
@@ -129,7 +136,7 @@ fn print_host(examined: &Examined, paint: Paint) {
 
 fn print_session(session: &Session, paint: Paint) {
     if let Some(tls) = &session.tls {
-        println!("  {} in {:.1} ms", paint.of(Outcome::Passes, &shown::session(tls)), shown::milliseconds(session.times.total()));
+        line!("  {} in {:.1} ms", paint.of(Outcome::Passes, &shown::session(tls)), shown::milliseconds(session.times.total()));
     }
     if let Some(leaf) = leaf(session) {
         let days = shown::days_left(leaf.not_after());
@@ -141,11 +148,11 @@ fn print_session(session: &Session, paint: Paint) {
         let names: Vec<_> = leaf.alternative_names().iter().take(NAMES_SHOWN).map(|name| name.bare()).collect();
         let more = leaf.alternative_names().len().saturating_sub(NAMES_SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        println!("  {}, issued by {}, {}", leaf.subject(), leaf.issuer(), paint.of(urgency, &shown::countdown(leaf.not_after())));
-        println!("  names: {}{more}; {} certificates", names.join(" "), session.chain.len());
+        line!("  {}, issued by {}, {}", leaf.subject(), leaf.issuer(), paint.of(urgency, &shown::countdown(leaf.not_after())));
+        line!("  names: {}{more}; {} certificates", names.join(" "), session.chain.len());
     }
     let require_tls = if session.extensions.require_tls() { "offered" } else { "not offered" };
-    println!("  REQUIRETLS: {require_tls}");
+    line!("  REQUIRETLS: {require_tls}");
 }
 
 fn leaf(session: &Session) -> Option<CertificateDetails> {
