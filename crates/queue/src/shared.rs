@@ -48,7 +48,7 @@ struct State {
     parts: HashMap<Stand, Use>,
     /// Blocks that take space and hold no body.
     spare: u64,
-    /// Files made since the directory was last synced: it must be synced before a row may name one of them.
+    /// Files that are or will be made, and that no sync of the directory covers yet: it must be synced before a row may name one.
     unsynced: HashSet<u64>,
     /// Set when the store may hold rows that we do not know of: nothing is overwritten any more.
     frozen: bool,
@@ -235,6 +235,7 @@ impl Shared {
                     None => {
                         let number = state.next;
                         state.next += 1;
+                        state.unsynced.insert(number);
                         state.files.insert(number, Known { segment: Segment::new(0, 0), file: Weak::new(), is_kept: false });
                         self.take_in(&mut state, number, blocks).ok_or(io::ErrorKind::FileTooLarge)?
                     }
@@ -310,14 +311,15 @@ impl Shared {
         let path = self.path(number, is_kept);
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(0o600);
-        let (file, is_new) = match options.open(&path) {
-            Err(error) if is_made && error.kind() == io::ErrorKind::NotFound => (options.create(true).truncate(false).open(&path)?, true),
-            opened => (opened?, false),
+        let file = match options.open(&path) {
+            Err(error) if is_made && error.kind() == io::ErrorKind::NotFound => {
+                // Before it is there: whoever finds it there must know.
+                self.lock().unsynced.insert(number);
+                options.create(true).truncate(false).open(&path)?
+            }
+            opened => opened?,
         };
         let mut state = self.lock();
-        if is_new {
-            state.unsynced.insert(number);
-        }
         let known = state.files.get_mut(&number).ok_or(io::ErrorKind::NotFound)?;
         // Another one may have been faster.
         let file = known.file.upgrade().unwrap_or_else(|| Arc::new(file));
@@ -331,13 +333,10 @@ impl Shared {
     /// Makes durable what was written to a file. Blocks.
     fn sync(&self, number: u64, file: &Arc<File>) -> io::Result<()> {
         file.sync_data()?;
-        let unsynced = {
-            let state = self.lock();
-            if state.unsynced.contains(&number) { state.unsynced.clone() } else { HashSet::new() }
-        };
-        if !unsynced.is_empty() {
+        if self.lock().unsynced.contains(&number) {
             File::open(&self.directory)?.sync_all()?;
-            self.lock().unsynced.retain(|number| !unsynced.contains(number));
+            // No other one, for it may not be there yet.
+            self.lock().unsynced.remove(&number);
         }
         // What was written to a file that somebody removed is lost.
         if file.metadata()?.nlink() > 0 { Ok(()) } else { Err(io::Error::new(io::ErrorKind::NotFound, "somebody removed the file")) }

@@ -330,6 +330,37 @@ async fn a_changed_octet_of_a_shared_file_costs_one_message() {
     }
 }
 
+/// The complete sweep of `damage.rs` found this: a bit made a number of a fresh row a text, the start writes that row, SQLite refuses to
+/// write such a value back, and the queue could not be opened.
+#[tokio::test]
+async fn a_value_of_another_type_in_a_fresh_row_does_not_stop_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    let [damaged, sound] = [content(1, 500), content(2, 500)];
+    let id = accept(&queue, at(0), &["a@one.example"], &damaged).await.unwrap().remove(0).id();
+    std::mem::forget(accept(&queue, at(0), &["a@one.example"], &sound).await.unwrap());
+    queue.close().await.unwrap();
+    let connect = || rusqlite::Connection::open(directory.path().join("queue.db")).unwrap();
+    let db = connect();
+    let strict: String = db.query_row("SELECT sql FROM sqlite_schema WHERE name = 'entry'", [], |row| row.get(0)).unwrap();
+    let set = |db: &rusqlite::Connection, sql: &str| {
+        db.pragma_update(None, "writable_schema", true).unwrap();
+        assert_eq!(db.execute("UPDATE sqlite_schema SET sql = ?1 WHERE name = 'entry'", [sql]).unwrap(), 1);
+    };
+    set(&db, &strict.replace(" STRICT", ""));
+    drop(db);
+    let db = connect();
+    db.execute("UPDATE entry SET file = 'text', state = 0 WHERE id = ?1", [id.number()]).unwrap();
+    set(&db, &strict);
+    drop(db);
+    let queue = open(directory.path());
+    assert!(queue.recovery().damage[0].contains("INTEGER column entry.file"), "{:?}", queue.recovery());
+    let lease = queue.lease_due(at(0), 10, &[]).await.unwrap().remove(0);
+    assert_eq!(lease.body().to_vec().await.unwrap(), sound);
+    let aside: Vec<_> = queue.list(Filter::all().state(State::Damaged), 10).await.unwrap().into_iter().map(|entry| entry.id).collect();
+    assert_eq!(aside, [id]);
+}
+
 #[tokio::test]
 async fn body_files_are_used_again() {
     let directory = tempfile::tempdir().unwrap();

@@ -131,7 +131,7 @@ async fn no_changed_octet_stops_the_history() {
     let path = fill(directory.path()).await;
     let good = std::fs::read(&path).unwrap();
     let mut stopped = 0;
-    let tried = (0..100).chain((100..good.len()).step_by(good.len() / 100));
+    let tried = (0..100).step_by(2).chain((100..good.len()).step_by(good.len() / 30));
     for offset in tried {
         let again = tempfile::tempdir().unwrap();
         let path = again.path().join("1970-01-01.db");
@@ -155,7 +155,7 @@ async fn no_changed_octet_stops_the_history() {
         let schema = Migrations::new(0x5370_4864, &["SELECT 1"]);
         stopped += usize::from(Store::open(&path, &schema, &Settings::default()).is_err());
     }
-    assert!(stopped > 10, "damage does nothing: {stopped}");
+    assert!(stopped > 5, "damage does nothing: {stopped}");
 }
 
 #[tokio::test]

@@ -226,6 +226,10 @@ pub(crate) fn is_fatal(error: &rusqlite::Error) -> bool {
 /// Whether a value was of another type than its column takes.
 pub(crate) fn is_wrong_type(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    // What SQLite says when it writes back a row of a strict table in which it found such a value.
+    if error.sqlite_error().is_some_and(|error| error.extended_code == WRONG_TYPE_IN_STRICT_TABLE) {
+        return true;
+    }
     matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
@@ -237,6 +241,8 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
 /// SQLite's primary result codes for a damaged file.
 const CORRUPT: i32 = 11;
 const NOT_A_DATABASE: i32 = 26;
+
+const WRONG_TYPE_IN_STRICT_TABLE: i32 = 3091;
 
 /// A code of our own.
 const WRONG_TYPE: i32 = -2;

@@ -234,7 +234,8 @@ impl Spool for EmbeddedSpool {
 
     fn body_writer(&self, size_hint: Option<Octets>) -> Result<EmbeddedBodyWriter, SpoolError> {
         self.0.ready()?;
-        Ok(EmbeddedBodyWriter::new(self.0.files.clone(), self.0.budget.clone(), self.0.settings.inline, size_hint))
+        let engine = &self.0;
+        Ok(EmbeddedBodyWriter::new(engine.files.clone(), engine.budget.clone(), engine.reserve.clone(), engine.settings.inline, size_hint))
     }
 
     fn accept(&self, message: NewMessage, body: EmbeddedBodyWriter) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send {

@@ -7,6 +7,7 @@ use sealpost_types::Octets;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::reserve::Reserve;
 use crate::body::{BODY_PIECE, BodyWriter, Budget, Room};
 use crate::files::{Files, Handle};
 use crate::pool::Slot;
@@ -18,6 +19,7 @@ use crate::{BodyWriteError, SpoolError};
 pub struct EmbeddedBodyWriter {
     files: Files,
     budget: Arc<Budget>,
+    reserve: Reserve,
     /// Octets up to which it stays in memory.
     inline: usize,
     hint: u64,
@@ -66,11 +68,11 @@ pub(crate) enum Content {
 }
 
 impl EmbeddedBodyWriter {
-    pub(super) fn new(files: Files, budget: Arc<Budget>, inline: Octets, hint: Option<Octets>) -> Self {
+    pub(super) fn new(files: Files, budget: Arc<Budget>, reserve: Reserve, inline: Octets, hint: Option<Octets>) -> Self {
         let inline = usize::try_from(inline.0).unwrap_or(usize::MAX);
         let hint = hint.map_or(0, |hint| hint.0);
         let buffer = Vec::with_capacity(usize::try_from(hint).unwrap_or(usize::MAX).min(inline));
-        Self { files, budget, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
+        Self { files, budget, reserve, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
     }
 
     /// Waits until the body is where it stays; a file is synced.
@@ -103,6 +105,7 @@ impl EmbeddedBodyWriter {
     async fn take(&mut self, mut piece: &[u8]) -> Result<(), BodyWriteError> {
         self.check.update(piece);
         self.size += piece.len() as u64;
+        self.reserve.take(piece.len() as u64);
         if self.file.is_none() && self.buffer.len() + piece.len() <= self.inline {
             self.buffer.extend_from_slice(piece);
             return Ok(());
@@ -111,6 +114,9 @@ impl EmbeddedBodyWriter {
         while !piece.is_empty() {
             // A full buffer goes only when more comes: what fits into one is written together with its sync.
             if self.buffer.len() >= file.piece {
+                if self.reserve.is_reached() {
+                    return Err(BodyWriteError::Full);
+                }
                 let spare = file.settle().await?;
                 let full = std::mem::replace(&mut self.buffer, spare);
                 file.start(&self.files, full, self.hint);
