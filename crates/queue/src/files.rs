@@ -117,6 +117,12 @@ impl Files {
         self.shared.freeze();
     }
 
+    /// Gives all space that holds no body back to the system, off the caller's path.
+    pub(crate) fn give_back(&self) {
+        self.own.give_back();
+        self.shared.give_back();
+    }
+
     /// Octets in the file, none if it is not there. Blocks.
     pub(crate) fn length(&self, place: Place) -> Option<u64> {
         if place.at.is_some() { self.shared.length(place.file) } else { self.own.length(place.file) }

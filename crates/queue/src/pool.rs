@@ -148,6 +148,17 @@ impl Pool {
         self.lock().frozen = true;
     }
 
+    /// Removes all files that hold no body, off the caller's path.
+    pub(crate) fn give_back(&self) {
+        let mut state = self.lock();
+        if !state.frozen {
+            state.free_octets = 0;
+            for (number, _) in std::mem::take(&mut state.free) {
+                self.remove(&mut state, number);
+            }
+        }
+    }
+
     /// Octets in the file, none if it is not there. Blocks.
     pub(crate) fn length(&self, number: u64) -> Option<u64> {
         std::fs::metadata(self.path(number)).ok().map(|metadata| metadata.len())

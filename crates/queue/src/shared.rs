@@ -184,6 +184,26 @@ impl Shared {
         std::fs::metadata(path).ok().map(|metadata| metadata.len())
     }
 
+    /// Gives all space that holds no body back to the system, off the caller's path.
+    pub(crate) fn give_back(&self) {
+        let mut state = self.lock();
+        if state.frozen {
+            return;
+        }
+        let is_spare = |known: &Known| !known.is_kept && known.segment.spare() > 0;
+        let numbers: Vec<_> = state.files.iter().filter(|(_, known)| is_spare(known)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            if state.files.get(&number).is_some_and(|known| known.segment.is_empty()) {
+                self.let_go(&mut state, number);
+                continue;
+            }
+            for (first, blocks) in self.change(&mut state, number, Segment::take_all).unwrap_or_default() {
+                let stand = Stand { file: number, at: u64::from(first) * BLOCK };
+                let _ = self.chores.send(Chore::Punch(stand, blocks));
+            }
+        }
+    }
+
     /// Gives the space of blocks that hold no body back to the system. Blocks.
     pub(crate) fn punch(&self, stand: Stand, blocks: u32) {
         let punched = self.file(stand.file, false).and_then(|file| {
@@ -274,19 +294,21 @@ impl Shared {
 
     /// What becomes of a file without a body.
     fn keep_or_let_go(&self, state: &mut State, number: u64) {
-        let is_kept = match state.files.get(&number) {
-            Some(known) if known.is_kept || state.spare * BLOCK > self.keep => known.is_kept,
-            _ => return,
-        };
+        if state.files.get(&number).is_some_and(|known| known.is_kept || state.spare * BLOCK > self.keep) {
+            self.let_go(state, number);
+        }
+    }
+
+    fn let_go(&self, state: &mut State, number: u64) {
         let Some(known) = state.files.remove(&number) else { return };
         state.spare -= u64::from(known.segment.spare());
         if state.current == Some(number) {
             (state.current, state.open) = (None, None);
         }
         state.unsynced.remove(&number);
-        let path = self.path(number, is_kept);
+        let path = self.path(number, known.is_kept);
         let aside = || self.directory.join(name(number) + ".unclaimed");
-        let _ = self.chores.send(if is_kept { Chore::Rename(path, aside()) } else { Chore::Remove(path) });
+        let _ = self.chores.send(if known.is_kept { Chore::Rename(path, aside()) } else { Chore::Remove(path) });
     }
 
     /// Changes what is known of a file, and of all spare blocks with it.

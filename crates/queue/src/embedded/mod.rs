@@ -160,11 +160,13 @@ impl EmbeddedSpool {
         let (store, start, recovery) = Store::open_salvaging(&path, &schema::MIGRATIONS, &settings.store, &mut salvage, prepare)?;
         let bodies = directory.join(BODIES);
         let io = |source| OpenError::Io { path: directory.to_owned(), source };
-        let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve).map_err(io)?;
         // After damage a row may be missing whose body is still there.
         let unclaimed = if recovery.rows > 0 { Unclaimed::KeptAside } else { Unclaimed::UsedAgain };
         let files =
             Files::open(&bodies, &start.bodies, settings.recycle, unclaimed).map_err(|source| OpenError::Io { path: bodies, source })?;
+        // Space for bodies to come is worth less than that in which outcomes are recorded.
+        let recycled = files.clone();
+        let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve, move || recycled.give_back()).map_err(io)?;
         let engine = Arc::new(Engine {
             store,
             files,

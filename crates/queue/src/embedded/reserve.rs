@@ -29,9 +29,15 @@ struct Space {
 }
 
 impl Reserve {
-    /// Looks at once and then again and again. Blocks.
-    pub(super) fn watch(directory: PathBuf, limit: Octets) -> std::io::Result<Self> {
-        let look = move || rustix::fs::statvfs(&directory).ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize));
+    /// Looks at once and then again and again; `give_back` is called when less is free. Blocks.
+    pub(super) fn watch(directory: PathBuf, limit: Octets, give_back: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let look = move || {
+            let free = rustix::fs::statvfs(&directory).ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize));
+            if free.is_some_and(|free| free < limit.0) {
+                give_back();
+            }
+            free
+        };
         Self::watch_by(look, limit, LOOK_AGAIN)
     }
 

@@ -69,6 +69,20 @@ impl Segment {
         }
     }
 
+    /// Takes all blocks that are free, so that their space can be given back; where they begin, and how many.
+    pub(super) fn take_all(&mut self) -> Vec<(u32, u32)> {
+        let mut runs: Vec<(u32, u32)> = Vec::new();
+        for block in (self.first_free..self.length).filter(|block| !self.is_used(*block)) {
+            match runs.last_mut() {
+                Some((first, blocks)) if *first + *blocks == block => *blocks += 1,
+                _ => runs.push((block, 1)),
+            }
+        }
+        runs.iter().for_each(|(first, blocks)| self.set(*first, *blocks, true));
+        self.punched = 0;
+        runs
+    }
+
     /// Makes the file as long as its block `last`, rounded up so that this is seldom needed; how long in blocks, if it was shorter.
     pub(super) fn grow(&mut self, end: u32) -> Option<u32> {
         if end <= self.length {
@@ -152,6 +166,18 @@ mod tests {
         assert_eq!((all.len(), segment.take(1), segment.free_blocks()), (64, None, 0));
         all.iter().for_each(|first| segment.give(*first, 64, false));
         assert!(segment.is_empty() && segment.take(BLOCKS) == Some(0));
+    }
+
+    #[test]
+    fn all_that_is_free_can_be_taken() {
+        let mut segment = Segment::new(300, 300);
+        [(0, 10), (20, 5), (290, 5)].iter().for_each(|(first, blocks)| segment.claim(*first, *blocks));
+        let runs = segment.take_all();
+        assert_eq!((runs.as_slice(), segment.spare()), (&[(10, 10), (25, 265), (295, 5)][..], 0));
+        runs.iter().for_each(|(first, blocks)| segment.give(*first, *blocks, true));
+        assert_eq!((segment.spare(), segment.free_blocks()), (0, BLOCKS - 20));
+        segment.give(0, 10, false);
+        assert_eq!((segment.spare(), segment.take(20)), (10, Some(0)));
     }
 
     #[test]
