@@ -7,7 +7,7 @@ use sealpost_report::{DaneProof, Decided, NoTls, PROOF_NAMES, Proof, Shadow, Sha
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
 use sealpost_types::{HostClause, HostDemand, KexFloor, ReferenceName, StsMode, TlsFacts, TlsRequirement, TlsVersion, UnixMillis, WireKey};
 
-use crate::deliver::lacking;
+use crate::deliver::{Lack, lacking};
 use crate::hosts::Host;
 
 /// The level, the source that decided on TLS, and the trace in its short form.
@@ -111,6 +111,11 @@ fn sts_lack<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T
     if connection.tls().is_none() {
         return Some("it went in clear".to_owned());
     }
+    sts_certificate_lack(host, key, connection, now).map(|lack| lack.to_string())
+}
+
+/// The same of the certificate alone.
+pub(crate) fn sts_certificate_lack<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, now: UnixMillis) -> Option<Lack> {
     let names = host.name.iter().cloned().map(ReferenceName::Exact).collect();
     let asked = [HostClause::Chain, HostClause::Identity(names)];
     if asked.iter().all(|clause| key.demand.clauses.contains(clause)) {

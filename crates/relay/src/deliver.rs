@@ -26,7 +26,7 @@ use crate::engine::{Components, Engine};
 pub(crate) use outbox::{drain as drain_outbox, run as keep_outbox_empty};
 pub(crate) use outcome::{Party, Trouble, verdict_word};
 pub(crate) use pump::run as pump;
-pub(crate) use shadow::lacking;
+pub(crate) use shadow::{Lack, lacking};
 
 /// Puts leases into their lanes, and starts workers where there is more to do than workers at it.
 pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>) {

@@ -5,7 +5,7 @@ mod with_web_on_port_443 {
     use std::fmt::Write as _;
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::atomic::{AtomicU8, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use sealpost_cert::{TrustAnchors, certificates_from_pem, verify_server};
     use sealpost_types::{HostDemand, UnixMillis};
@@ -336,6 +336,93 @@ mod with_web_on_port_443 {
                 assert!(bank.saw_nothing_in_clear());
             }
         }
+    }
+
+    /// Whoever disturbs the DNS, so that nobody knows whether there is a policy, must not get mail in clear by disturbing TLS too.
+    // req: E2
+    #[test]
+    #[ignore = "needs bind9, python3, root and ports 25 and 443"]
+    fn mail_does_not_fall_back_to_clear_while_it_is_not_known_whether_there_is_a_policy() {
+        let entries = "[defaults.external]\ndeliver = { level = 'opportunistic', clear_fallback = 'immediate' }\n";
+        // the second is the control: it is known that there is none
+        for (record, delivered) in [("_mta-sts.bank NS ns.dead.example.\n", false), ("", true)] {
+            let house = House::new();
+            let mut bank = Bank::new(&house, Behaviour::new(StartTls::Refused), "", Signing::None, "");
+            bank.bind.change(&zone(bank.addresses, Signing::None, None, record));
+            let house = bank.known_to(house).policy(entries);
+            let relay = house.start();
+            hand_in(&house, &relay, &[TELLER]);
+            if delivered {
+                assert!(bank.sink.wait_for(1, LIMIT)[0].tls.is_none());
+            } else {
+                house.wait_for_history(&["Processing: Check TLS", "whether there is an MTA-STS policy could not be found out"], LIMIT);
+                std::thread::sleep(Duration::from_secs(3));
+                assert!(bank.saw_nothing_in_clear());
+            }
+        }
+    }
+
+    /// RFC 8460 section 4.3.2: what a report says of MTA-STS.
+    // req: E2, E3
+    #[test]
+    #[ignore = "needs bind9, python3, root and ports 25 and 443"]
+    fn reports_tell_what_came_of_the_policy() {
+        let good = policy("enforce", "mx.bank.example");
+        let asks = "_smtp._tls.bank TXT \"v=TLSRPTv1; rua=mailto:tls@bank.example\"\n";
+        for (published, shows, told) in [
+            (
+                good.clone(),
+                Shows::Right,
+                vec![
+                    "\"policy-type\":\"sts\"",
+                    "mode: enforce",
+                    "\"mx-host\":[\"mx.bank.example\"]",
+                    "\"total-successful-session-count\":1",
+                ],
+            ),
+            (good.clone(), Shows::OtherName, vec!["\"policy-type\":\"sts\"", "certificate-host-mismatch"]),
+            (good, Shows::NoTls, vec!["\"policy-type\":\"sts\"", "starttls-not-supported"]),
+            (policy("testing", "mx.bank.example"), Shows::OtherName, vec!["mode: testing", "certificate-host-mismatch"]),
+            (
+                policy("enforce", "old.bank.example"),
+                Shows::Right,
+                vec!["\"policy-type\":\"sts\"", "validation-failure", "mx-not-in-policy"],
+            ),
+            ("no policy".to_owned(), Shows::Right, vec!["sts-policy-invalid", "no-policy-found"]),
+        ] {
+            let house = House::new();
+            let bank = Bank::new(&house, shows.behaviour(&house), &published, Signing::None, asks);
+            let house = bank.known_to(house).also("[tlsrpt]\nenabled = true\n");
+            let relay = house.start();
+            hand_in(&house, &relay, &[TELLER]);
+            let end = Instant::now() + LIMIT;
+            loop {
+                let text = house.says(&["tlsrpt", "preview", "--json"], 0);
+                if told.iter().all(|words| text.contains(words)) {
+                    break;
+                }
+                assert!(Instant::now() < end, "{published} {shows:?}: no {told:?} in {text}");
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+    }
+
+    /// A host that takes the connection and says nothing: mail is late by `timeout` once, and not for good.
+    #[test]
+    #[ignore = "needs bind9, python3, root and ports 25 and 443"]
+    fn a_host_of_a_policy_that_says_nothing_does_not_stop_mail() {
+        let house = House::new();
+        let mut bank = Bank::new(&house, Shows::OtherName.behaviour(&house), &policy("enforce", "mx.bank.example"), Signing::None, "");
+        bank.web.stop();
+        let silent = std::net::TcpListener::bind((bank.addresses[1], 443)).unwrap();
+        let house = bank.known_to(house).also("[mta_sts]\ntimeout = '2s'\n");
+        let relay = house.start();
+        let start = Instant::now();
+        hand_in(&house, &relay, &[TELLER]);
+        bank.sink.wait_for(1, Duration::from_secs(20));
+        assert!(start.elapsed() >= Duration::from_secs(2), "it was waited for");
+        house.wait_for_history(&["\"kind\":\"delivered\"", "the TLS handshake did not end within 2 s"], LIMIT);
+        drop(silent);
     }
 
     #[test]

@@ -238,6 +238,9 @@ impl<'a, C: Components> Attempt<'a, C> {
                         watch.unknown(candidate.host, error);
                     }
                 }
+                if let Some(watch) = self.watch(party) {
+                    watch.barred(candidate.host);
+                }
                 failures.note(candidate.host, trouble.clone(), true, false);
                 continue;
             }

@@ -1,10 +1,12 @@
 //! Whether a connection has what entries in testing ask of it.
 
-use sealpost_cert::{TrustAnchors, verify_server};
+use std::fmt;
+
+use sealpost_cert::{Finding, TrustAnchors, verify_server};
 use sealpost_policy::HostDecision;
 use sealpost_report::{Shadow, ShadowOutcome};
 use sealpost_transport::{Connection, TlsBackend};
-use sealpost_types::{HostClause, HostDemand, Level, TlsRequirement, UnixMillis};
+use sealpost_types::{HostClause, HostDemand, Level, TlsFailureType, TlsRequirement, UnixMillis};
 
 /// What would have come of a connection that the mail travels over, if entries in testing counted (F2).
 /// `tls_failed` tells whether it goes in clear because TLS was tried and failed.
@@ -29,13 +31,41 @@ pub(crate) fn judge<T: TlsBackend>(
         // What DNS says of the certificate was not looked up.
         return Shadow::new(word, ShadowOutcome::NotJudged, None);
     }
-    let lack = demand.floor_missed(facts).map(|missed| missed.to_string()).or_else(|| lacking(demand, connection, now));
+    let lack = demand
+        .floor_missed(facts)
+        .map(|missed| missed.to_string())
+        .or_else(|| lacking(demand, connection, now).map(|lack| lack.to_string()));
     let outcome = if lack.is_some() { ShadowOutcome::NotMet } else { ShadowOutcome::Met };
     Shadow::new(word, outcome, lack)
 }
 
-/// What the certificate lacks, in words.
-pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<String> {
+/// What a certificate lacks of a demand.
+#[derive(Clone, Debug)]
+pub(crate) struct Lack {
+    finding: Option<Finding>,
+    /// In words, where no finding says it.
+    otherwise: &'static str,
+}
+
+impl Lack {
+    /// What a report says of it, with a word for the case.
+    pub(crate) fn failure_type(&self) -> (TlsFailureType, &'static str) {
+        let said = self.finding.as_ref().map(|finding| (finding.failure_type(), finding.code()));
+        said.unwrap_or((TlsFailureType::ValidationFailure, "unverified"))
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.finding {
+            Some(finding) => finding.fmt(f),
+            None => f.write_str(self.otherwise),
+        }
+    }
+}
+
+/// What the certificate lacks.
+pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<Lack> {
     if demand.clauses.is_empty() {
         return None;
     }
@@ -43,8 +73,8 @@ pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connectio
     let (chain, rest): (Vec<_>, Vec<_>) = demand.clauses.iter().cloned().partition(|clause| *clause == HostClause::Chain);
     let verdict = connection.verdict();
     if !chain.is_empty() && !verdict.is_some_and(|verdict| verdict.trusted) {
-        let finding = verdict.and_then(|verdict| verdict.most_telling()).map(ToString::to_string);
-        return Some(finding.unwrap_or_else(|| "the chain ends in no trust anchor".to_owned()));
+        let finding = verdict.and_then(|verdict| verdict.most_telling()).cloned();
+        return Some(Lack { finding, otherwise: "the chain ends in no trust anchor" });
     }
     let presented: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
     let rest = HostDemand::new(demand.tls, rest, demand.min_version);
@@ -52,9 +82,9 @@ pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connectio
     if judged.satisfied {
         return None;
     }
-    let broken = judged
+    let finding = judged
         .findings
-        .iter()
+        .into_iter()
         .find(|finding| matches!(finding.code(), "name-mismatch" | "pin-mismatch" | "tlsa-mismatch" | "unsupported-demand"));
-    Some(broken.map_or_else(|| "the certificate does not have what is asked".to_owned(), ToString::to_string))
+    Some(Lack { finding, otherwise: "the certificate does not have what is asked" })
 }

@@ -4,9 +4,10 @@ use sealpost_discovery::{Dane, ResolveError};
 use sealpost_queue::Entry;
 use sealpost_report::tlsrpt::{Failure, Observation, PolicyType, ReportedPolicy};
 use sealpost_transport::{ConnectError, Connection, Ends, TlsBackend};
-use sealpost_types::{Domain, NextHop, TlsFailureType, TlsRequirement, UnixMillis, WireKey};
+use sealpost_types::{Domain, NextHop, StsMode, StsPolicy, TlsFailureType, TlsRequirement, UnixMillis, WireKey};
 
 use super::Reports;
+use crate::account::sts_certificate_lack;
 use crate::deliver::Party;
 use crate::engine::{Components, Engine};
 use crate::hosts::Host;
@@ -43,8 +44,13 @@ impl<'a> Watch<'a> {
         } else if matches!(host.published.dane, Dane::Secure { .. }) && host.published.usable.is_empty() {
             // RFC 7672 section 2.2: TLS all the same, whatever the certificate.
             Some((TlsFailureType::TlsaInvalid, "no-usable-record"))
-        } else {
+        } else if sts(host).is_none() {
             None
+        } else if host.is_named_by_sts() {
+            // In testing it goes out all the same, and is reported.
+            sts_certificate_lack(host, connection.key(), connection, self.now).map(|lack| lack.failure_type())
+        } else {
+            Some(NOT_NAMED)
         };
         let failure = found.map(|(kind, code)| {
             let failure = self.failure(kind, code, host);
@@ -74,6 +80,14 @@ impl<'a> Watch<'a> {
         ));
     }
 
+    /// A host is not used, whatever it presents. That the domain's MTA-STS policy does not name it is a matter of TLS.
+    pub(crate) fn barred(self, host: &Host) {
+        if sts(host).is_some_and(|policy| policy.mode == StsMode::Enforce) && !host.is_named_by_sts() {
+            let (kind, code) = NOT_NAMED;
+            self.saw(host, Some(self.failure(kind, code, host)));
+        }
+    }
+
     /// The hosts of the domain could not be found out. Only a wrong signature is a matter of TLS: DANE rests on it.
     pub(crate) fn unresolved(self, error: &ResolveError) {
         if matches!(error, ResolveError::Bogus { .. }) {
@@ -84,18 +98,30 @@ impl<'a> Watch<'a> {
     }
 
     fn saw(self, host: &Host, failure: Option<Failure>) {
-        let seen = match &host.published.dane {
-            Dane::Secure { base, records } => {
+        self.saw_trouble_with_policy(host);
+        let seen = match (&host.published.dane, sts(host)) {
+            (Dane::Secure { base, records }, _) => {
                 let policy = ReportedPolicy::new(PolicyType::Tlsa, base.as_str());
                 let policy = policy.saying(records.iter().map(ToString::to_string).collect());
                 Observation::new(self.now, self.domain.clone(), policy, failure).concerning(base.clone())
             }
-            _ => {
+            (_, Some(policy)) => Observation::new(self.now, self.domain.clone(), reported(policy, self.domain), failure),
+            (_, None) => {
                 let policy = ReportedPolicy::new(PolicyType::NoPolicyFound, self.domain.as_str());
                 Observation::new(self.now, self.domain.clone(), policy, failure)
             }
         };
         self.reports.saw(seen);
+    }
+
+    /// The domain's MTA-STS policy could not be had, or no newer one: that is told beside what came of the session.
+    fn saw_trouble_with_policy(self, host: &Host) {
+        let Some(trouble) = &host.sts.trouble else { return };
+        if let Some(kind) = trouble.failure() {
+            let failure = Failure::new(kind).because(trouble.to_string());
+            let policy = ReportedPolicy::new(PolicyType::Sts, self.domain.as_str());
+            self.reports.saw(Observation::new(self.now, self.domain.clone(), policy, Some(failure)));
+        }
     }
 
     fn failure(self, kind: TlsFailureType, code: &str, host: &Host) -> Failure {
@@ -110,11 +136,29 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// The MTA-STS policy that a host is under; none under DANE, which goes before it.
+fn sts(host: &Host) -> Option<&StsPolicy> {
+    let policy = host.sts.policy.as_ref().map(|kept| &kept.policy);
+    policy.filter(|policy| policy.mode != StsMode::None && !matches!(host.published.dane, Dane::Secure { .. }))
+}
+
+/// A policy as a report shows it.
+fn reported(policy: &StsPolicy, domain: &Domain) -> ReportedPolicy {
+    let hosts: Vec<_> = policy.mx.iter().map(ToString::to_string).collect();
+    let mut lines = vec!["version: STSv1".to_owned(), format!("mode: {}", policy.mode)];
+    lines.extend(hosts.iter().map(|host| format!("mx: {host}")));
+    lines.push(format!("max_age: {}", policy.max_age.as_secs()));
+    ReportedPolicy::new(PolicyType::Sts, domain.as_str()).saying(lines).naming(hosts)
+}
+
 fn with_ends(mut failure: Failure, ends: &Ends) -> Failure {
     failure.sending_ip = ends.local;
     failure.helo = ends.greeted_as.as_deref().map(str::to_owned);
     failure
 }
+
+/// A host that an MTA-STS policy leaves out.
+const NOT_NAMED: (TlsFailureType, &str) = (TlsFailureType::ValidationFailure, "mx-not-in-policy");
 
 /// A word for why there is no answer.
 fn dns_code(error: &ResolveError) -> &'static str {
