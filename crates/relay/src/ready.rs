@@ -128,9 +128,13 @@ fn disk_space(directory: &Path, reserve: Octets, space: Option<&Space>, health: 
     match space.map(|space| &space.free) {
         None => Check::failed("disk", format!("{directory}: the disk does not answer"), "a disk that answers within 2 s"),
         Some(Err(error)) => Check::failed("disk", format!("{directory}: {error}"), remedy),
-        Some(Ok(free)) if *free < reserve || *health == Health::Full => {
+        Some(Ok(free)) if *free < reserve => {
             let found = format!("{directory}: {} free, less than the reserve of {kept}", Mebibytes(*free));
             Check::failed("disk", found, remedy)
+        }
+        // It looks once a second.
+        Some(Ok(free)) if *health == Health::Full => {
+            Check::failed("disk", format!("{directory}: no mail is taken for want of space; {} are free now", Mebibytes(*free)), remedy)
         }
         Some(Ok(free)) => Check::met("disk", format!("{directory}: {} free, {kept} are kept in reserve", Mebibytes(*free))),
     }
