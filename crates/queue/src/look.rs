@@ -99,8 +99,8 @@ pub struct Listed {
 pub enum Selector {
     /// All.
     All,
-    /// Those that go there.
-    Destination(Destination),
+    /// Those that go to one of these.
+    Destinations(Vec<Destination>),
     /// This entry, or all entries of this message.
     Id(QueueId),
 }

@@ -1,11 +1,14 @@
 //! The queue in memory: for tests, and for relays that may forget.
 
+mod woken;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sealpost_types::{Destination, Octets, UnixMillis};
 
+use self::woken::LastWake;
 use crate::body::{Body, BodyWriter, Kept};
 use crate::id::{IdMaker, reservation};
 use crate::lease::{ABANDONED, GiveBack, Home, earliest, has_recipients};
@@ -39,6 +42,8 @@ struct Queue {
     outbox: BTreeMap<u64, Vec<u8>>,
     places: u64,
     releases: u64,
+    all: LastWake,
+    each: BTreeMap<Destination, LastWake>,
     closed: bool,
 }
 
@@ -50,6 +55,8 @@ struct Row {
     due: Option<UnixMillis>,
     latest: Option<UnixMillis>,
     reason: Option<String>,
+    /// The last wake that it saw when it began to wait.
+    wakes: u64,
 }
 
 impl MemorySpool {
@@ -102,7 +109,8 @@ impl Spool for MemorySpool {
             return Err(AcceptError::Duplicate { id });
         }
         let mut leases = Vec::new();
-        for row in rows {
+        for mut row in rows {
+            row.wakes = queue.wake_of(&row.entry.destination).number;
             if row.state == State::Fresh {
                 queue.held.insert(row.entry.id);
                 leases.push(Lease::new(row.entry.clone(), row.body.clone(), granted, self.0.clone()));
@@ -117,17 +125,17 @@ impl Spool for MemorySpool {
     async fn lease_due(&self, now: UnixMillis, limit: usize, skip: &[Destination]) -> Result<Vec<Lease>, SpoolError> {
         let mut queue = self.0.open()?;
         let is_skipped = |id: &QueueId| queue.rows.get(id).is_some_and(|row| skip.contains(&row.entry.destination));
-        let mut due: Vec<_> = queue.waiting().filter(|(due, id)| *due <= now && !is_skipped(id)).collect();
+        let mut due: Vec<_> = queue.due_by_time().filter(|(due, id)| *due <= now && !is_skipped(id)).collect();
         due.sort_unstable();
-        if !skip.is_empty() {
-            let mut first: Vec<_> = queue.overdue(now).collect();
-            first.sort_unstable();
-            due.retain(|(_, id)| !first.iter().any(|(_, known)| known == id));
-            due.splice(0..0, first);
-        }
-        due.truncate(limit);
-        let mut leases = Vec::with_capacity(due.len());
-        for (_, id) in due {
+        let mut first: Vec<_> = if skip.is_empty() { Vec::new() } else { queue.overdue(now).collect() };
+        first.sort_unstable();
+        let mut ids: Vec<_> = first.into_iter().chain(due).map(|(_, id)| id).collect();
+        ids.extend(queue.woken().into_iter().filter(|id| !is_skipped(id)));
+        let mut seen = HashSet::new();
+        ids.retain(|id| seen.insert(*id));
+        ids.truncate(limit);
+        let mut leases = Vec::with_capacity(ids.len());
+        for id in ids {
             let Some(row) = queue.rows.get(&id) else { continue };
             leases.push(Lease::new(row.entry.clone(), row.body.clone(), now, self.0.clone()));
             queue.held.insert(id);
@@ -136,7 +144,7 @@ impl Spool for MemorySpool {
     }
 
     async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
-        Ok(self.0.open()?.waiting().map(|(due, _)| due).min())
+        Ok(self.0.open()?.waiting().min())
     }
 
     async fn due_after(&self, moment: UnixMillis) -> Result<Option<UnixMillis>, SpoolError> {
@@ -157,10 +165,11 @@ impl Spool for MemorySpool {
         match earliest(&kept) {
             None => drop(queue.rows.remove(&entry.id)),
             Some(deferral) => {
+                let wakes = queue.wake_of(&entry.destination).number;
                 if let Some(row) = queue.rows.get_mut(&entry.id) {
                     (row.state, row.due) =
                         if deferral.until_released { (State::Held, None) } else { (State::Deferred, Some(deferral.due)) };
-                    (row.reason, row.latest) = (Some(deferral.reason.clone()), settlement.latest);
+                    (row.reason, row.latest, row.wakes) = (Some(deferral.reason.clone()), settlement.latest, wakes);
                     let mut changed = (*entry).clone();
                     changed.attempts = changed.attempts.saturating_add(u32::from(settlement.attempted));
                     (changed.envelope.recipients, changed.deferrals) =
@@ -176,7 +185,10 @@ impl Spool for MemorySpool {
         }
         if let Some(follow_up) = settlement.follow_up {
             let (message, body) = follow_up.into_parts();
-            queue.rows.extend(self.rows(message, body).into_iter().map(|row| (row.entry.id, row)));
+            for mut row in self.rows(message, body) {
+                row.wakes = queue.wake_of(&row.entry.destination).number;
+                queue.rows.insert(row.entry.id, row);
+            }
         }
         queue.held.remove(&entry.id);
         self.0.waker.wake();
@@ -196,16 +208,15 @@ impl Spool for MemorySpool {
 
     async fn retry_now(&self, selector: Selector, now: UnixMillis) -> Result<u64, SpoolError> {
         let mut queue = self.0.open()?;
-        let selected = |row: &&mut Row| match &selector {
-            Selector::All => true,
-            Selector::Destination(destination) => row.entry.destination == *destination,
-            Selector::Id(id) => row.entry.id == *id || row.entry.message == *id,
+        let woken = match selector {
+            Selector::All => queue.wake_all(now),
+            Selector::Destinations(mut destinations) => {
+                destinations.sort_unstable();
+                destinations.dedup();
+                destinations.into_iter().map(|destination| queue.wake_destination(destination, now)).sum()
+            }
+            Selector::Id(id) => queue.wake_message(id, now),
         };
-        let mut woken = 0;
-        for row in queue.rows.values_mut().filter(|row| row.due.is_some_and(|due| due > now)).filter(selected) {
-            row.due = Some(now);
-            woken += 1;
-        }
         self.0.waker.wake();
         Ok(woken)
     }
@@ -240,8 +251,9 @@ impl Spool for MemorySpool {
     }
 
     async fn due(&self, now: UnixMillis) -> Result<u64, SpoolError> {
-        let is_due = |row: &&Row| row.state == State::Deferred && row.due.is_some_and(|due| due <= now);
-        Ok(self.0.open()?.rows.values().filter(is_due).count() as u64)
+        let queue = self.0.open()?;
+        let is_due = |row: &&Row| row.state == State::Deferred && row.due.is_some_and(|due| due <= now || queue.is_woken(row));
+        Ok(queue.rows.values().filter(is_due).count() as u64)
     }
 
     async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {
@@ -323,6 +335,7 @@ impl MemorySpool {
                 due: group.deferral.as_ref().map(|deferral| deferral.due),
                 latest: group.latest,
                 reason: group.deferral.map(|deferral| deferral.reason),
+                wakes: 0,
             }
         };
         message.groups.into_iter().enumerate().map(row).collect()
@@ -348,12 +361,6 @@ impl Queue {
         };
         self.rows.iter().filter_map(waits)
     }
-
-    /// Deferred entries that nobody holds, with their due times.
-    fn waiting(&self) -> impl Iterator<Item = (UnixMillis, QueueId)> {
-        let waits = |(id, row): (&QueueId, &Row)| row.due.filter(|_| !self.held.contains(id)).map(|due| (due, *id));
-        self.rows.iter().filter_map(waits)
-    }
 }
 
 impl Queue {
@@ -361,9 +368,10 @@ impl Queue {
         if self.held.contains(&id) {
             return Changed::Leased;
         }
+        let Some(wakes) = self.rows.get(&id).map(|row| self.wake_of(&row.entry.destination).number) else { return Changed::Missing };
         let Some(row) = self.rows.get_mut(&id) else { return Changed::Missing };
         match (&change, row.state) {
-            (Change::Retry { now }, State::Deferred) => row.due = Some(*now),
+            (Change::Retry { now }, State::Deferred) => (row.due, row.wakes) = (Some(*now), wakes),
             (Change::Hold { .. }, State::Deferred) => (row.state, row.due) = (State::Held, None),
             (Change::Release { now, .. }, State::Deferred | State::Held) => {
                 let mut entry = (*row.entry).clone();
@@ -374,7 +382,7 @@ impl Queue {
                 if !any {
                     return Changed::Unfit;
                 }
-                (row.entry, row.state, row.due) = (Arc::new(entry), State::Deferred, Some(*now));
+                (row.entry, row.state, row.due, row.wakes) = (Arc::new(entry), State::Deferred, Some(*now), wakes);
             }
             (Change::Delete { .. }, state) if state != State::Fresh => drop(self.rows.remove(&id)),
             _ => return Changed::Unfit,
@@ -394,7 +402,7 @@ impl Row {
             state: self.state,
             leased: queue.held.contains(&self.entry.id),
             destination: self.entry.destination.clone(),
-            due: self.due,
+            due: queue.due(self),
             reason: self.reason.clone(),
             entry: Some(self.entry.clone()),
         }
@@ -404,10 +412,13 @@ impl Row {
 impl Home for Engine {
     fn give_back(self: Arc<Self>, id: QueueId, granted: UnixMillis, how: GiveBack) {
         let mut queue = self.lock();
+        let wakes = queue.rows.get(&id).map_or(0, |row| queue.wake_of(&row.entry.destination).number);
         if let Some(row) = queue.rows.get_mut(&id) {
             match how {
-                GiveBack::Abandoned => (row.due, row.reason) = (Some(granted.after(ABANDONED_WAIT)), Some(ABANDONED.to_owned())),
-                GiveBack::Released if row.state == State::Fresh => row.due = Some(granted),
+                GiveBack::Abandoned => {
+                    (row.due, row.wakes, row.reason) = (Some(granted.after(ABANDONED_WAIT)), wakes, Some(ABANDONED.to_owned()));
+                }
+                GiveBack::Released if row.state == State::Fresh => (row.due, row.wakes) = (Some(granted), wakes),
                 GiveBack::Released => {}
             }
             row.state = State::Deferred;

@@ -38,7 +38,8 @@ pub trait Spool: Send + Sync + 'static {
     /// [`AcceptError::Store`] this one.
     fn accept(&self, message: NewMessage, body: Self::Writer) -> impl Future<Output = Result<Vec<Lease>, AcceptError>> + Send;
 
-    /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first; none for a destination
+    /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first, and then those that were woken
+    /// ([`Spool::retry_now`]), destination by destination; none for a destination
     /// in `skip`, such as one that has as much as it takes or does not answer, so that it keeps nothing from others, but those
     /// that somebody must look at ([`Settlement::latest`]).
     ///
@@ -58,7 +59,7 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError`]: the queue cannot be read.
     fn next_due(&self) -> impl Future<Output = Result<Option<UnixMillis>, SpoolError>> + Send;
 
-    /// The first moment behind this one at which a deferred entry is due, or must be looked at; none if there is none.
+    /// The first moment behind this one at which a deferred entry is due by its own time, or must be looked at; none if there is none.
     ///
     /// # Errors
     /// [`SpoolError`]: the queue cannot be read.
@@ -92,7 +93,8 @@ pub trait Spool: Send + Sync + 'static {
     /// [`SpoolError::Closed`]: not recorded; only the next process tries the entry again.
     fn set_aside(&self, lease: Lease, reason: &str) -> impl Future<Output = Result<(), SpoolError>> + Send;
 
-    /// Makes deferred entries due at `now`; how many.
+    /// Makes deferred entries due at `now`; how many were not. However many wait for one destination, this takes one write for it, and one in
+    /// all for [`Selector::All`]: their rows stay as they are until they are tried.
     ///
     /// # Errors
     /// [`SpoolError`]: it could not be written; some may be due already.

@@ -374,7 +374,7 @@ async fn waiting_mail_can_be_woken<S: Spool>(queue: S) {
     assert_eq!(queue.next_due().await, Ok(Some(at(1))));
     let leases = queue.lease_due(at(1), 10, &[]).await.unwrap();
     assert!(leases.len() == 2 && leases.iter().all(|lease| lease.entry().message == ids[0]));
-    assert_eq!(queue.retry_now(Selector::Destination(destination("even.example")), at(2)).await, Ok(3));
+    assert_eq!(queue.retry_now(Selector::Destinations(vec![destination("even.example")]), at(2)).await, Ok(3));
     let even = queue.lease_due(at(2), 10, &[]).await.unwrap();
     assert!(even.len() == 3 && even.iter().all(|lease| lease.entry().destination == destination("even.example")));
     assert_eq!(queue.retry_now(Selector::All, at(3)).await, Ok(4));

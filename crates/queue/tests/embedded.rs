@@ -448,7 +448,7 @@ async fn an_old_queue_is_neither_slow_nor_large_to_open() {
     queue.close().await.unwrap();
     // 50,000 rows like it. Their checksums are wrong, as the ids differ: none of them is looked at by opening.
     let copy = "INSERT INTO entry SELECT id + n, message, state, destination, created, expires, due + n, attempts, reason, octets, \
-                body_check, envelope_check, recipients_check, file, envelope, recipients, body, latest, file_at FROM entry, \
+                body_check, envelope_check, recipients_check, file, envelope, recipients, body, latest, file_at, wakes FROM entry, \
                 (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 50000) SELECT n FROM c)";
     tamper(directory.path(), copy);
     let begin = std::time::Instant::now();
@@ -466,7 +466,7 @@ async fn an_old_queue_is_neither_slow_nor_large_to_open() {
 /// Copies the entry of this id so often, with what stands in `columns` instead. The copies' checksums are wrong.
 fn copy(directory: &Path, id: QueueId, times: usize, columns: [(&str, &str); 2]) {
     let all = "id + n, message, state, destination, created, expires, due, attempts, reason, octets, body_check, envelope_check, \
-               recipients_check, file, envelope, recipients, body, latest, file_at";
+               recipients_check, file, envelope, recipients, body, latest, file_at, wakes";
     let all = columns.iter().fold(all.to_owned(), |all, (column, value)| all.replace(column, value));
     let numbers = format!("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {times}) SELECT n FROM c");
     tamper(directory, &format!("INSERT INTO entry SELECT {all} FROM entry, ({numbers}) WHERE id = {}", id.number()));

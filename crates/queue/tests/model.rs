@@ -162,7 +162,7 @@ impl<S: Spool> Side<S> {
             }
             Operation::RetryAll => drop(self.queue.retry_now(Selector::All, now).await.unwrap()),
             Operation::RetryDomain { domain } => {
-                let selector = Selector::Destination(destination(&format!("d{domain}.example")));
+                let selector = Selector::Destinations(vec![destination(&format!("d{domain}.example"))]);
                 self.queue.retry_now(selector, now).await.unwrap();
             }
             Operation::RetryMessage { message } => {
@@ -195,7 +195,7 @@ impl<S: Spool> Side<S> {
     async fn seen(&self) -> String {
         let place = |id: QueueId| self.messages.iter().position(|known| *known == id).unwrap();
         let mut seen = format!("{:?}\n{:?}\n", self.queue.stats().await.unwrap(), self.queue.next_due().await.unwrap());
-        seen += &format!("{:?}\n", self.queue.due_after(at(10)).await.unwrap());
+        seen += &format!("{:?} {}\n", self.queue.due_after(at(10)).await.unwrap(), self.queue.due(at(12)).await.unwrap());
         for listed in self.queue.list(Filter::all(), usize::MAX).await.unwrap() {
             let entry = listed.entry.unwrap();
             seen += &format!(

@@ -97,6 +97,17 @@ impl<C: Components> Engine<C> {
     /// What was found out of hosts and destinations is found out anew.
     pub(crate) fn forget_failures(&self) {
         self.lanes.forget_silences();
+        self.forget_hosts();
+    }
+
+    /// What was found out of one destination, and of any host: which are its own is not known before it is resolved.
+    pub(crate) fn forget_failures_of(&self, destination: &Destination) {
+        self.lanes.forget_silence(destination);
+        self.forget_hosts();
+    }
+
+    /// What was found out of hosts is found out anew, as soon as somebody asks them.
+    pub(crate) fn forget_hosts(&self) {
         self.unreachable.forget_all();
         self.verdicts.forget_all();
     }

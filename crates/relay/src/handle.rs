@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sealpost_discovery::{Resolver as _, Validation};
 use sealpost_policy::Policy;
-use sealpost_queue::{Filter, Listed, Selector, Spool as _, SpoolError};
+use sealpost_queue::{Filter, Listed, Spool as _, SpoolError};
 use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
 use sealpost_transport::{Server, TlsBackend as _};
 use sealpost_types::{Domain, UnixMillis};
@@ -26,6 +26,7 @@ use crate::policy_file::PolicyFile;
 use crate::ready::Stage;
 use crate::resolver_watch::Found;
 use crate::stats::{Counters, RelayStats};
+use crate::waking;
 
 /// A running relay.
 ///
@@ -76,8 +77,8 @@ impl RelayHandle {
         self.control.engine().events()
     }
 
-    /// Decides by this policy from now on; mail that waits is decided by it at its next attempt, which is made at once. Mail that
-    /// was deferred for TLS stays under what was asked of it then as well.
+    /// Decides by this policy from now on. What waits for a destination is tried at once if it decides otherwise of any mail for it. Mail
+    /// that was deferred for TLS stays under what was asked of it then as well.
     ///
     /// A relay with a policy file is better told by [`RelayControl::reload`].
     pub fn set_policy(&self, policy: Policy) {
@@ -155,8 +156,10 @@ impl<C: Components> Control for Controls<C> {
             if action != QueueAction::Retry {
                 self.give_back().await;
             }
-            if matches!(action, QueueAction::Retry | QueueAction::Release) {
-                engine.forget_failures();
+            match (action, operate::one_destination(&selection)) {
+                (QueueAction::Retry, Some(destination)) => engine.forget_failures_of(destination),
+                (QueueAction::Retry | QueueAction::Release, _) => engine.forget_failures(),
+                _ => {}
             }
             let outcome = change_queue(&engine.spool, &selection, action, engine.now()).await;
             drop(pause);
@@ -229,21 +232,25 @@ impl<C: Components> Control for Controls<C> {
 
     fn set_policy(&self, policy: Policy) {
         let engine = Arc::clone(&self.0);
-        engine.policy.store(Arc::new(policy));
+        let after = Arc::new(policy);
+        let before = engine.policy.swap(Arc::clone(&after));
         let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
         engine.pool.invalidate_all(generation);
         engine.connector.backend().invalidate(generation);
-        engine.forget_failures();
-        tokio::spawn(async move { wake_all(&engine).await });
+        // A destination that does not answer goes on being left alone, unless it is woken.
+        engine.forget_hosts();
+        tokio::spawn(async move { waking::after_policy(&engine, &before, &after).await });
     }
 
     fn set_config(&self, new: Config) {
         let engine = Arc::clone(&self.0);
-        let mut config = Config::clone(&engine.config());
-        config.take_live(new);
-        engine.config.store(Arc::new(config));
+        let before = engine.config();
+        let mut after = Config::clone(&before);
+        after.take_live(new);
+        let after = Arc::new(after);
+        engine.config.store(Arc::clone(&after));
         // Another route, or another wait, reaches mail that waits.
-        tokio::spawn(async move { wake_all(&engine).await });
+        tokio::spawn(async move { waking::after_config(&engine, &before, &after).await });
     }
 
     fn record(&self, event: Event) {
@@ -253,7 +260,7 @@ impl<C: Components> Control for Controls<C> {
     fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>> {
         Box::pin(async {
             self.0.spool.release_holds().await?;
-            wake_all(&self.0).await;
+            waking::after_release(&self.0).await;
             Ok(())
         })
     }
@@ -302,13 +309,6 @@ impl<C: Components> Controls<C> {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
-    }
-}
-
-/// What waits is tried at once.
-async fn wake_all<C: Components>(engine: &Engine<C>) {
-    if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
-        tracing::error!(%error, "what waits is not woken by the new policy");
     }
 }
 

@@ -168,6 +168,17 @@ impl<T> Lanes<T> {
         });
     }
 
+    /// Forgets the silence of one destination.
+    pub(crate) fn forget_silence(&self, destination: &Destination) {
+        let mut lanes = self.lock();
+        if let Some(lane) = lanes.get_mut(destination) {
+            lane.silence = None;
+            if !lane.is_busy() {
+                lanes.remove(destination);
+            }
+        }
+    }
+
     /// Whether a lane that answers, or is probed, has as much as it takes: there is room again any moment.
     pub(crate) fn is_crowded(&self, now: UnixMillis) -> bool {
         self.lock().values().any(|lane| lane.is_full(now))
@@ -347,6 +358,13 @@ mod tests {
         assert_eq!(late.failures, 2, "an attempt that ended a little later is no further failure");
         assert_eq!(lanes.answered(&destination()), Answered { was_silent: true, wants_workers: false });
         assert_eq!(lanes.silence(&destination(), UnixMillis(10_001)), None);
+
+        let other = Destination::new("mx:other.example");
+        for destination in [&destination(), &other] {
+            lanes.fell_silent(destination, UnixMillis(0), ("refused", "1"), wait);
+        }
+        lanes.forget_silence(&other);
+        assert_eq!(lanes.left_alone(UnixMillis(1)), [destination()], "of one alone");
     }
 
     #[test]

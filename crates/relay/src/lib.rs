@@ -61,6 +61,7 @@ mod tlsrpt;
 mod unreachable;
 mod users;
 mod verdicts;
+mod waking;
 mod words;
 
 use sealpost_discovery::{HickoryResolver, Resolver};

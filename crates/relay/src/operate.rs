@@ -3,7 +3,7 @@
 use sealpost_policy::{Policy, Trace};
 use sealpost_queue::{Change, Changed, Filter, Listed, QueueId, Selector, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
-use sealpost_types::{ForwardPath, Hop, NextHop, UnixMillis};
+use sealpost_types::{Destination, ForwardPath, Hop, NextHop, UnixMillis};
 
 use crate::config::Config;
 use crate::deliver::held;
@@ -75,6 +75,10 @@ pub async fn change_queue<S: Spool>(
     now: UnixMillis,
 ) -> Result<QueueOutcome, SpoolError> {
     let mut outcome = QueueOutcome::default();
+    if let (QueueAction::Retry, Some(destination)) = (action, one_destination(selection)) {
+        outcome.done = spool.retry_now(Selector::Destinations(vec![destination.clone()]), now).await?;
+        return Ok(outcome);
+    }
     match selection {
         // Where all are woken, their rows need not be read.
         QueueSelection::All if action == QueueAction::Retry => outcome.done = spool.retry_now(Selector::All, now).await?,
@@ -89,6 +93,13 @@ pub async fn change_queue<S: Spool>(
         }
     }
     Ok(outcome)
+}
+
+/// The destination, if all mail for it is selected and no other.
+pub(crate) fn one_destination(selection: &QueueSelection) -> Option<&Destination> {
+    let QueueSelection::Matching(filter) = selection else { return None };
+    let destination = filter.destination.as_ref()?;
+    (*filter == Filter::all().destination(destination.clone())).then_some(destination)
 }
 
 /// Page by page; how many matched.

@@ -179,3 +179,45 @@ fn after_a_kill_each_recipient_is_served_once() {
     assert_eq!(entries(&house, &[], 0).len(), 0);
     assert_eq!(bank.message_count(), 2);
 }
+
+/// A ping that finds the servers in order wakes what waits for them, and nothing else; one that fails wakes nothing.
+// req: A7 A8
+#[test]
+fn a_ping_that_passes_wakes_what_waits() {
+    let (house, [bank, shop]) = house();
+    let relay = house.start();
+    send(&house, &relay, &["teller@bank.example"]);
+    send(&house, &relay, &["clerk@shop.example"]);
+    entries(&house, &[], 2);
+    let tested = || house.run(&["domains", "test", "Bank"]);
+    let failed = tested();
+    assert_eq!((failed.status.code(), String::from_utf8(failed.stderr).unwrap().as_str()), (Some(1), ""));
+    bank.change(Behaviour::offering(&Identity::self_signed(&["mx.bank.example"])));
+    let passed = tested();
+    let said = String::from_utf8(passed.stderr).unwrap();
+    assert_eq!((passed.status.code(), said.as_str()), (Some(0), "bank.example: 1 message that waits is tried now\n"));
+    bank.wait_for(1, LIMIT);
+    assert_eq!(entries(&house, &[], 1)[0]["attempts"].as_u64(), Some(1));
+    assert_eq!(shop.session_count(), 1);
+}
+
+/// The ping made for an entry that is added does so too, though what is asked of the domain stays the same.
+// req: A7 A8
+#[test]
+fn the_ping_of_an_entry_that_is_added_wakes_what_waits() {
+    let (house, [_bank, shop]) = house();
+    let relay = house.start();
+    send(&house, &relay, &["teller@bank.example"]);
+    send(&house, &relay, &["clerk@shop.example"]);
+    entries(&house, &[], 2);
+    shop.change(Behaviour::offering(&Identity::self_signed(&["mx.shop.example"])));
+    let level = "deliver=opportunistic";
+    let added = house.run(&["domains", "add", "shop.example", level, "--dry-run"]);
+    assert_eq!(added.status.code(), Some(0), "{added:?}");
+    assert_eq!(shop.message_count(), 0, "nothing is added");
+    let added = house.run(&["domains", "add", "shop.example", level]);
+    let said = String::from_utf8(added.stderr).unwrap();
+    assert!(added.status.success() && said.contains("shop.example: 1 message that waits is tried now"), "{said}");
+    shop.wait_for(1, LIMIT);
+    assert_eq!(entries(&house, &[], 1)[0]["attempts"].as_u64(), Some(1));
+}

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::Connection;
 use sealpost_types::UnixMillis;
 
 use super::find::Wanted;
 use super::schema::{self, FoundBody};
 use super::{Engine, SpoolError};
 use crate::body::{Body, Kept};
-use crate::{Entry, Lease, QueueId, Selector};
+use crate::{Entry, Lease, QueueId};
 
 impl Engine {
     pub(super) async fn lease_due(self: Arc<Self>, wanted: Wanted) -> Result<Vec<Lease>, SpoolError> {
@@ -42,43 +42,15 @@ impl Engine {
         Ok(leases)
     }
 
-    pub(super) async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
+    pub(super) async fn next_due(self: Arc<Self>) -> Result<Option<UnixMillis>, SpoolError> {
         // Those that are held stand first, for they were due.
         let limit = i64::try_from(self.leases.count()).unwrap_or(i64::MAX).saturating_add(1);
-        let first = self.store.read(move |db| schema::first_due(db, limit)).await?;
+        let engine = Arc::clone(&self);
+        let look = move |db: &Connection| Ok((schema::first_due(db, limit)?, engine.woken_since(db)?));
+        let (first, woken) = self.store.read(look).await?;
         let held = |id| QueueId::from_number(id).is_some_and(|id| self.leases.is_held(id));
-        Ok(first.into_iter().find(|(id, _)| !held(*id)).map(|(_, due)| UnixMillis(due)))
-    }
-
-    pub(super) async fn retry_now(&self, selector: &Selector, now: UnixMillis) -> Result<u64, SpoolError> {
-        // In pieces, so that mail can be accepted in between. What is deferred anew meanwhile may be taken along, hence
-        // the end after as many pieces as there were at first.
-        let filter = match selector {
-            Selector::All => "INDEXED BY entry_due WHERE state = 1 AND due > ?1".to_owned(),
-            Selector::Destination(_) => "INDEXED BY entry_destination WHERE state = 1 AND destination = ?2 AND due > ?1".to_owned(),
-            Selector::Id(_) => "WHERE (id = ?2 OR message = ?2) AND state = 1 AND due > ?1".to_owned(),
-        };
-        let value = match selector {
-            Selector::All => rusqlite::types::Value::Null,
-            Selector::Destination(destination) => destination.as_str().to_owned().into(),
-            Selector::Id(id) => id.number().into(),
-        };
-        // The second parameter must occur in every statement, used or not.
-        let count = format!("SELECT count(*) FROM entry {filter} AND ?2 IS ?2");
-        let some =
-            format!("UPDATE entry SET due = ?1 WHERE id IN (SELECT id FROM entry {filter} AND ?2 IS ?2 ORDER BY due LIMIT {RETRY_PIECE})");
-        let waiting = {
-            let value = value.clone();
-            self.store.read(move |db| db.query_row(&count, params![now.0, value], |row| row.get::<_, u64>(0))).await?
-        };
-        let mut woken = 0;
-        for _ in 0..waiting.div_ceil(RETRY_PIECE) {
-            let (sql, value) = (some.clone(), value.clone());
-            let update = move |tx: &Transaction<'_>| tx.prepare_cached(&sql)?.execute(params![now.0, value]);
-            woken += self.store.write(0, update).await? as u64;
-            self.waker.wake();
-        }
-        Ok(woken)
+        let first = first.into_iter().find(|(id, _)| !held(*id)).map(|(_, due)| UnixMillis(due));
+        Ok(first.into_iter().chain(woken).min())
     }
 
     /// The body of an entry; a file is only looked for here, and checked while it is read.
@@ -98,6 +70,3 @@ impl Engine {
         })
     }
 }
-
-/// Rows that are woken in one transaction.
-const RETRY_PIECE: u64 = 1000;

@@ -6,10 +6,10 @@ use rusqlite::{Connection, ErrorCode};
 use sealpost_types::{Destination, UnixMillis};
 
 use super::Engine;
-use super::schema::{self, Found};
+use super::schema::{self, Found, Group};
 
-/// Where the next walk over the destinations goes on: behind this one, at the first one if there is none.
-pub(super) type Place = Option<Vec<u8>>;
+/// Where the next walk over the groups of what waits for one destination goes on: behind this one, at the first if there is none.
+pub(super) type Place = Option<(Vec<u8>, i64)>;
 
 /// What is looked for.
 pub(super) struct Wanted {
@@ -44,6 +44,7 @@ impl Engine {
                     destination: String::new(),
                     due: None,
                     reason: None,
+                    wakes: 0,
                     entry: Err(format!("its row cannot be read: {error}")),
                 }),
             }
@@ -51,9 +52,19 @@ impl Engine {
         Ok(found)
     }
 
-    /// Goes through what is due in its order; only where too much of it is to be left alone, destination by destination.
+    /// What is due by its time, and then what was woken.
     fn due(&self, db: &Connection, wanted: &Wanted, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
-        let Wanted { now, limit, skip } = wanted;
+        let skip: HashSet<_> = wanted.skip.iter().map(|destination| destination.as_str().as_bytes()).collect();
+        let mut ids = self.due_by_time(db, wanted, &skip, place)?;
+        if ids.len() < wanted.limit {
+            self.find_woken(db, wanted.limit, &skip, &mut ids)?;
+        }
+        Ok(ids)
+    }
+
+    /// Goes through what is due in its order; only where too much of it is to be left alone, destination by destination.
+    fn due_by_time(&self, db: &Connection, wanted: &Wanted, skip: &HashSet<&[u8]>, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
+        let Wanted { now, limit, .. } = wanted;
         let spare = if skip.is_empty() { 0 } else { PASSED_OVER };
         let many = limit.saturating_add(self.leases.count()).saturating_add(spare);
         let due = schema::due(db, *now, i64::try_from(many).unwrap_or(i64::MAX))?;
@@ -62,7 +73,6 @@ impl Engine {
         if skip.is_empty() {
             return Ok(free.take(*limit).collect());
         }
-        let skip: HashSet<_> = skip.iter().map(|destination| destination.as_str().as_bytes()).collect();
         // Where the destination cannot be read, the entry is damaged, and set aside when it is loaded.
         let is_wanted = |id: &i64| !schema::destination(db, *id).is_ok_and(|destination| skip.contains(&destination[..]));
         let mut ids = self.overdue(db, *now, *limit)?;
@@ -72,7 +82,7 @@ impl Engine {
         ids.extend(due);
         if !is_all && ids.len() < *limit {
             ids.truncate(before);
-            let walked = self.walk(db, *now, rest, &skip, place)?;
+            let walked = self.walk(db, *now, rest, skip, place)?;
             let walked: Vec<_> = walked.into_iter().filter(|id| !ids.contains(id)).collect();
             ids.extend(walked);
         }
@@ -92,23 +102,23 @@ impl Engine {
         let start = place.take();
         let mut behind = start.clone();
         let mut is_second_half = start.is_none();
-        for _ in 0..DESTINATIONS {
-            let head = schema::first_of_next_destination(db, behind.as_deref())?;
-            let Some((destination, due)) = head.filter(|(next, _)| !is_second_half || start.as_ref().is_none_or(|start| next <= start))
-            else {
+        for _ in 0..GROUPS {
+            let next = schema::next_group(db, behind.as_ref().map(|(destination, wakes)| (&destination[..], *wakes)))?;
+            let is_before = |next: &Group| start.as_ref().is_none_or(|(name, wakes)| (&next.destination, next.wakes) <= (name, *wakes));
+            let Some(group) = next.filter(|next| !is_second_half || is_before(next)) else {
                 if is_second_half {
                     return Ok(first.into_iter().map(|(_, id)| id).collect());
                 }
                 (is_second_half, behind) = (true, None);
                 continue;
             };
-            if due <= now.0 && !skip.contains(&destination[..]) {
+            if group.due <= now.0 && !skip.contains(&group.destination[..]) {
                 let latest = first.get(limit.saturating_sub(1)).map_or(now.0, |(due, _)| *due);
-                schema::due_of(db, &destination, latest, limit, |id| self.leases.is_free(id), &mut first)?;
+                schema::due_of(db, &group, latest, limit, |id| self.leases.is_free(id), &mut first)?;
                 first.sort_unstable();
                 first.truncate(limit);
             }
-            behind = Some(destination);
+            behind = Some((group.destination, group.wakes));
         }
         *place = behind;
         Ok(first.into_iter().map(|(_, id)| id).collect())
@@ -118,5 +128,5 @@ impl Engine {
 /// Due entries of destinations to be left alone that one look passes over one by one.
 const PASSED_OVER: usize = 1000;
 
-/// Destinations that one look walks over at most.
-const DESTINATIONS: usize = 10_000;
+/// Groups of what waits for one destination that one look walks over at most.
+const GROUPS: usize = 10_000;

@@ -13,6 +13,7 @@ mod schema;
 mod settle;
 mod verify;
 mod view;
+mod woken;
 mod writer;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ pub use verify::Verified;
 pub use view::QueueView;
 pub use writer::EmbeddedBodyWriter;
 
+use self::schema::last_wake;
 use crate::body::{Budget, Rows};
 use crate::files::{Files, Place, Unclaimed};
 use crate::id::{IdMaker, reservation};
@@ -120,6 +122,7 @@ struct Engine {
     /// One look for due entries at a time.
     looking: tokio::sync::Mutex<find::Place>,
     waker: Waker,
+    wakes: Arc<woken::Wakes>,
     budget: Arc<Budget>,
     reserve: reserve::Reserve,
     /// The last place in the outbox; written by the writer's thread alone.
@@ -140,6 +143,7 @@ struct Start {
     reserved: i64,
     outbox: i64,
     releases: u64,
+    wakes: woken::Wakes,
     bodies: Vec<Place>,
 }
 
@@ -175,6 +179,7 @@ impl EmbeddedSpool {
             leases: leases::Leases::default(),
             looking: tokio::sync::Mutex::default(),
             waker: Waker::default(),
+            wakes: Arc::new(start.wakes),
             budget: Budget::new(settings.memory),
             reserve,
             outbox: AtomicI64::new(start.outbox),
@@ -217,14 +222,20 @@ impl EmbeddedSpool {
 fn start(tx: &Transaction<'_>, now: UnixMillis) -> rusqlite::Result<Start> {
     let number = |sql| tx.query_row(sql, [], |row| row.get::<_, i64>(0));
     // Nobody is trying them any more.
-    tx.execute("UPDATE entry INDEXED BY entry_fresh SET state = 1, due = created WHERE state = 0", [])?;
+    let retake = concat!(
+        "UPDATE entry INDEXED BY entry_fresh SET state = 1, due = created, wakes = ",
+        last_wake!("entry.destination"),
+        " WHERE state = 0"
+    );
+    tx.execute(retake, [])?;
+    let wakes = woken::Wakes::load(tx)?;
     let used_ids = number("SELECT id FROM reserved")?.max(number("SELECT ifnull(max(id), 0) FROM entry")?);
     let reserved = reservation(used_ids, now);
     tx.execute("UPDATE reserved SET id = ?1", [reserved])?;
     let bodies = schema::bodies_in_files(tx)?;
     let outbox = number("SELECT ifnull(max(place), 0) FROM outbox")?;
     let releases = number("SELECT count FROM released")?.unsigned_abs();
-    Ok(Start { used_ids, reserved, outbox, releases, bodies })
+    Ok(Start { used_ids, reserved, outbox, releases, wakes, bodies })
 }
 
 impl Spool for EmbeddedSpool {
@@ -249,7 +260,7 @@ impl Spool for EmbeddedSpool {
     }
 
     async fn next_due(&self) -> Result<Option<UnixMillis>, SpoolError> {
-        self.0.next_due().await
+        self.0.clone().next_due().await
     }
 
     async fn due_after(&self, moment: UnixMillis) -> Result<Option<UnixMillis>, SpoolError> {
@@ -269,7 +280,11 @@ impl Spool for EmbeddedSpool {
     }
 
     async fn retry_now(&self, selector: Selector, now: UnixMillis) -> Result<u64, SpoolError> {
-        self.0.retry_now(&selector, now).await
+        match selector {
+            Selector::All => self.0.clone().wake_all(now).await,
+            Selector::Destinations(destinations) => self.0.clone().wake_destinations(destinations, now).await,
+            Selector::Id(id) => self.0.wake_message(id, now).await,
+        }
     }
 
     async fn change(&self, changes: Vec<(QueueId, Change)>) -> Result<Vec<Changed>, SpoolError> {
@@ -287,7 +302,8 @@ impl Spool for EmbeddedSpool {
     }
 
     async fn due(&self, now: UnixMillis) -> Result<u64, SpoolError> {
-        Ok(self.0.store.read(move |db| view::due(db, now)).await?)
+        let may_be_woken = self.0.wakes.are_open();
+        Ok(self.0.store.read(move |db| view::due(db, now, may_be_woken)).await?)
     }
 
     async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, SpoolError> {

@@ -52,6 +52,8 @@ impl Salvage for QueueSalvage {
         tx.execute("UPDATE body SET uses = (SELECT count(*) FROM entry WHERE message = body.id)", [])?;
         tx.execute("DELETE FROM body WHERE uses = 0", [])?;
         tx.execute("UPDATE reserved SET id = max(id, ?1, (SELECT ifnull(max(id), 0) FROM entry))", [self.reserved])?;
+        // Which wakes there were is not taken over: what they woke and nobody tried waits for its own time.
+        tx.execute("UPDATE entry SET wakes = 0 WHERE wakes <> 0", [])?;
         // What was held stays so, also if the count itself is lost.
         tx.execute("UPDATE released SET count = max(count, ?1)", [self.released])?;
         Ok(())

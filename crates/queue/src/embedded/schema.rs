@@ -16,10 +16,18 @@ use crate::{Deferral, Entry};
 macro_rules! columns {
     () => {
         "id, message, state, destination, created, expires, due, attempts, reason, octets, \
-         body_check, envelope_check, recipients_check, file, envelope, recipients, file_at"
+         body_check, envelope_check, recipients_check, file, envelope, recipients, file_at, wakes"
     };
 }
 pub(super) use columns;
+
+/// The number of the last wake that concerns an entry with this destination.
+macro_rules! last_wake {
+    ($destination:literal) => {
+        concat!("(SELECT ifnull(max(wakes), 0) FROM woken WHERE destination IN ('', ", $destination, "))")
+    };
+}
+pub(super) use last_wake;
 
 /// A row to be inserted.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ pub(super) struct Found {
     pub(super) destination: String,
     pub(super) due: Option<UnixMillis>,
     pub(super) reason: Option<String>,
+    /// The last wake that it saw.
+    pub(super) wakes: i64,
     pub(super) entry: Result<(Entry, FoundBody), Damage>,
 }
 
@@ -71,7 +81,7 @@ pub(super) struct Left {
 
 pub(super) fn insert(tx: &Transaction<'_>, row: &NewRow) -> rusqlite::Result<()> {
     let NewRow { fixed, waiting, deferral, latest, body } = row;
-    tx.prepare_cached(INSERT)?.execute(params![
+    tx.prepare_cached(if deferral.is_some() { INSERT_DEFERRED } else { INSERT })?.execute(params![
         fixed.id,
         fixed.message,
         if deferral.is_some() { DEFERRED } else { FRESH },
@@ -141,8 +151,11 @@ pub(super) fn defer(
     latest: Option<UnixMillis>,
     waiting: &Waiting,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE entry SET state = ?7, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6, latest = ?8 \
-               WHERE id = ?1";
+    let sql = concat!(
+        "UPDATE entry SET state = ?7, due = ?2, reason = ?3, attempts = ?4, recipients = ?5, recipients_check = ?6, latest = ?8, wakes = ",
+        last_wake!("entry.destination"),
+        " WHERE id = ?1"
+    );
     let check = waiting.check(id);
     let (state, due) = if deferral.until_released { (HELD, None) } else { (DEFERRED, Some(deferral.due.0)) };
     tx.prepare_cached(sql)?.execute(params![
@@ -183,17 +196,24 @@ pub(super) fn hold(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
 
 /// Makes a deferred or held entry due.
 pub(super) fn make_due(tx: &Transaction<'_>, id: i64, now: UnixMillis) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE entry SET state = 1, due = ?2 WHERE id = ?1")?.execute(params![id, now.0])?;
+    let sql = concat!("UPDATE entry SET state = 1, due = ?2, wakes = ", last_wake!("entry.destination"), " WHERE id = ?1");
+    tx.prepare_cached(sql)?.execute(params![id, now.0])?;
     Ok(())
 }
 
 /// A lease came back without an outcome: a fresh entry becomes a deferred one, a deferred one may be put off.
 pub(super) fn give_back(tx: &Transaction<'_>, id: i64, due: UnixMillis, reason: Option<&str>) -> rusqlite::Result<()> {
-    let sql = if reason.is_some() {
-        "UPDATE entry SET state = 1, due = ?2, reason = ?3 WHERE id = ?1 AND state < 2"
-    } else {
-        "UPDATE entry SET state = 1, due = ?2, reason = ?3 WHERE id = ?1 AND state = 0"
-    };
+    macro_rules! back {
+        ($state:literal) => {
+            concat!(
+                "UPDATE entry SET state = 1, due = ?2, reason = ?3, wakes = ",
+                last_wake!("entry.destination"),
+                " WHERE id = ?1 AND ",
+                $state
+            )
+        };
+    }
+    let sql = if reason.is_some() { back!("state < 2") } else { back!("state = 0") };
     tx.prepare_cached(sql)?.execute(params![id, due.0, reason])?;
     Ok(())
 }
@@ -230,40 +250,126 @@ pub(super) fn destination(db: &Connection, id: i64) -> rusqlite::Result<Vec<u8>>
     select.query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
 }
 
-/// The destination behind this one, or the first, that entries wait for, and when the first of them is due.
-pub(super) fn first_of_next_destination(db: &Connection, behind: Option<&[u8]>) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
-    let sql = if behind.is_some() {
-        "SELECT destination, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination > ?1 ORDER BY destination, due LIMIT 1"
-    } else {
-        "SELECT destination, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination >= ?1 ORDER BY destination, due LIMIT 1"
-    };
-    let behind = ToSqlOutput::Borrowed(ValueRef::Text(behind.unwrap_or_default()));
-    db.prepare_cached(sql)?.query_row([behind], |row| Ok((row.get_ref(0)?.as_bytes()?.to_vec(), row.get(1)?))).optional()
+/// Entries that wait for one destination since the same wake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// As the bytes it consists of.
+    pub(super) destination: Vec<u8>,
+    pub(super) wakes: i64,
+    /// When the first of them is due.
+    pub(super) due: i64,
 }
 
-/// Adds the due time and the id of up to `limit` entries that wait for this destination, are due at `now` and free.
+/// The group behind this one, or the first.
+pub(super) fn next_group(db: &Connection, behind: Option<(&[u8], i64)>) -> rusqlite::Result<Option<Group>> {
+    let sql = "SELECT destination, wakes, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND (destination, wakes) > (?1, ?2) \
+               ORDER BY destination, wakes, due LIMIT 1";
+    let (destination, wakes) = behind.unwrap_or((b"", i64::MIN));
+    let group = |row: &Row<'_>| Ok(Group { destination: row.get_ref(0)?.as_bytes()?.to_vec(), wakes: row.get(1)?, due: row.get(2)? });
+    db.prepare_cached(sql)?.query_row(params![text(destination), wakes], group).optional()
+}
+
+/// Adds the due time and the id of up to `limit` entries of a group that are due at `now` and free.
 pub(super) fn due_of(
     db: &Connection,
-    destination: &[u8],
+    group: &Group,
     now: i64,
     limit: usize,
     is_free: impl Fn(i64) -> bool,
     found: &mut Vec<(i64, i64)>,
 ) -> rusqlite::Result<()> {
-    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND due <= ?2 ORDER BY due";
+    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes = ?3 AND due <= ?2 \
+               ORDER BY due";
     let mut select = db.prepare_cached(sql)?;
-    let destination = ToSqlOutput::Borrowed(ValueRef::Text(destination));
-    let mut rows = select.query(params![destination, now])?;
-    let mut left = limit;
+    let rows = select.query(params![text(&group.destination), now, group.wakes])?;
+    take_free(rows, limit, is_free, found).map(drop)
+}
+
+/// Adds the due time and the id of up to `limit` free entries that have waited for a destination since before this wake; whether there are
+/// any, free or not.
+pub(super) fn woken_of(
+    db: &Connection,
+    destination: &[u8],
+    wake: i64,
+    limit: usize,
+    is_free: impl Fn(i64) -> bool,
+    found: &mut Vec<(i64, i64)>,
+) -> rusqlite::Result<bool> {
+    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes < ?2 \
+               ORDER BY wakes, due";
+    let mut select = db.prepare_cached(sql)?;
+    let rows = select.query(params![text(destination), wake])?;
+    take_free(rows, limit, is_free, found)
+}
+
+fn take_free(
+    mut rows: rusqlite::Rows<'_>,
+    limit: usize,
+    is_free: impl Fn(i64) -> bool,
+    found: &mut Vec<(i64, i64)>,
+) -> rusqlite::Result<bool> {
+    let (mut left, mut any) = (limit, false);
     while left > 0 {
         let Some(row) = rows.next()? else { break };
+        any = true;
         let (due, id) = (row.get(0)?, row.get(1)?);
         if is_free(id) {
             found.push((due, id));
             left -= 1;
         }
     }
-    Ok(())
+    Ok(any)
+}
+
+/// How many entries wait for a destination until later than `now` that this wake has not woken.
+pub(super) fn count_sleeping(db: &Connection, destination: &[u8], wake: i64, now: UnixMillis) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes >= ?2 AND due > ?3";
+    db.prepare_cached(sql)?.query_row(params![text(destination), wake, now.0], |row| row.get(0))
+}
+
+/// How many entries that were to be due later than `now` have been woken.
+pub(super) fn count_woken(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
+    let sql = concat!(
+        "SELECT count(*) FROM entry INDEXED BY entry_destination WHERE state = 1 AND due > ?1 AND EXISTS (SELECT 1 FROM woken) AND wakes < ",
+        last_wake!("entry.destination")
+    );
+    db.prepare_cached(sql)?.query_row([now.0], |row| row.get(0))
+}
+
+/// Notes a wake of this destination, or of all if it is empty; its number.
+pub(super) fn wake(tx: &Transaction<'_>, destination: &[u8], now: UnixMillis) -> rusqlite::Result<i64> {
+    if destination.is_empty() {
+        let number = tx.query_row("SELECT ifnull(max(wakes), 0) + 1 FROM woken", [], |row| row.get::<_, i64>(0))?;
+        // It wakes what those before it did.
+        tx.execute("DELETE FROM woken", [])?;
+        tx.execute("INSERT INTO woken (destination, wakes, at) VALUES ('', ?1, ?2)", params![number, now.0])?;
+        return Ok(number);
+    }
+    let sql = concat!(
+        "INSERT INTO woken (destination, wakes, at) VALUES (?1, 1 + ",
+        last_wake!("?1"),
+        ", ?2) ON CONFLICT (destination) DO UPDATE SET wakes = excluded.wakes, at = excluded.at RETURNING wakes"
+    );
+    tx.prepare_cached(sql)?.query_row(params![text(destination), now.0], |row| row.get(0))
+}
+
+/// Forgets a wake of a destination, unless there was another or somebody waits; whether it did.
+pub(super) fn forget_wake(tx: &Transaction<'_>, destination: &[u8], number: i64) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM woken WHERE destination = ?1 AND wakes = ?2 \
+               AND NOT EXISTS (SELECT 1 FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1)";
+    Ok(tx.prepare_cached(sql)?.execute(params![text(destination), number])? > 0)
+}
+
+/// When an entry is due that was to be due then: at once, if it was woken since it began to wait.
+pub(super) fn due_at(db: &Connection, found: &Found) -> rusqlite::Result<Option<UnixMillis>> {
+    let Some(due) = found.due else { return Ok(None) };
+    let sql = "SELECT at FROM woken WHERE destination IN ('', ?1) AND wakes > ?2 ORDER BY wakes DESC LIMIT 1";
+    let woken = db.prepare_cached(sql)?.query_row(params![found.destination, found.wakes], |row| row.get(0)).optional()?;
+    Ok(Some(woken.map_or(due, |at| due.min(UnixMillis(at)))))
+}
+
+fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Text(bytes))
 }
 
 /// The first deferred entries with their due times.
@@ -336,7 +442,7 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
         if file.is_none() && fixed.file.is_some() {
             return Err("the column file is damaged".into());
         }
-        let bytes = match with_body.then(|| row.get_ref(17)) {
+        let bytes = match with_body.then(|| row.get_ref(18)) {
             Some(Ok(ValueRef::Blob(bytes))) => Some(bytes.to_vec()),
             _ => None,
         };
@@ -348,15 +454,27 @@ pub(super) fn read(row: &Row<'_>, with_body: bool) -> Found {
         destination: text(3).unwrap_or_default(),
         due: integer(6).map(UnixMillis),
         reason: text(8),
+        wakes: integer(17).unwrap_or(0),
         entry: found(),
     }
 }
 
-const INSERT: &str = concat!(
-    "INSERT INTO entry (",
-    columns!(),
-    ", body, latest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
-);
+macro_rules! insert {
+    ($wakes:expr) => {
+        concat!(
+            "INSERT INTO entry (",
+            columns!(),
+            ", body, latest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ",
+            $wakes,
+            ", ?18, ?19)"
+        )
+    };
+}
+
+/// What is under way does not wait: the last wake it saw is noted when it begins to.
+const INSERT: &str = insert!("0");
+
+const INSERT_DEFERRED: &str = insert!(last_wake!("?4"));
 
 pub(super) const FRESH: i64 = 0;
 pub(super) const DEFERRED: i64 = 1;
@@ -372,5 +490,6 @@ pub(super) const MIGRATIONS: Migrations = Migrations::new(
         include_str!("schema-3.sql"),
         include_str!("schema-4.sql"),
         include_str!("schema-5.sql"),
+        include_str!("schema-6.sql"),
     ],
 );

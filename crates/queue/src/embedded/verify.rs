@@ -198,8 +198,10 @@ fn missing_index(db: &Connection, found: &Found) -> rusqlite::Result<Option<&'st
     if db.prepare_cached(by_due)?.query_row(params![due, found.id], |_| Ok(())).optional()?.is_none() {
         return Ok(Some("entry_due"));
     }
-    let by_destination = "SELECT 1 FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND due = ?2 AND id = ?3";
-    let leads = db.prepare_cached(by_destination)?.query_row(params![found.destination, due, found.id], |_| Ok(())).optional()?;
+    let by_destination = "SELECT 1 FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes = ?4 \
+                          AND due = ?2 AND id = ?3";
+    let values = params![found.destination, due, found.id, found.wakes];
+    let leads = db.prepare_cached(by_destination)?.query_row(values, |_| Ok(())).optional()?;
     Ok(if leads.is_none() && found.entry.is_ok() { Some("entry_destination") } else { None })
 }
 

@@ -39,7 +39,7 @@ impl QueueView {
     /// # Errors
     /// [`SpoolError`]: the queue cannot be read.
     pub fn due(&mut self, now: UnixMillis) -> Result<u64, SpoolError> {
-        Ok(self.0.read(|db| due(db, now))?)
+        Ok(self.0.read(|db| due(db, now, true))?)
     }
 
     /// Up to `limit` entries that match, oldest first.
@@ -71,10 +71,11 @@ pub(super) fn stats(db: &Connection) -> rusqlite::Result<Stats> {
     Ok(Stats { fresh, deferred, held, damaged, leased: 0, size, oldest: oldest.map(UnixMillis) })
 }
 
-/// How many deferred entries are due.
-pub(super) fn due(db: &Connection, now: UnixMillis) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1";
-    db.query_row(sql, [now.0], |row| row.get(0))
+/// How many deferred entries are due, by their time or because they were woken; the latter are looked for if some `may_be_woken`.
+pub(super) fn due(db: &Connection, now: UnixMillis, may_be_woken: bool) -> rusqlite::Result<u64> {
+    let by_time = "SELECT count(*) FROM entry INDEXED BY entry_due WHERE state = 1 AND due <= ?1";
+    let by_time: u64 = db.query_row(by_time, [now.0], |row| row.get(0))?;
+    Ok(by_time + if may_be_woken { schema::count_woken(db, now)? } else { 0 })
 }
 
 pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Listed>> {
@@ -114,11 +115,12 @@ pub(super) fn list(db: &Connection, filter: &Filter, limit: usize) -> rusqlite::
         filter.reason,
         filter.before.map(|at| at.0),
     ];
-    db.prepare_cached(&sql)?.query_map(values, |row| Ok(listed(schema::read(row, false))))?.collect()
+    let found: Vec<_> = db.prepare_cached(&sql)?.query_map(values, |row| Ok(schema::read(row, false)))?.collect::<Result<_, _>>()?;
+    found.into_iter().map(|found| listed(db, found)).collect()
 }
 
 pub(super) fn show(db: &Connection, id: QueueId) -> rusqlite::Result<Option<Listed>> {
-    Ok(schema::look(db, id.number())?.map(listed))
+    schema::look(db, id.number())?.map(|found| listed(db, found)).transpose()
 }
 
 pub(super) fn outbox(db: &Connection, limit: i64) -> rusqlite::Result<Vec<OutboxRow>> {
@@ -126,7 +128,8 @@ pub(super) fn outbox(db: &Connection, limit: i64) -> rusqlite::Result<Vec<Outbox
     select.query_map([limit], |row| Ok(OutboxRow { place: row.get(0)?, row: row.get(1)? }))?.collect()
 }
 
-fn listed(found: Found) -> Listed {
+fn listed(db: &Connection, found: Found) -> rusqlite::Result<Listed> {
+    let due = schema::due_at(db, &found)?;
     let state = match found.state {
         schema::FRESH => State::Fresh,
         schema::DEFERRED => State::Deferred,
@@ -137,13 +140,13 @@ fn listed(found: Found) -> Listed {
         Ok((entry, _)) => (Some(Arc::new(entry)), None),
         Err(damage) => (None, Some(damage)),
     };
-    Listed {
+    Ok(Listed {
         id: QueueId::from_number(found.id.max(0)).unwrap_or(QueueId::FIRST),
         state,
         leased: false,
         destination: Destination::new(&found.destination),
-        due: found.due,
+        due,
         reason: found.reason.or(damage),
         entry,
-    }
+    })
 }

@@ -44,12 +44,13 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
 /// Makes due what waits for destinations that answer again; whether there were any.
 async fn wake_what_waits<C: Components>(engine: &Arc<Engine<C>>) -> bool {
     let woken = std::mem::take(&mut *engine.woken.lock().unwrap_or_else(PoisonError::into_inner));
-    for destination in &woken {
-        if let Err(error) = engine.spool.retry_now(Selector::Destination(destination.clone()), engine.now()).await {
-            tracing::error!(%destination, %error, "what waits for a destination that answers again is not woken");
-        }
+    if woken.is_empty() {
+        return false;
     }
-    !woken.is_empty()
+    if let Err(error) = engine.spool.retry_now(Selector::Destinations(woken), engine.now()).await {
+        tracing::error!(%error, "what waits for destinations that answer again is not woken");
+    }
+    true
 }
 
 /// Leases what is due now, as much as the lanes take; says how long nothing more is due.

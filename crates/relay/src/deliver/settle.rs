@@ -1,6 +1,5 @@
 //! From what became of each recipient to what the queue records, the history tells and the sender is told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_policy::DeliverDecision;
@@ -101,6 +100,7 @@ impl<'a, C: Components> Settling<'a, C> {
         let id = lease.id();
         let ends = !self.settlement.outbox.is_empty();
         let waits = !self.settlement.remaining.is_empty();
+        let is_held = self.settlement.remaining.iter().any(|(_, deferral)| deferral.hold.is_some());
         // Where everybody was served nobody needs to wait: if it is lost, so is at most the knowledge of a delivery.
         let urgent = ends || waits || self.settlement.follow_up.is_some();
         let settled = if urgent {
@@ -117,8 +117,8 @@ impl<'a, C: Components> Settling<'a, C> {
             self.engine.outbox.notify_one();
         }
         // A policy or a release that came during the attempt woke what waited, and this did not wait yet.
-        let is_outdated = !Arc::ptr_eq(&self.engine.policy.load(), &self.subject.policy);
-        let is_outdated = is_outdated || self.engine.spool.releases() != self.subject.releases;
+        let is_released = is_held && self.engine.spool.releases() != self.subject.releases;
+        let is_outdated = is_released || self.subject.is_outdated(&self.engine.policy.load(), &self.engine.config(), self.now);
         if waits
             && is_outdated
             && let Err(error) = self.engine.spool.retry_now(Selector::Id(id), self.engine.now()).await

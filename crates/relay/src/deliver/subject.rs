@@ -10,8 +10,9 @@ use sealpost_types::{ClearFallback, Hop, NextHop, OnExpiry, UnixMillis};
 use super::body::start_of;
 use super::held::{self, Held};
 use super::outcome::Trouble;
+use crate::config::Config;
 use crate::tlsrpt::RETRIED;
-use crate::{account, facts};
+use crate::{account, facts, waking};
 
 /// The message of one attempt, and the policy that the attempt obeys, whatever is in force when it ends.
 #[derive(Clone, Debug)]
@@ -50,6 +51,15 @@ impl<'a> Subject<'a> {
     /// message has none there.
     pub(crate) fn decide(&self, index: usize, now: UnixMillis) -> Option<DeliverDecision> {
         self.decide_held(index, now).map(|(decision, _)| decision)
+    }
+
+    /// Whether another policy is in force by now that may decide otherwise of this message.
+    pub(crate) fn is_outdated(&self, now_in_force: &Arc<Policy>, config: &Config, now: UnixMillis) -> bool {
+        let may_differ = || {
+            let reads_header = self.policy.reads_header() || now_in_force.reads_header();
+            reads_header || waking::decides_otherwise(&self.policy, now_in_force, config, self.entry, now)
+        };
+        !Arc::ptr_eq(now_in_force, &self.policy) && may_differ()
     }
 
     /// Why the recipient at `index` waited until this attempt.

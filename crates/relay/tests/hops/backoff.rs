@@ -5,28 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealpost_queue::{Filter, MemorySpool, Spool};
+use sealpost_queue::{Filter, MemorySpool, Spool as _};
 use sealpost_relay::{QueueAction, QueueSelection};
 use sealpost_report::EventKind;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
-use crate::support::{Behaviour, Client, Clock, House, Kind, Mx, Running, free_address, letter, open_spool};
+use crate::support::{Behaviour, Client, Clock, House, Kind, Mx, Running, free_address, letter, open_spool, waiting};
 
 const FROM: &str = "ann@shop.example";
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// Waits until so many entries wait and nothing is under way.
-async fn waiting<S: Spool>(spool: &S, deferred: u64) {
-    for _ in 0..2000 {
-        let stats = spool.stats().await.unwrap();
-        if (stats.fresh, stats.deferred, stats.leased) == (0, deferred, 0) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{:?}", spool.stats().await);
-}
 
 async fn retry_all(relay: &Running) {
     relay.handle.control().change_queue(QueueSelection::All, QueueAction::Retry).await.unwrap();

@@ -31,8 +31,8 @@ async fn waiting(bank: &Mx) -> Running {
 async fn a_new_policy_wakes_what_waits() {
     let bank = Mx::start(Behaviour::plain()).await;
     let relay = waiting(&bank).await;
-    bank.change(Behaviour::secure(Kind::SelfSigned, HOST));
-    relay.set_policy(&bank_at("require"));
+    bank.change(Behaviour::secure(Kind::Right, HOST));
+    relay.set_policy(&bank_at("chain"));
     assert!(bank.message().await.tls.is_some());
     assert_eq!(relay.first(EventKind::Delivered, TO).await.attempts, Some(2));
     relay.shutdown().await;
@@ -50,7 +50,7 @@ async fn a_stricter_policy_reaches_mail_that_waits() {
     assert_eq!(deferred.decided.as_ref().map(|decided| decided.level.as_str()), Some("verify"));
     assert_eq!(bank.count(), 0, "the certificate that was good enough before is not now");
     bank.change(Behaviour::secure(Kind::Right, HOST));
-    relay.set_policy(&bank_at("verify"));
+    relay.retry_all().await;
     bank.message().await;
     relay.shutdown().await;
 }
@@ -98,7 +98,7 @@ async fn a_new_policy_reaches_mail_that_is_under_way() {
     let deferred = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
     assert_eq!(deferred.decided.as_ref().map(|decided| decided.level.as_str()), Some("require"));
     bank.change(Behaviour::secure(Kind::Right, HOST));
-    relay.set_policy(&bank_at("require"));
+    relay.retry_all().await;
     assert!(bank.message().await.tls.is_some());
     relay.shutdown().await;
 }
@@ -137,7 +137,7 @@ async fn a_weaker_policy_does_not_let_go_what_waits_for_tls() {
         assert_eq!(decided.level, "require");
         assert!(decided.trace.starts_with(&format!("held by an earlier policy: require; by the policy of now {weaker}: ")), "{decided:?}");
         // Also the attempt after that, and new mail is not concerned.
-        relay.set_policy(&bank_at(weaker));
+        relay.retry_all().await;
         relay.wait(EventKind::Deferred, TO, 3).await;
         assert!(bank.saw_no_mail_in_clear());
         Client::secure(relay.address).await.send(FROM, &["eve@bank.example"], &letter("new")).await;
@@ -157,14 +157,14 @@ async fn a_release_reaches_what_is_under_way() {
     let (bank, file) = (Mx::start(Behaviour::plain()).await, folder.path().join("policy.toml"));
     let relay = waiting_by_file(&bank, &file, sealpost_queue::MemorySpool::new()).await;
     bank.change(Behaviour::secure(Kind::SelfSigned, HOST).with_body(Body::Held));
-    relay.set_policy(&bank_at("require"));
+    relay.retry_all().await;
     bank.when("it is under way", |record| record.held == 1, |_| ()).await;
     std::fs::write(&file, bank_at("none")).unwrap();
     relay.handle.control().reload(applying_to_queue()).await.unwrap();
     bank.change(Behaviour::plain().with_body(Body::Refused("451 4.3.0 later")));
     relay.wait(EventKind::Deferred, TO, 2).await;
     bank.change(Behaviour::plain());
-    relay.set_policy(&bank_at("none"));
+    relay.retry_all().await;
     assert_eq!(relay.first(EventKind::Delivered, TO).await.decided.as_ref().unwrap().level, "none");
     relay.shutdown().await;
 }

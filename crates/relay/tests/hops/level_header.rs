@@ -96,13 +96,13 @@ async fn what_a_client_asked_for_holds_after_a_restart() {
     relay.shutdown().await;
 
     let relay = house().start_with(open_spool(folder.path()).await).await;
-    relay.set_policy(TRUSTED);
+    relay.retry_all().await;
     let deferred = relay.first(EventKind::Deferred, TO).await;
     assert_eq!(deferred.decided.as_ref().map(|decided| decided.level.as_str()), Some("require"));
     assert_eq!((&deferred.decided, deferred.level_header.as_deref()), (&first.decided, Some("Require")));
     assert_eq!((deferred.attempts, bank.count()), (Some(2), 1));
     bank.change(Behaviour::secure(Kind::SelfSigned, HOST));
-    relay.set_policy(TRUSTED);
+    relay.retry_all().await;
     assert!(bank.messages(2).await[1].tls.is_some());
     relay.shutdown().await;
 }

@@ -34,3 +34,4 @@ mod support;
 mod testing;
 mod tlsrpt;
 mod two;
+mod waking;

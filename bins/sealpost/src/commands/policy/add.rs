@@ -38,10 +38,7 @@ pub(super) fn partner(options: &cli::AddPartner) -> Result<ExitCode, Failure> {
     };
     let desk = Desk::open(&options.config)?;
     let draft = ping::Draft::with(&desk, &edit)?;
-    if let Some(code) = refused(&desk, &draft, &domains, options)? {
-        return Ok(code);
-    }
-    desk.change(vec![edit], options.change)
+    pinged(&desk, &draft, &domains, options, || desk.change(vec![edit], options.change))
 }
 
 /// A row of an included list: what is wrong with it is told before anybody is pinged.
@@ -53,24 +50,32 @@ fn row(options: &cli::AddPartner, list: &str, domains: &[String], settings: &[St
     let desk = Desk::open(&options.config)?;
     desk.try_row(list, RowChange::Add(row.clone()), options.change)?;
     let draft = ping::Draft::with_row(&desk, list, &row)?;
-    if let Some(code) = refused(&desk, &draft, domains, options)? {
-        return Ok(code);
-    }
-    desk.change_row(list, RowChange::Add(row), options.change)
+    pinged(&desk, &draft, domains, options, || desk.change_row(list, RowChange::Add(row), options.change))
 }
 
-/// Pings the domains, and gives the exit code if they are not to be added.
-fn refused(desk: &Desk, draft: &ping::Draft, domains: &[String], options: &cli::AddPartner) -> Result<Option<ExitCode>, Failure> {
-    let code = ping::before(desk, draft, domains)?;
+/// Pings the domains, adds them if that went well or does not matter, and has what waits for those that are in order tried.
+fn pinged(
+    desk: &Desk,
+    draft: &ping::Draft,
+    domains: &[String],
+    options: &cli::AddPartner,
+    add: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    let pings = ping::before(desk, draft, domains)?;
+    let code = pings.code();
     if code != 0 && !options.even_if_unreachable {
         let why = if code == 1 { "a ping failed" } else { "not every domain could be tested now" };
         eprintln!("sealpost: nothing is changed: {why}; --even-if-unreachable adds it all the same");
-        return Ok(Some(ExitCode::from(code)));
+        return Ok(ExitCode::from(code));
     }
     if code != 0 {
         eprintln!("warning: mail for what failed above waits until its TLS can be had");
     }
-    Ok(None)
+    let added = add()?;
+    if !options.change.dry_run {
+        pings.wake(desk)?;
+    }
+    Ok(added)
 }
 
 /// An entry of another kind.

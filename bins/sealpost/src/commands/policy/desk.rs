@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sealpost_admin::{Change, Client, ClientError, EditRequest, RowRequest};
+use sealpost_admin::{Change, Client, ClientError, EditRequest, QueueFilter, QueueRequest, QueueVerb, RowRequest};
 use sealpost_policy::{Edit, PolicyText};
 use sealpost_relay::config::Config;
 use sealpost_relay::policy_file::{ChangeOptions, Draft, PolicyFile, PolicyFileError, RowChange};
 use sealpost_relay::read_config;
+use sealpost_types::NextHop;
 use tokio::runtime::Runtime;
 
 use super::super::reload::change_options;
@@ -72,6 +73,15 @@ impl Desk {
     /// Where an included list lies.
     pub(super) fn beside(&self, list: &str) -> PathBuf {
         self.file.parent().unwrap_or_else(|| Path::new(".")).join(list)
+    }
+
+    /// Has the running relay try what waits for this next hop; how much that is.
+    pub(super) fn retry(&self, next_hop: &NextHop) -> Result<u64, Failure> {
+        let Some(client) = &self.relay else { return Ok(0) };
+        let mut filter = QueueFilter::default();
+        filter.destination = Some(next_hop.to_string());
+        let request = QueueRequest::matching(QueueVerb::Retry, filter);
+        Ok(self.runtime.block_on(client.change_queue(&request)).map_err(in_words)?.done)
     }
 
     /// Makes the edits, all or none, and says what came of it.

@@ -78,11 +78,34 @@ impl Include for OneRow<'_> {
     }
 }
 
-/// Pings before these domains are added, says what was found, and gives the exit code: 0 passes, 1 fails, 2 not known.
-pub(super) fn before(desk: &Desk, draft: &Draft, patterns: &[String]) -> Result<u8, Failure> {
+/// Pings before these domains are added, and says what was found.
+pub(super) fn before(desk: &Desk, draft: &Draft, patterns: &[String]) -> Result<Pings, Failure> {
     let found = ping_all(desk, draft, patterns)?;
     found.iter().for_each(Found::print);
-    Ok(worst(&found))
+    Ok(Pings(found))
+}
+
+/// What pings found.
+pub(super) struct Pings(Vec<Found>);
+
+impl Pings {
+    /// The exit code: 0 passes, 1 fails, 2 not known.
+    pub(super) fn code(&self) -> u8 {
+        worst(&self.0)
+    }
+
+    /// Has what waits for servers that are in order tried at once.
+    pub(super) fn wake(&self, desk: &Desk) -> Result<(), Failure> {
+        for found in self.0.iter().filter(|found| found.result == Verdict::Passes) {
+            let Some(next_hop) = &found.next_hop else { continue };
+            match desk.retry(next_hop)? {
+                0 => {}
+                1 => eprintln!("{}: 1 message that waits is tried now", found.domain),
+                many => eprintln!("{}: {many} messages that wait are tried now", found.domain),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `domains test`, `hosted test`.
@@ -105,7 +128,9 @@ pub(super) fn test(kind: Kind, options: &cli::Test) -> Result<ExitCode, Failure>
     } else {
         found.iter().for_each(Found::print);
     }
-    Ok(ExitCode::from(worst(&found)))
+    let pings = Pings(found);
+    pings.wake(&desk)?;
+    Ok(ExitCode::from(pings.code()))
 }
 
 fn domains_of_rows(desk: &Desk, name: &str) -> Result<Vec<String>, Failure> {
@@ -125,6 +150,7 @@ struct Found {
     result: Verdict,
     /// The session, the certificate, or the reason.
     lines: Vec<String>,
+    next_hop: Option<NextHop>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +247,8 @@ impl Target {
     }
 
     async fn ping(self, reach: &Reach, anchors: &TrustAnchors) -> Found {
-        let mut found = Found { domain: self.pattern.clone(), host: None, result: Verdict::Pattern, lines: Vec::new() };
+        let next_hop = self.hop.as_ref().map(|(hop, _)| hop.clone());
+        let mut found = Found { domain: self.pattern.clone(), host: None, result: Verdict::Pattern, lines: Vec::new(), next_hop };
         let Some((hop, decision)) = &self.hop else { return found };
         match reach.reach(hop, false).await {
             Ok(reached) => {

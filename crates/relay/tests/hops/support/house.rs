@@ -10,7 +10,7 @@ use sealpost_discovery::StaticResolver;
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, MemorySpool, Settings, Spool};
 use sealpost_relay::config::{Config, Listener, ListenerTls};
-use sealpost_relay::{Relay, RelayBuilder, RelayHandle};
+use sealpost_relay::{QueueAction, QueueSelection, Relay, RelayBuilder, RelayHandle};
 use sealpost_report::{Event, EventKind};
 use sealpost_transport::{RustlsBackend, WallClock};
 use sealpost_types::{Domain, RetrySchedule, UnixMillis};
@@ -142,6 +142,18 @@ impl Running {
 
     pub(crate) fn set_policy(&self, text: &str) {
         self.handle.set_policy(policy(text));
+    }
+
+    /// Has all that waits tried at once, as soon as nothing is under way any more.
+    pub(crate) async fn retry_all(&self) {
+        let control = self.handle.control();
+        let quiet = async {
+            while control.status().await.unwrap().queue.leased > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, quiet).await.expect("something stays under way");
+        control.change_queue(QueueSelection::All, QueueAction::Retry).await.unwrap();
     }
 
     /// What happened so far.
