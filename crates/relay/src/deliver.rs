@@ -10,6 +10,7 @@ mod outcome;
 mod pump;
 mod settle;
 mod shadow;
+mod sign;
 mod subject;
 mod transfer;
 

@@ -18,6 +18,7 @@ mod web;
 mod wire;
 
 // the tests
+mod between;
 mod certificates;
 mod clients;
 mod commands;

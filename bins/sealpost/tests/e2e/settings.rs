@@ -344,3 +344,43 @@ fn connections_per_destination() {
         assert!(at_once <= most && at_once > most / 2, "{at_once} connections at once, {most} allowed");
     }
 }
+
+/// How many connections there are to this port, as whoever opened them has it: those that it closed do not count, whether the other side has
+/// noticed or not.
+fn connections_to(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_open = |line: &&str| {
+        let mut columns = line.split_whitespace();
+        columns.nth(2).is_some_and(|remote| remote.ends_with(&format!(":{port:04X}"))) && columns.next() == Some("01")
+    };
+    table.lines().filter(is_open).count()
+}
+
+/// In all, those that lie idle until the next message included, whatever the destinations are.
+#[test]
+fn connections_in_all() {
+    for (limit, at_least) in [(3, 2), (500, 6)] {
+        let slow = Behaviour { slow: Duration::from_millis(150), ..Behaviour::new(StartTls::Absent) };
+        let port = crate::relay::free_address().port();
+        let sink = Sink::start_at(([0, 0, 0, 0], port).into(), slow);
+        let mut house = House::new().also(&format!("[delivery]\nconnections = {limit}\n"));
+        for number in 1..=6 {
+            house = house.route(&format!("d{number}.example"), ([127, 0, 0, number], port).into());
+        }
+        let relay = house.start();
+        let mut client = greeted(&relay);
+        for round in 0..5 {
+            for number in 1..=6 {
+                client.send(FROM, &[&format!("r{round}@d{number}.example")], SMALL).unwrap();
+            }
+        }
+        let (mut most, end) = (0, std::time::Instant::now() + LIMIT);
+        while sink.message_count() < 30 {
+            most = most.max(connections_to(port));
+            assert!(std::time::Instant::now() < end, "{} of 30 messages came", sink.message_count());
+            thread::sleep(Duration::from_millis(3));
+        }
+        most = most.max(connections_to(port));
+        assert!(most <= limit && most >= at_least, "{most} connections, {limit} allowed");
+    }
+}

@@ -9,13 +9,14 @@ use sealpost_policy::{DeliverDecision, HostDecision};
 use sealpost_queue::{BodyReadError, Deferral, Lease, Spool as _};
 use sealpost_report::{EventKind, RequireTlsMark};
 use sealpost_smtp::Reply;
-use sealpost_transport::{ConnectError, ConnectFault, ConnectOptions, ConnectStage, TransferError};
+use sealpost_transport::{ConnectError, ConnectOptions, TransferError};
 use sealpost_types::{
     ClearFallback, Domain, HostDemand, Level, NextHop, Retry, RetrySchedule, TlsRequirement, TlsVersion, UnixMillis, WireKey,
 };
 
 use super::failures::Failures;
 use super::outcome::{self, Contact, Outcome, Party, Trouble};
+use super::sign::Sign;
 use super::subject::{self, Subject};
 use super::transfer::{NoAnswer, Transfer};
 use crate::engine::{Components, Engine};
@@ -51,7 +52,7 @@ impl<'a, C: Components> Attempt<'a, C> {
         // The numbers are read first: a policy that changes in between makes the connection, and what the mail is held under,
         // older than they are, never newer.
         let (generation, releases) = (engine.generation.load(Ordering::Acquire), engine.spool.releases());
-        let subject = Subject::new(engine.policy.load_full(), releases, lease).await;
+        let subject = Subject::new(engine.policy.load_full(), Arc::clone(&engine.words), releases, lease).await;
         Self { engine, subject, generation, lease, damage: OnceLock::new() }
     }
 
@@ -210,11 +211,12 @@ impl<'a, C: Components> Attempt<'a, C> {
 
     /// Candidate after candidate, those with an open connection first, until one gives an answer.
     async fn try_each(&self, party: &Party, candidates: &[Candidate<'_>], failures: &mut Failures) -> Option<Vec<Outcome>> {
+        // Before a connection is taken out of the pool: one that waits for its turn would be counted nowhere.
+        let _permit = self.engine.permits.acquire().await.ok()?;
         for candidate in candidates.iter().filter(|candidate| candidate.barred.is_none()) {
             while let Some(connection) = self.engine.pool.take(&candidate.key) {
                 self.engine.counters.reused.add_one();
                 self.answered(&party.next_hop);
-                let _permit = self.engine.permits.acquire().await.ok()?;
                 match self.transfer(party, candidate).run(connection).await {
                     Ok(outcomes) => return Some(outcomes),
                     // It was closed by the other side meanwhile: the next one, or a new one.
@@ -253,7 +255,7 @@ impl<'a, C: Components> Attempt<'a, C> {
                 self.recalled(party, candidate, trouble, failures);
                 continue;
             }
-            let _permit = self.engine.permits.acquire().await.ok()?;
+            self.engine.pool.make_room(self.engine.permits.available_permits());
             let connection = match self.engine.connector.connect(&candidate.key, &options).await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -360,18 +362,18 @@ impl<'a, C: Components> Attempt<'a, C> {
         self.record(party, if tls { EventKind::CheckTls } else { EventKind::Attempt }, &trouble);
         let (now, config) = (self.engine.now(), self.engine.config());
         let queue = &config.queue;
-        if is_dead(error) {
-            self.engine.unreachable.note(host.address, now, &trouble.reason, |failures| silence(&queue.retry, failures));
-        } else if !matches!(error.fault, ConnectFault::Local { .. }) {
-            // It is there, whatever it says. A fault of this machine says nothing of it.
-            self.answered(&party.next_hop);
+        let sign = Sign::of(error.stage, &error.fault);
+        match sign {
+            Sign::Dead => self.engine.unreachable.note(host.address, now, &trouble.reason, |failures| silence(&queue.retry, failures)),
+            Sign::There => self.answered(&party.next_hop),
+            Sign::Nothing => {}
         }
         if tls {
             let known = trouble.clone();
             self.engine.verdicts.note(&party.next_hop, &candidate.key, now, known, |failures| silence(&queue.retry_tls, failures));
         }
         let may_be_clear = candidate.key.demand.tls == TlsRequirement::Opportunistic;
-        failures.note(host, trouble, !is_dead(error), may_be_clear);
+        failures.note(host, trouble, sign != Sign::Dead, may_be_clear);
     }
 
     /// What another message found out a short while ago, as if this one had.
@@ -470,15 +472,6 @@ fn beside_policy(tls: TlsRequirement) -> HostDemand {
 /// Whether nobody was served because the host takes nothing in clear.
 fn all_want_tls(outcomes: &[Outcome]) -> bool {
     outcomes.iter().all(|outcome| matches!(outcome, Outcome::Deferred(trouble) if trouble.wants_tls))
-}
-
-/// Whether nobody is there: no connection, or one on which nothing is ever said. A fault of this host says nothing.
-fn is_dead(error: &ConnectError) -> bool {
-    match error.fault {
-        ConnectFault::Local { .. } => false,
-        ConnectFault::TimedOut { .. } => error.stage <= ConnectStage::Ehlo,
-        _ => error.stage == ConnectStage::Connect,
-    }
 }
 
 fn broken(contact: &Contact, error: &TransferError) -> Trouble {

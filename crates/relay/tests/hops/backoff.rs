@@ -169,6 +169,48 @@ async fn a_restart_is_no_stampede() {
     relay.handle.shutdown(Duration::from_millis(100)).await;
 }
 
+/// What was found out of destinations is forgotten with the process. Each that does not answer is asked once after that, and no more of them
+/// at a time than there may be connections.
+#[tokio::test]
+async fn after_a_restart_dead_destinations_are_asked_one_by_one() {
+    const DESTINATIONS: usize = 40;
+    // Without the limit all of them are asked at the same time: that is the negative control.
+    for (limit, expected) in [(5, 5), (500, DESTINATIONS)] {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_address().port());
+        let address = |number: usize| SocketAddr::from(([127, 0, 1, u8::try_from(number + 1).unwrap()], port));
+        let house = || {
+            let mut house = House::new().retry(HOUR);
+            house.config.delivery.connections = limit;
+            (0..DESTINATIONS).fold(house, |house, number| house.route_to(&format!("d{number}.example"), &[address(number)]))
+        };
+        let spool = open_spool(folder.path()).await;
+        let relay = house().start_with(spool.clone()).await;
+        let mut client = Client::secure(relay.address).await;
+        for message in 0..3 {
+            for number in 0..DESTINATIONS {
+                client.send(FROM, &[&format!("bob@d{number}.example")], &letter(&format!("number {message}"))).await;
+            }
+        }
+        waiting(&spool, 3 * DESTINATIONS as u64).await;
+        drop(client);
+        relay.shutdown().await;
+
+        let clock = Clock::default();
+        clock.advance(2 * HOUR);
+        let taken = silent_server(SocketAddr::from(([0, 0, 0, 0], port))).await;
+        let relay = house().clock(&clock).start_with(open_spool(folder.path()).await).await;
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if taken.load(Ordering::SeqCst) >= expected {
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(taken.load(Ordering::SeqCst), expected, "of {DESTINATIONS} destinations with three messages each");
+        relay.handle.shutdown(Duration::from_millis(100)).await;
+    }
+}
+
 /// The sender is told once that it takes long, at the time that is set, whether its mail is tried or left alone.
 // req: B9
 #[tokio::test]

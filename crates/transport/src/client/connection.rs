@@ -1,5 +1,6 @@
 //! An open connection, and the carrying out of what its session wants.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -36,6 +37,8 @@ pub struct Connection<B: TlsBackend> {
     ends: Ends,
     /// The domains that it was used for.
     domains: Vec<Domain>,
+    /// What its user keeps with it.
+    kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What TLS brought.
@@ -81,7 +84,7 @@ impl<B: TlsBackend> Connection<B> {
     pub(super) fn new(talk: Talk<B>, key: WireKey, generation: u64, extensions: Arc<Extensions>, secured: Option<Secured>) -> Self {
         let times = StageTimes::default();
         let (opened, ends, domains) = (Instant::now(), Ends::default(), Vec::new());
-        Self { talk, key, generation, extensions, secured, times, opened, uses: 0, ends, domains }
+        Self { talk, key, generation, extensions, secured, times, opened, uses: 0, ends, domains, kept: None }
     }
 
     pub(super) fn set_opening(&mut self, times: StageTimes, ends: Ends) {
@@ -164,6 +167,17 @@ impl<B: TlsBackend> Connection<B> {
     #[must_use]
     pub fn uses(&self) -> u32 {
         self.uses
+    }
+
+    /// Keeps a value with it, from one transaction to the next: such as what its user makes of its certificate. The one before goes.
+    pub fn keep<T: Send + Sync + 'static>(&mut self, value: Arc<T>) {
+        self.kept = Some(value);
+    }
+
+    /// What was kept with it last, if it is of this type.
+    #[must_use]
+    pub fn kept<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.kept.as_ref()?).downcast().ok()
     }
 
     /// Whether a transaction can begin: the session is ready, and the server has neither closed the connection nor

@@ -108,6 +108,14 @@ impl<B: TlsBackend> Pool<B> {
         close_all(gone);
     }
 
+    /// Closes what has lain idle longest until no more than `idle` connections do: before another one is opened, where only so many may be
+    /// open in all.
+    pub fn make_room(&self, idle: usize) {
+        let mut gone = Vec::new();
+        self.shelf().shrink(idle, &mut gone);
+        close_all(gone);
+    }
+
     /// Closes every idle connection that was opened under an older policy generation, now and when it comes back.
     pub fn invalidate_all(&self, generation: u64) {
         let gone = self.shelf().invalidate(generation, Instant::now());

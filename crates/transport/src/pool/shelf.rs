@@ -71,6 +71,13 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// Takes the coldest away until no more than `total` lie here.
+    pub(super) fn shrink(&mut self, total: usize, gone: &mut Vec<T>) {
+        while self.total > total && !self.stacks.is_empty() {
+            self.drop_coldest(gone);
+        }
+    }
+
     fn drop_coldest(&mut self, gone: &mut Vec<T>) {
         let coldest = self.stacks.iter().filter_map(|(key, stack)| Some((stack.first()?.since, key))).min_by_key(|(since, _)| *since);
         let Some(key) = coldest.map(|(_, key)| key.clone()) else { return };
@@ -165,6 +172,22 @@ mod tests {
         assert_eq!(shelf.take(&b, at(5), &mut gone), Some("b2"));
         assert_eq!(shelf.take(&b, at(5), &mut gone), Some("b1"));
         assert_eq!((shelf.take(&b, at(5), &mut gone), shelf.len()), (None, 1));
+    }
+
+    #[test]
+    fn the_coldest_of_all_make_room_for_a_new_connection() {
+        let mut shelf = Shelf::new(settings());
+        let start = Instant::now();
+        let mut gone = Vec::new();
+        for (place, port) in [2, 1, 3].into_iter().enumerate() {
+            shelf.put(&key(port, vec![]), port, 0, start + Duration::from_secs(place as u64), &mut gone);
+        }
+        shelf.shrink(3, &mut gone);
+        assert!(gone.is_empty());
+        shelf.shrink(1, &mut gone);
+        assert_eq!((gone.as_slice(), shelf.len()), ([2, 1].as_slice(), 1));
+        shelf.shrink(0, &mut gone);
+        assert_eq!((gone.len(), shelf.len()), (3, 0));
     }
 
     #[test]
