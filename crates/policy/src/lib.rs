@@ -94,7 +94,7 @@ pub use pattern::{
 pub use policy::Policy;
 pub use require_tls::RequireTls;
 pub use rule::Direction;
-pub use trace::{Axes, Axis, Note, Party, Place, Question, Source, SourceKind, Step, Trace};
+pub use trace::{Axes, Axis, Note, Party, Place, Question, Source, SourceKind, Step, Trace, TraceKey};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -21,7 +21,7 @@ use applies::{Applies, Standing};
 use strand::Strand;
 
 /// A source, as small as an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
     pub(crate) kind: SourceKind,
     /// Whether it stands in an included list.

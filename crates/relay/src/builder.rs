@@ -211,6 +211,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             pool: Arc::clone(&pool),
             clock: self.clock,
             history: self.history,
+            words: Arc::default(),
             events: broadcast::Sender::new(EVENTS_KEPT),
             accept_hook: self.accept_hook,
             logins: self.users.map(Logins::new),

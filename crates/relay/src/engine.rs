@@ -15,6 +15,7 @@ use sealpost_types::{Destination, UnixMillis};
 use tokio::sync::{Notify, Semaphore, broadcast};
 
 use crate::config::Config;
+use crate::decided::DecidedWords;
 use crate::deliver::Trouble;
 use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
@@ -48,6 +49,7 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) generation: AtomicU64,
     pub(crate) clock: WallClock,
     pub(crate) history: Option<History>,
+    pub(crate) words: Arc<DecidedWords>,
     pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) accept_hook: Option<AcceptHook>,
     /// None where AUTH is not offered.

@@ -33,6 +33,7 @@ mod builder;
 mod certificates;
 mod config_file;
 mod control;
+mod decided;
 mod deliver;
 mod engine;
 mod error;

@@ -24,7 +24,7 @@ fn story(number: u32) -> [Event; 2] {
             .of_message(id.clone(), from.clone().into())
             .for_recipient(Mailbox::parse(&format!("bob@{domain}")).unwrap().into());
         event.address = Some("192.0.2.7:4711".parse().unwrap());
-        event.decided = Some(Decided::new("opportunistic", "system rule", "opportunistic: built-in default"));
+        event.decided = Some(Arc::new(Decided::new("opportunistic", "system rule", "opportunistic: built-in default")));
         event
     };
     let facts = TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1301), Some(KexGroup(0x11ec)), false);

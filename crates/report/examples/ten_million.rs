@@ -128,6 +128,7 @@ struct Message {
     from: Mailbox,
     to: Mailbox,
     proof: Arc<Proof>,
+    decided: Arc<Decided>,
 }
 
 impl Message {
@@ -144,7 +145,15 @@ impl Message {
         proof.subject = Some(format!("CN={host}"));
         proof.spki_pin = Some(format!("sha256//{host}+DImW+5JCeuQeRkm5NMpJWZG3hSuFU="));
         proof.validation_path = vec![format!("CN={host}"), "CN=R3,O=Some CA,C=US".into(), "CN=Root X1,O=Some CA,C=US".into()];
-        Self { id: format!("{:013X}", 0x1000_0000_0000 + number * 977), at, from: parse(&from), to: parse(&to), proof: Arc::new(proof) }
+        let decided = Decided::new("require", "partner \"Bank\" (policy.toml:31)", "require: partner \"Bank\" (policy.toml:31) raised tls");
+        Self {
+            id: format!("{:013X}", 0x1000_0000_0000 + number * 977),
+            at,
+            from: parse(&from),
+            to: parse(&to),
+            proof: Arc::new(proof),
+            decided: Arc::new(decided),
+        }
     }
 
     fn events(&self, random: &mut Random) -> Vec<Event> {
@@ -173,8 +182,7 @@ impl Message {
         event.next_hop = Some("mx:d.example".into());
         event.attempts = Some(1);
         event.reply = Some("250 2.0.0 Ok: queued as 4F8A81234".into());
-        event.decided =
-            Some(Decided::new("require", "partner \"Bank\" (policy.toml:31)", "require: partner \"Bank\" (policy.toml:31) raised tls"));
+        event.decided = Some(Arc::clone(&self.decided));
         event.proof = Some(Arc::clone(&self.proof));
         event
     }

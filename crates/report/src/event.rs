@@ -135,7 +135,7 @@ pub struct Event {
     pub reply: Option<String>,
     /// What was demanded, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Decided>,
+    pub decided: Option<Arc<Decided>>,
     /// What the connection was like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Arc<Proof>>,
@@ -429,7 +429,8 @@ pub(crate) mod tests {
         event.attempts = Some(2);
         event.next_attempt = Some(UnixMillis(1_763_785_027_123));
         event.reply = Some("454 4.7.0 TLS not available\n454 4.7.0 try later".into());
-        event.decided = Some(Decided::new("verify", "policy.toml:12", "partner \"Bank\" says verify\ndefaults say opportunistic"));
+        let trace = "partner \"Bank\" says verify\ndefaults say opportunistic";
+        event.decided = Some(Arc::new(Decided::new("verify", "policy.toml:12", trace)));
         event.proof = Some(Arc::new(proof));
         event
     }

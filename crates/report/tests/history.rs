@@ -34,7 +34,7 @@ fn story() -> Vec<Event> {
     let about = |at, kind, (id, from, to): (&str, &str, &str)| event(at, kind, id, from, to);
     let mut delivered = about(600, EventKind::Delivered, a);
     delivered.proof = Some(proof());
-    delivered.decided = Some(Decided::new("verify", "policy.toml:12", "partner \"Bank\" says verify"));
+    delivered.decided = Some(Arc::new(Decided::new("verify", "policy.toml:12", "partner \"Bank\" says verify")));
     delivered.host = Some("mx.bank.example".into());
     delivered.address = Some("[2001:db8::1]:25".parse().unwrap());
     delivered.reply = Some("250 2.0.0 taken\n".into());
@@ -143,7 +143,7 @@ async fn a_row_is_ids_of_what_many_share() {
         for at in 0..100 {
             let mut event = event(batch * 1000 + at, EventKind::Delivered, "Q", "a@b.example", "c@d.example");
             event.proof = Some(proof.clone());
-            event.decided = Some(decided.clone());
+            event.decided = Some(Arc::new(decided.clone()));
             history.record(event);
         }
         history.flush().await.unwrap();

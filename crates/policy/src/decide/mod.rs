@@ -12,7 +12,7 @@ use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::policy::Policy;
 use crate::require_tls::RequireTls;
 use crate::scope::Resolved;
-use crate::trace::{NoTrace, Question, Recorder, Trace};
+use crate::trace::{NoTrace, Question, Recorder, Trace, TraceKey};
 
 pub use refusal::{CertificateLack, REFUSAL_TEXT_OCTETS, Refusal, RefusalReason};
 
@@ -153,6 +153,22 @@ impl Policy {
         let shadow = decision.shadow.as_ref().map(|shadow| (shadow.level, Arc::clone(&shadow.demand)));
         let trace = recorder.finish(Question::deliver(facts), &decision.demand, decision.level, Some(decision.fate.clone()), shadow);
         (decision, trace)
+    }
+
+    /// What tells the trace of [`explain_receive`](Self::explain_receive) apart.
+    #[must_use]
+    pub fn receive_key(&self, facts: &ReceiveFacts<'_>) -> TraceKey {
+        let mut key = TraceKey::of_reception(facts);
+        self.receive(facts, false, &mut key);
+        key
+    }
+
+    /// What tells the trace of [`explain_deliver`](Self::explain_deliver) apart.
+    #[must_use]
+    pub fn deliver_key(&self, facts: &DeliverFacts<'_>) -> TraceKey {
+        let mut key = TraceKey::of_delivery(facts);
+        self.deliver(facts, false, &mut key);
+        key
     }
 
     fn receive_decision(&self, facts: &ReceiveFacts<'_>, outcome: Outcome) -> ReceiveDecision {

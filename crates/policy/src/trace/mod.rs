@@ -1,5 +1,6 @@
 //! Why a decision came out as it did: every source that was asked, what it said, and what came of it.
 
+mod key;
 mod note;
 mod recorder;
 mod shown;
@@ -14,6 +15,7 @@ use crate::asked::Asked;
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::pattern::Pattern;
 
+pub use key::TraceKey;
 pub use note::Note;
 pub use source::{Place, Source, SourceKind};
 

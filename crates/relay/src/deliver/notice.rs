@@ -101,8 +101,8 @@ impl Notice {
         if self.tls
             && let Some(decided) = subject.decided(self.index, at)
         {
-            about.level = Some(decided.level);
-            about.source = Some(decided.source);
+            about.level = Some(decided.level.clone());
+            about.source = Some(decided.source.clone());
         }
         about
     }

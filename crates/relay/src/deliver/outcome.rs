@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sealpost_discovery::Dane;
 use sealpost_policy::{Barred, DeliverDecision};
 use sealpost_queue::Deferral;
 use sealpost_report::{Proof, RequireTlsMark, Shadow};
@@ -87,22 +88,56 @@ impl Contact {
     pub(crate) fn new<T: TlsBackend>(
         host: &Host,
         key: &WireKey,
-        connection: &Connection<T>,
+        connection: &mut Connection<T>,
         insecure_name: Option<&Domain>,
         downgrade: Option<&str>,
         shadow: Option<Shadow>,
         now: UnixMillis,
     ) -> Self {
-        let mut proof = account::connection_proof(host, key, connection, downgrade.is_some(), now);
-        proof.insecure_name = insecure_name.cloned();
+        let proof = proof_of(host, key, connection, insecure_name, downgrade.is_some(), now);
         let downgrade = match connection.tls() {
             Some(_) => None,
             None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };
         let reports = connection.extensions().dsn();
-        Self { host: host.shown(), address: host.address, proof: Arc::new(proof), reports, downgrade, shadow: shadow.map(Arc::new) }
+        Self { host: host.shown(), address: host.address, proof, reports, downgrade, shadow: shadow.map(Arc::new) }
     }
+}
+
+/// A proof that goes with its connection, and what it rests on beside that.
+struct KeptProof {
+    proof: Arc<Proof>,
+    host_secure: bool,
+    insecure_name: Option<Domain>,
+    is_downgraded: bool,
+}
+
+/// What a connection was like: made once for all its messages, as long as what is known of the host stays the same.
+fn proof_of<T: TlsBackend>(
+    host: &Host,
+    key: &WireKey,
+    connection: &mut Connection<T>,
+    insecure_name: Option<&Domain>,
+    is_downgraded: bool,
+    now: UnixMillis,
+) -> Arc<Proof> {
+    // TLSA records and MTA-STS policies are looked at for each message, and may be others.
+    let may_change = matches!(host.published.dane, Dane::Secure { .. }) || account::sts_proof(host, || None).is_some();
+    let still_true = |kept: &Arc<KeptProof>| {
+        kept.host_secure == host.secure && kept.insecure_name.as_ref() == insecure_name && kept.is_downgraded == is_downgraded
+    };
+    if let Some(kept) = connection.kept::<KeptProof>().filter(|_| !may_change).filter(still_true) {
+        return Arc::clone(&kept.proof);
+    }
+    let mut proof = account::connection_proof(host, key, connection, is_downgraded, now);
+    proof.insecure_name = insecure_name.cloned();
+    let proof = Arc::new(proof);
+    if !may_change {
+        let insecure_name = insecure_name.cloned();
+        connection.keep(Arc::new(KeptProof { proof: Arc::clone(&proof), host_secure: host.secure, insecure_name, is_downgraded }));
+    }
+    proof
 }
 
 impl Contact {

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use sealpost_policy::{DeliverDecision, DeliverFacts, HEADER_OCTETS, HeaderBlock, Policy};
 use sealpost_queue::{BodyReadError, Deferral, Entry, Lease};
-use sealpost_report::{Event, EventKind};
+use sealpost_report::{Decided, Event, EventKind};
 use sealpost_types::{ClearFallback, Hop, NextHop, OnExpiry, UnixMillis};
 
 use super::body::start_of;
 use super::held::{self, Held};
 use super::outcome::Trouble;
 use crate::config::Config;
+use crate::decided::DecidedWords;
 use crate::tlsrpt::RETRIED;
-use crate::{account, facts, waking};
+use crate::{facts, waking};
 
 /// The message of one attempt, and the policy that the attempt obeys, whatever is in force when it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) policy: Arc<Policy>,
+    words: Arc<DecidedWords>,
     /// How often holds were released before the attempt began.
     pub(crate) releases: u64,
     pub(crate) entry: &'a Entry,
@@ -27,14 +29,14 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// The message of a lease; its header section is read from the stored body if the policy has a rule for it.
-    pub(crate) async fn new(policy: Arc<Policy>, releases: u64, lease: &'a Lease) -> Self {
+    pub(crate) async fn new(policy: Arc<Policy>, words: Arc<DecidedWords>, releases: u64, lease: &'a Lease) -> Self {
         let header = if policy.reads_header() {
             let start = start_of(lease.body(), HEADER_OCTETS).await;
             Some(start.map(|start| Arc::new(HeaderBlock::parse(&start))).map_err(Arc::new))
         } else {
             None
         };
-        Self { policy, releases, entry: lease.entry(), header }
+        Self { policy, words, releases, entry: lease.entry(), header }
     }
 
     /// Why the header section cannot be read that a rule looks at, if it cannot.
@@ -44,7 +46,13 @@ impl<'a> Subject<'a> {
 
     /// The same message, held by another reference.
     pub(crate) fn of<'b>(&self, entry: &'b Entry) -> Subject<'b> {
-        Subject { policy: Arc::clone(&self.policy), releases: self.releases, entry, header: self.header.clone() }
+        Subject {
+            policy: Arc::clone(&self.policy),
+            words: Arc::clone(&self.words),
+            releases: self.releases,
+            entry,
+            header: self.header.clone(),
+        }
     }
 
     /// What is asked of the delivery to the recipient at `index`, by the policy and by what the mail is held under; nothing if the
@@ -93,14 +101,14 @@ impl<'a> Subject<'a> {
     }
 
     /// The decision on the recipient at `index` in the words of the history.
-    pub(crate) fn decided(&self, index: usize, at: UnixMillis) -> Option<sealpost_report::Decided> {
-        let mut decided = account::decided(&self.policy.explain_deliver(&self.facts(index, at)?).1);
-        if let (decision, Some(held)) = self.decide_held(index, at)? {
-            decision.level.as_str().clone_into(&mut decided.level);
-            decided.trace = format!("{held}; by the policy of now {}", decided.trace).into();
-            decided.source = held.to_string();
+    pub(crate) fn decided(&self, index: usize, at: UnixMillis) -> Option<Arc<Decided>> {
+        let decided = self.words.of_delivery(&self.policy, &self.facts(index, at)?);
+        if self.before(index).is_none_or(|before| before.hold.is_none()) {
+            return Some(decided);
         }
-        Some(decided)
+        let (decision, Some(held)) = self.decide_held(index, at)? else { return Some(decided) };
+        let trace = format!("{held}; by the policy of now {}", decided.trace);
+        Some(Arc::new(Decided::new(decision.level.as_str(), held.to_string(), trace)))
     }
 
     fn facts(&self, index: usize, now: UnixMillis) -> Option<DeliverFacts<'_>> {

@@ -51,7 +51,7 @@ impl<C: Components> Transfer<'_, C> {
         let now = self.engine.now();
         let shadow = shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), now));
         let transaction = self.transaction(&connection);
-        let mut contact = Contact::new(self.host, self.key, &connection, self.insecure_name, self.downgrade, shadow, now);
+        let mut contact = Contact::new(self.host, self.key, &mut connection, self.insecure_name, self.downgrade, shadow, now);
         if self.party.decision.require_tls.is_some() {
             let given = transaction.require_tls && connection.extensions().require_tls();
             contact.mark_require_tls(match (given, transaction.require_tls) {

@@ -27,21 +27,21 @@ impl Received {
 
     /// Tells of it: an entry for each recipient.
     pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>, client: ClientFacts<'_>) {
-        let policy = engine.policy.load();
+        let policy = engine.policy.load_full();
         for recipient in self.envelope.recipients {
             let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path)
                 .with_client(client)
                 .with_tls(tls)
                 .with_recipient(&recipient.path)
                 .at(self.reception.at);
-            let (decision, trace) = policy.explain_receive(&facts);
+            let decision = policy.decide_receive(&facts);
             let mut event = Event::new(self.reception.at, EventKind::Received, Hop::Receive)
                 .of_message(self.id.to_string(), self.envelope.reverse_path.clone())
-                .for_recipient(recipient.path);
+                .for_recipient(recipient.path.clone());
             event.size = Some(self.size);
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
-            event.decided = Some(account::decided(&trace));
+            event.decided = Some(engine.words.of_reception(&policy, &facts));
             event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &client, &decision)));
             event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);

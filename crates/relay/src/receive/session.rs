@@ -224,7 +224,7 @@ impl<W: BodyWriter> Sink<W> {
 impl<C: Components> ClientSession<C> {
     /// Whether the policy lets this sender, and this recipient, use the session as it is.
     fn check(&self, reverse_path: &ReversePath, forward_path: Option<&ForwardPath>) -> Result<(), Reply> {
-        let policy = self.engine.policy.load();
+        let policy = self.engine.policy.load_full();
         let mut facts = self.facts(reverse_path);
         if let Some(forward_path) = forward_path {
             facts = facts.with_recipient(forward_path);
@@ -235,7 +235,7 @@ impl<C: Components> ClientSession<C> {
         event.sender = Some(reverse_path.clone());
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
-        event.decided = Some(account::decided(&policy.explain_receive(&facts).1));
+        event.decided = Some(self.engine.words.of_reception(&policy, &facts));
         event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, &decision)));
         self.tell_refused(RefusedFor::of_policy(&refusal.reason), event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))

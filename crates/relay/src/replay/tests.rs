@@ -55,7 +55,7 @@ fn delivered(proof: Proof) -> Event {
     event.next_hop = Some("mx:bank.example".into());
     event.host = Some("mx.bank.example".into());
     event.address = Some("198.51.100.7:25".parse().unwrap());
-    event.decided = Some(Decided::new("opportunistic", "[defaults.external]", "opportunistic: built-in default"));
+    event.decided = Some(Arc::new(Decided::new("opportunistic", "[defaults.external]", "opportunistic: built-in default")));
     event.proof = Some(Arc::new(proof));
     event
 }
@@ -92,7 +92,7 @@ fn from_client(kind: EventKind, tls: Option<TlsVersion>, recipient: Option<&str>
     let mut event = Event::new(UnixMillis(1000), kind, Hop::Receive).of_message("Q1", mailbox("ann@bank.example").into());
     event.recipient = recipient.map(|recipient| mailbox(recipient).into());
     event.address = Some("192.0.2.7:4711".parse().unwrap());
-    event.decided = Some(Decided::new("opportunistic", "[defaults.external]", "opportunistic: built-in default"));
+    event.decided = Some(Arc::new(Decided::new("opportunistic", "[defaults.external]", "opportunistic: built-in default")));
     event.proof = Some(Arc::new(proof(tls, None)));
     event
 }
@@ -218,7 +218,7 @@ fn facts_that_were_not_kept_count_only_where_they_matter() {
     let v13 = TlsVersion::Tls1_3;
     let older = |level: &str| {
         let mut event = having(in_clear(), |proof| proof.no_tls = None);
-        event.decided.as_mut().unwrap().level = level.to_owned();
+        Arc::make_mut(event.decided.as_mut().unwrap()).level = level.to_owned();
         event
     };
     let other_host = |secure| {

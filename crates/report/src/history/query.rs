@@ -121,7 +121,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     event.reason = row.get(14)?;
     event.reply = row.get(15)?;
     if let Some(level) = row.get::<_, Option<String>>(16)? {
-        event.decided = Some(Decided::new(level, row.get::<_, String>(17)?, row.get::<_, String>(18)?));
+        event.decided = Some(Arc::new(Decided::new(level, row.get::<_, String>(17)?, row.get::<_, String>(18)?)));
     }
     event.proof = optional(row, 19, |text| serde_json::from_str::<Proof>(text))?.map(Arc::new);
     event.received_secure = row.get(20)?;

@@ -14,7 +14,7 @@ use crate::{Decided, Event, EventKind, EventResult, Proof};
 pub(super) struct Known {
     codes: HashMap<Code, i64>,
     domains: HashMap<Domain, i64>,
-    decisions: HashMap<Decided, i64>,
+    decisions: HashMap<Arc<Decided>, i64>,
     proofs: HashMap<Arc<Proof>, i64>,
     /// The highest number of an event; none before the file was asked.
     last: Option<i64>,
@@ -30,8 +30,9 @@ struct Writer<'a> {
     day: Day,
     known: &'a Known,
     learnt: Known,
-    /// The proofs of this batch by their place in memory, which the batch keeps alive.
+    /// The proofs and decisions of this batch by their place in memory, which the batch keeps alive.
     seen: HashMap<*const Proof, i64>,
+    seen_decisions: HashMap<*const Decided, i64>,
 }
 
 impl Known {
@@ -93,7 +94,7 @@ impl<'a> Statements<'a> {
 
 impl<'a> Writer<'a> {
     fn new(tx: &'a Transaction<'a>, day: Day, known: &'a Known) -> Self {
-        Self { tx, day, known, learnt: Known::default(), seen: HashMap::new() }
+        Self { tx, day, known, learnt: Known::default(), seen: HashMap::new(), seen_decisions: HashMap::new() }
     }
 
     fn insert(&mut self, event: &Event, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
@@ -181,11 +182,21 @@ impl<'a> Writer<'a> {
         Ok(id)
     }
 
-    fn decision(&mut self, decided: &Decided) -> rusqlite::Result<i64> {
-        if let Some(id) = self.known.decisions.get(decided).or_else(|| self.learnt.decisions.get(decided)) {
+    fn decision(&mut self, decided: &Arc<Decided>) -> rusqlite::Result<i64> {
+        let place = Arc::as_ptr(decided);
+        if let Some(id) = self.seen_decisions.get(&place) {
             return Ok(*id);
         }
-        let Decided { level, source, trace } = decided;
+        let id = match self.known.decisions.get(decided).or_else(|| self.learnt.decisions.get(decided)) {
+            Some(id) => *id,
+            None => self.new_decision(decided)?,
+        };
+        self.seen_decisions.insert(place, id);
+        Ok(id)
+    }
+
+    fn new_decision(&mut self, decided: &Arc<Decided>) -> rusqlite::Result<i64> {
+        let Decided { level, source, trace } = &**decided;
         let digest = digest(&[level, source, trace]);
         let mut find = self.tx.prepare_cached(FIND_DECISION)?;
         let found = find.query_row(params![digest, level, source, &**trace], |row| row.get(0)).optional()?;
@@ -193,7 +204,7 @@ impl<'a> Writer<'a> {
             Some(id) => id,
             None => self.tx.prepare_cached(INSERT_DECISION)?.insert(params![digest, level, source, &**trace])?,
         };
-        self.learnt.decisions.insert(decided.clone(), id);
+        self.learnt.decisions.insert(Arc::clone(decided), id);
         Ok(id)
     }
 
