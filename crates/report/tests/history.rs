@@ -303,7 +303,7 @@ async fn the_single_file_of_before_is_read_on() {
 
     let all = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
     assert_eq!(times(&all), [100, 200, 200, 200, DAY_MILLIS]);
-    assert_eq!(all[0].event.decided, Some(Decided::new("verify", "policy.toml:12", "a trace")));
+    assert_eq!(all[0].event.decided, Some(Arc::new(Decided::new("verify", "policy.toml:12", "a trace"))));
     assert_eq!(all[3].event, new);
     let of_message = history.query(&filter(|f| f.queue_id = Some("Q1".into()))).await.unwrap();
     assert_eq!(times(&of_message), [200, 200, 100]);
