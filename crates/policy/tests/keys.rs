@@ -67,8 +67,10 @@ fn for_each(mut each: impl FnMut(&ReversePath, &ForwardPath, bool, UnixMillis)) 
     }
 }
 
-/// What a history shows of a trace.
-fn words(trace: &Trace) -> (String, String, Vec<String>) {
+/// What a history shows of a trace: the level, the short form, and who decided.
+type Words = (String, String, Vec<String>);
+
+fn words(trace: &Trace) -> Words {
     let deciding = trace.steps.iter().filter(|step| !step.decided.is_empty()).map(|step| step.source.to_string());
     (trace.level.to_string(), trace.short(), deciding.collect())
 }
@@ -77,7 +79,7 @@ fn words(trace: &Trace) -> (String, String, Vec<String>) {
 fn equal_keys_are_equal_words() {
     let policy = Policy::parse("policy.toml", POLICY).unwrap();
     let tls = TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1302), Some(KexGroup(0x11ec)), false);
-    let mut known: HashMap<TraceKey, (String, String, Vec<String>)> = HashMap::new();
+    let mut known: HashMap<TraceKey, Words> = HashMap::new();
     let mut all = HashSet::new();
     let mut count = 0;
     let mut note = |key: TraceKey, trace: &Trace| {
@@ -104,7 +106,7 @@ fn equal_keys_are_equal_words() {
 #[test]
 fn domains_alone_do_not_tell_decisions_apart() {
     let policy = Policy::parse("policy.toml", POLICY).unwrap();
-    let mut known: HashMap<(Option<Domain>, Option<Domain>), (String, String, Vec<String>)> = HashMap::new();
+    let mut known: HashMap<(Option<Domain>, Option<Domain>), Words> = HashMap::new();
     let mut differing = 0;
     for_each(|from, to, is_secure, now| {
         let words = words(&policy.explain_deliver(&DeliverFacts::new(from, to, is_secure).at(now)).1);
