@@ -43,6 +43,8 @@ enum Command {
     /// A receiving server for tests, with faults on demand.
     #[command(after_help = sink::EXAMPLES)]
     Sink(Box<sink::Sink>),
+    Man(sealpost_manual::Man),
+    Completions(sealpost_manual::Completions),
 }
 
 fn main() -> ExitCode {
@@ -60,11 +62,23 @@ fn main() -> ExitCode {
         Command::Load(options) => load::load(&options),
         Command::Cert(options) => cert::cert(&options),
         Command::Sink(options) => sink::sink(&options),
+        Command::Man(options) => Ok(written(options.write::<Arguments>())),
+        Command::Completions(options) => Ok(written(options.print::<Arguments>())),
     };
     result.unwrap_or_else(|problem| {
         eprintln!("sealpost-probe: {problem}");
         ExitCode::from(USAGE)
     })
+}
+
+fn written(result: std::io::Result<()>) -> ExitCode {
+    result.map_or_else(
+        |error| {
+            eprintln!("sealpost-probe: {error}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
 }
 
 /// The exit code for a command line that is not understood (`EX_USAGE` of sysexits).

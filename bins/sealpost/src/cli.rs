@@ -83,6 +83,8 @@ pub(crate) enum Command {
     /// Make lines for the file of who may log in.
     #[command(subcommand)]
     Users(Users),
+    Man(sealpost_manual::Man),
+    Completions(sealpost_manual::Completions),
 }
 
 #[derive(Debug, Args)]
@@ -419,6 +421,8 @@ mod tests {
             "lists import",
             "rules import",
             "rules move",
+            "man",
+            "completions",
         ];
         for command in with_examples.into_iter().chain(others) {
             let words = ["sealpost"].into_iter().chain(command.split_whitespace()).chain(["--help"]);

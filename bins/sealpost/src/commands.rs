@@ -47,6 +47,8 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Ciphers(options) => ciphers::ciphers(&options),
         Command::Tlsrpt(command) => tlsrpt::tlsrpt(&command),
         Command::Users(Users::Hash(options)) => users::hash(&options),
+        Command::Man(options) => options.write::<Arguments>().map(|()| ExitCode::SUCCESS).map_err(in_words),
+        Command::Completions(options) => options.print::<Arguments>().map(|()| ExitCode::SUCCESS).map_err(in_words),
     }
 }
 

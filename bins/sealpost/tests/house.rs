@@ -21,8 +21,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-report", &["types", "store", "policy"]),
     ("sealpost-relay", ALL_BELOW_RELAY),
     ("sealpost-admin", ALL_BELOW_ADMIN),
+    ("sealpost-manual", &[]),
     ("sealpost", ALL_AND_PROBE),
-    ("sealpost-probe", &["types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
+    ("sealpost-probe", &["manual", "types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
 ];
@@ -30,9 +31,24 @@ const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", 
 const ALL_BELOW_ADMIN: &[&str] =
     &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
 /// The relay's program shares with the test tool how certificates are shown.
-const ALL_AND_PROBE: &[&str] =
-    &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin", "probe"];
-const ALL: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin"];
+const ALL_AND_PROBE: &[&str] = &[
+    "types",
+    "smtp",
+    "cipher",
+    "policy",
+    "cert",
+    "store",
+    "queue",
+    "transport",
+    "discovery",
+    "report",
+    "relay",
+    "admin",
+    "manual",
+    "probe",
+];
+const ALL: &[&str] =
+    &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay", "admin", "manual"];
 
 /// Crates that one member alone may import.
 const RESERVED: &[(&str, &str)] = &[("nom", "sealpost-smtp"), ("x509-parser", "sealpost-cert"), ("wildmatch", "sealpost-policy")];

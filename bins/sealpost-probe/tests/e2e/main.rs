@@ -7,6 +7,7 @@ mod dns;
 mod domain;
 mod equipment;
 mod load;
+mod manual;
 mod ping;
 mod programs;
 mod send;

@@ -1,6 +1,7 @@
 //! The commands that a new user tries first.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
@@ -163,4 +164,43 @@ fn explain_names_the_entry_that_decided() {
     let output = house.run(&["explain", "--from", "alice@sender.example", "--to", "bob@other.example"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("opportunistic") && !text.contains("require"), "{text}");
+}
+
+/// A page for every command that `--help` names, and a script that bash takes.
+#[test]
+fn manual_pages_and_completions() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("man1");
+    let said = finish(sealpost().args(["man", directory.to_str().unwrap()]), LIMIT);
+    assert!(said.status.success(), "{said:?}");
+    let help = finish(sealpost().args(["--help"]), LIMIT);
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.len() > 10 && commands.contains(&"man"), "{help}");
+    for command in commands {
+        let page = fs::read_to_string(directory.join(format!("sealpost-{command}.1"))).unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{page}");
+    }
+    let page = fs::read_to_string(directory.join("sealpost-check.1")).unwrap();
+    assert!(page.contains(".SH EXAMPLES\n.nf\n") && page.contains(".SH \"EXIT STATUS\""), "{page}");
+
+    let script = finish(sealpost().args(["completions", "bash"]), LIMIT);
+    let file = folder.path().join("script");
+    fs::write(&file, &script.stdout).unwrap();
+    let complete = format!(
+        ". {}; COMP_WORDS=(sealpost quicks); COMP_CWORD=1; _sealpost sealpost quicks sealpost; echo ${{COMPREPLY[@]}}",
+        file.display()
+    );
+    let completed = Command::new("bash").args(["-c", &complete]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "quickstart", "{completed:?}");
+    let failed = finish(sealpost().args(["man", file.to_str().unwrap()]), LIMIT);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&failed.stderr).contains(file.to_str().unwrap()), "{failed:?}");
 }
