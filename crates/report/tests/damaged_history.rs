@@ -167,3 +167,15 @@ async fn the_single_file_of_before_may_be_rubbish() {
     assert_eq!(history.query(&all()).await.unwrap().len(), 1);
     assert_eq!(aside(&directory.path().join("history.db")), ["history.db.damaged-1"]);
 }
+
+/// The counters of TLS reports stand beside the history, and stop nothing either.
+#[test]
+fn the_counters_of_reports_may_be_rubbish() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("counters.db");
+    std::fs::write(&path, vec![b'x'; 40_000]).unwrap();
+    let schema = Migrations::new(0x544c_5352, &["SELECT 1"]);
+    assert!(Store::open(&path, &schema, &Settings::default()).is_err(), "the negative control");
+    drop(sealpost_report::tlsrpt::Book::open(&path).unwrap());
+    assert_eq!(aside(&path), ["counters.db.damaged-1"]);
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealpost_store::rusqlite::{self, Connection, Row as Record, Transaction};
-use sealpost_store::{Migrations, OpenError, ReadError, Reader, Settings, Store, WriteError};
+use sealpost_store::{Migrations, OpenError, ReadError, Reader, SalvagedTables, Settings, Store, WriteError};
 use sealpost_types::{Domain, Octets, UnixMillis};
 
 use super::record::ReportAddress;
@@ -84,7 +84,8 @@ pub enum SendingState {
 }
 
 impl Book {
-    /// Opens the book at `path`, and makes it if there is none.
+    /// Opens the book at `path`, and makes it if there is none. A damaged one is kept aside, and a new one begun: what it
+    /// counted is lost, mail is not.
     ///
     /// # Errors
     /// [`BookError::Open`].
@@ -95,7 +96,8 @@ impl Book {
         settings.checkpoint = Octets(1 << 20);
         settings.log_limit = Octets(4 << 20);
         settings.readers = 1;
-        let store = Store::open(path, &SCHEMA, &settings).map_err(std::sync::Arc::new)?;
+        let opened = Store::open_or_begin_anew(path, &SCHEMA, &settings, &mut SalvagedTables::default(), |_| Ok(()));
+        let (store, ..) = opened.map_err(std::sync::Arc::new)?;
         Ok(Self { store })
     }
 

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 use rusqlite::types::Value;
 use rusqlite::{ErrorCode, Transaction, params_from_iter};
 
+use super::{Salvage, SalvagedRow};
+
 /// The tables of a fresh database, as far as rows came for them.
+///
+/// As a [`Salvage`] it takes each row of a table that is there, and leaves those out whose table is not known.
 #[derive(Debug, Default)]
 pub struct SalvagedTables {
     columns: HashMap<String, Vec<Column>>,
@@ -28,6 +32,9 @@ impl SalvagedTables {
         if !self.columns.contains_key(table) {
             self.columns.insert(table.to_owned(), columns(tx, table)?);
         }
+        if self.columns.get(table).is_none_or(Vec::is_empty) {
+            return Ok(false);
+        }
         let known = self.columns.get(table).into_iter().flatten().zip(values);
         let names: Vec<_> = known.clone().map(|(column, _)| column.name.as_str()).collect();
         let places: Vec<_> = (1..=names.len()).map(|place| format!("?{place}")).collect();
@@ -38,6 +45,17 @@ impl SalvagedTables {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Salvage for SalvagedTables {
+    fn keep(&mut self, tx: &Transaction<'_>, row: SalvagedRow) -> rusqlite::Result<()> {
+        let Some(table) = row.table else { return Ok(()) };
+        self.insert(tx, &table, row.rowid, &row.values).map(drop)
+    }
+
+    fn finish(&mut self, _: &Transaction<'_>) -> rusqlite::Result<()> {
+        Ok(())
     }
 }
 
