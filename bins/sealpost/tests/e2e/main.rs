@@ -49,3 +49,4 @@ mod settings;
 mod stop;
 mod support;
 mod terminal;
+mod tlsrpt;
