@@ -115,8 +115,11 @@ mod with_bind_and_dkimpy_on_port_25 {
     /// Takes what is handed in over HTTPS: what stands before the body, and the body.
     struct Desk {
         port: u16,
-        taken: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+        taken: Arc<Mutex<Vec<Request>>>,
     }
+
+    /// What stands before the body, and the body.
+    type Request = (String, Vec<u8>);
 
     impl Desk {
         fn start(config: Arc<ServerConfig>) -> Self {
@@ -149,7 +152,7 @@ mod with_bind_and_dkimpy_on_port_25 {
             Self { port, taken }
         }
 
-        fn wait_for(&self, count: usize) -> Vec<(String, Vec<u8>)> {
+        fn wait_for(&self, count: usize) -> Vec<Request> {
             wait(&format!("{count} reports over HTTPS"), || {
                 let taken = self.taken.lock().unwrap();
                 (taken.len() >= count).then(|| taken.clone())
@@ -223,11 +226,11 @@ mod with_bind_and_dkimpy_on_port_25 {
         }
     }
 
-    /// Whether dkimpy finds the signature right, with nothing but the record that `sealpost check` shows.
+    /// Whether dkimpy finds the signature right by the rules for reports, with nothing but the record that `sealpost check` shows.
     fn dkimpy_verifies(mail: &[u8], name: &str, record: &str) -> bool {
         let script = format!(
             "import sys, dkim\nfind = lambda name, timeout=5: {record:?}.encode() if name.rstrip(b'.') == {name:?}.encode() else None\n\
-             print(dkim.verify(sys.stdin.buffer.read(), dnsfunc=find, minkey=1024))"
+             print(dkim.verify(sys.stdin.buffer.read(), dnsfunc=find, minkey=1024, tlsrpt='strict'))"
         );
         let mut command = Command::new("/usr/bin/python3");
         let mut child = command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

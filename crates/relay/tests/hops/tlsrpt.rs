@@ -1,7 +1,7 @@
 //! Reports about TLS (RFC 8460), from what is seen on the wire to what the domains are told. Days pass as the test says.
 
-/// What needs root and a port 25 that nobody listens on.
-mod with_port_25 {
+/// What needs root, and ports 25 and 443 that nobody listens on.
+mod with_web_on_port_443 {
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -110,11 +110,15 @@ mod with_port_25 {
         }
     }
 
-    async fn exchanger(start_tls: StartTls) -> Mx {
+    fn own_address() -> Ipv4Addr {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let [low, high, ..] = std::process::id().to_le_bytes();
-        let address = Ipv4Addr::new(127, low | 1, high.wrapping_add(31), NEXT.fetch_add(1, Ordering::SeqCst));
-        Mx::start_at(SocketAddr::from((address, 25)), Behaviour::plain().with_start_tls(start_tls)).await
+        Ipv4Addr::new(127, low | 1, high.wrapping_add(31), NEXT.fetch_add(1, Ordering::SeqCst))
+    }
+
+    async fn exchanger(start_tls: StartTls) -> Mx {
+        let address = SocketAddr::from((own_address(), 25));
+        Mx::start_at(address, Behaviour::plain().with_start_tls(start_tls)).await
     }
 
     fn of_key(pin: Pin) -> TlsaRecord {
@@ -132,7 +136,7 @@ mod with_port_25 {
     /// What is seen of each domain is told to it when the day is over: what went well under which policy, and what did not, where and why.
     // req: E3
     #[tokio::test]
-    #[ignore = "needs root and port 25"]
+    #[ignore = "needs root and ports 25 and 443"]
     async fn what_is_seen_of_a_domain_is_told_to_it_the_next_day() {
         let web = Web::start().await;
         let (tls, pin) = backend_and_pin(Kind::SelfSigned, "elsewhere.example");
@@ -204,7 +208,7 @@ mod with_port_25 {
     /// RFC 8460 section 3: the report arrives even where TLS is what is wrong, and its delivery is in no report.
     // req: E3
     #[tokio::test]
-    #[ignore = "needs root and port 25"]
+    #[ignore = "needs root and ports 25 and 443"]
     async fn a_report_by_mail_arrives_where_tls_is_wrong_and_is_in_no_report() {
         let (tls, pin) = backend_and_pin(Kind::SelfSigned, "elsewhere.example");
         let bank = exchanger(StartTls::Offered(Arc::new(tls))).await;
@@ -252,5 +256,75 @@ mod with_port_25 {
         let successes: u64 = read_report(&last.octets).unwrap().policies.iter().map(|policy| counts(policy).0).sum();
         assert_eq!(successes, 1);
         relay.shutdown().await;
+    }
+
+    /// RFC 8460 section 4.3.2: what does not meet an MTA-STS policy in testing is told, though the mail goes; so is a policy that cannot be had.
+    // req: E2 E3
+    #[tokio::test]
+    #[ignore = "needs root and ports 25 and 443"]
+    async fn what_does_not_meet_an_mta_sts_policy_is_told() {
+        let testing = "version: STSv1\r\nmode: testing\r\nmx: mx.NAME\r\nmax_age: 604800\r\n";
+        let elsewhere = "version: STSv1\r\nmode: testing\r\nmx: *.elsewhere.example\r\nmax_age: 604800\r\n";
+        // what the exchanger shows, the policy; what went well, and what did not, under which kind of policy
+        for (number, (kind, policy, expected)) in [
+            (Kind::Right, testing, vec!["sts 1 -"]),
+            (Kind::SelfSigned, testing, vec!["sts 0 certificate-not-trusted"]),
+            (Kind::Expired, testing, vec!["sts 0 certificate-expired"]),
+            (Kind::WrongName, testing, vec!["sts 0 certificate-host-mismatch"]),
+            (Kind::Right, elsewhere, vec!["sts 0 validation-failure"]),
+            (Kind::Right, "no policy", vec!["no-policy-found 1 -", "sts 0 sts-policy-invalid"]),
+            (Kind::Right, "", vec!["no-policy-found 1 -", "sts 0 sts-webpki-invalid"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let name = format!("d{number}.example");
+            let mx = exchanger(StartTls::Offered(Arc::new(backend(kind, &format!("mx.{name}"))))).await;
+            let certificate = if policy.is_empty() { "other.example".to_owned() } else { format!("mta-sts.{name}") };
+            let host = serve_policy(backend(Kind::Right, &certificate), policy.replace("NAME", &name)).await;
+            let web = Web::start().await;
+            let office = Office::new();
+            office.publish(&name, &mx, &format!("https://reports.example:{}/", web.port));
+            office.house.dns.set_txt(&domain(&format!("_mta-sts.{name}")), vec![b"v=STSv1; id=1;".to_vec()]);
+            office.house.dns.set_addresses(&domain(&format!("mta-sts.{name}")), vec![host.into()]);
+            let (relay, clock, _folder) = office.start().await;
+            let to = format!("a@{name}");
+            send(&relay, &to).await;
+            relay.first(EventKind::Delivered, &to).await;
+            clock.advance(DAY);
+            let report = web.reports(1).await.remove(0);
+            let shown: Vec<_> = report
+                .policies
+                .iter()
+                .map(|one| {
+                    assert_eq!(one.policy.policy_domain, name);
+                    let is_whole =
+                        one.policy.policy_string.first().is_some_and(|line| line == "version: STSv1") && one.policy.mx_host.len() == 1;
+                    assert_eq!(is_whole, expected.len() == 1, "{report:#?}");
+                    let failed = one.failure_details.first().map(|failure| failure.result_type.as_str());
+                    format!("{} {} {}", one.policy.policy_type.as_str(), counts(one).0, failed.unwrap_or("-"))
+                })
+                .collect();
+            assert_eq!(shown, expected, "{kind:?} {policy:?}");
+            relay.shutdown().await;
+        }
+    }
+
+    /// Where a policy is served on port 443 of an address of its own.
+    async fn serve_policy(tls: sealpost_transport::RustlsBackend, policy: String) -> Ipv4Addr {
+        let address = own_address();
+        let listener = TcpListener::bind(SocketAddr::from((address, 443))).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(shaken) = tls.accept(tcp, ClientCertificate::NotAsked).await else { continue };
+                let (mut stream, mut octets) = (shaken.stream, Vec::new());
+                while !octets.ends_with(b"\r\n\r\n") && stream.read_buf(&mut octets).await.is_ok_and(|count| count > 0) {}
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", policy.len());
+                let _ = stream.write_all(format!("{head}{policy}").as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        address
     }
 }
