@@ -15,7 +15,7 @@ use sealpost_cert::TrustAnchors;
 use sealpost_discovery::{MxSet, Validation};
 use sealpost_policy::{DeliverDecision, DeliverFacts, Policy, Trace};
 use sealpost_relay::policy_file::compile_at;
-use sealpost_relay::{Reach, ReachError, ReachHost};
+use sealpost_relay::{Reach, ReachHost};
 use sealpost_transport::WallClock;
 use sealpost_types::{Domain, Level, Mailbox, NextHop, ReversePath, WithCauses};
 use tokio::sync::Semaphore;
@@ -230,11 +230,6 @@ impl Testing<'_> {
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().map(|(_, examined)| examined).collect())
     }
-}
-
-/// Why an address could not be examined, for the exit code.
-fn outcome_of(error: &ReachError) -> Outcome {
-    Outcome::of(error)
 }
 
 /// The levels that are told, weakest first, as they are written for a domain.

@@ -7,9 +7,9 @@ use sealpost_transport::WallClock;
 use sealpost_types::WithCauses;
 use serde_json::{Map, Value, json};
 
+use super::Report;
 use super::host::{Examined, Session, Taken};
 use super::outlook::Outlook;
-use super::{Report, outcome_of};
 use crate::ping::Outcome;
 use crate::shown::{self, line};
 
@@ -116,7 +116,7 @@ fn print_host(examined: &Examined, paint: Paint) {
     line!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
     line!("  DANE: {}", dane(host.dane()));
     match &examined.session {
-        Err(error) => line!("  {}", paint.of(outcome_of(error), &WithCauses(error).to_string())),
+        Err(error) => line!("  {}", paint.of(Outcome::of(error), &WithCauses(error).to_string())),
         Ok(session) => print_session(session, paint),
     }
     if let Some(answer) = &examined.in_clear {
@@ -198,7 +198,7 @@ fn host_json(examined: &Examined) -> Value {
         }).collect::<Vec<_>>()),
     });
     let (result, more) = match &examined.session {
-        Err(error) => (outcome_of(error), json!({ "reason": WithCauses(error).to_string() })),
+        Err(error) => (Outcome::of(error), json!({ "reason": WithCauses(error).to_string() })),
         Ok(session) => (Outcome::Passes, session_json(session)),
     };
     object["result"] = result.words().into();
