@@ -37,7 +37,7 @@ enum Command {
     /// Send many messages over many sessions, and say how long they took.
     #[command(after_help = load::EXAMPLES)]
     Load(Box<load::Load>),
-    /// Show the certificates of a server or of a file, and the TLSA records to publish for them.
+    /// Show certificates of a server or a file, and the TLSA records to publish for them.
     #[command(after_help = cert::EXAMPLES)]
     Cert(Box<cert::Cert>),
     /// A receiving server for tests, with faults on demand.
