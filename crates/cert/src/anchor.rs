@@ -1,10 +1,11 @@
 //! Trust anchors: the certificates in which a chain may end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
-use sealpost_types::UnixMillis;
+use sealpost_types::{AnchorFiles, UnixMillis};
 
 use crate::certificate::Certificate;
 use crate::finding::{Malformed, Position};
@@ -27,6 +28,7 @@ use crate::revocation::RevocationLists;
 pub struct TrustAnchors {
     loaded: Arc<Loaded>,
     revoked: RevocationLists,
+    private: Arc<BTreeMap<AnchorFiles, Arc<Loaded>>>,
 }
 
 /// A certificate that cannot be a trust anchor.
@@ -86,7 +88,7 @@ impl TrustAnchors {
                 Err(problem) => loaded.problems.push(AnchorProblem { number: index + 1, problem }),
             }
         }
-        Self { loaded: Arc::new(loaded), revoked: RevocationLists::default() }
+        Self::of(Arc::new(loaded))
     }
 
     /// The anchors that these certificates and keys make; what cannot be read is left out.
@@ -97,7 +99,11 @@ impl TrustAnchors {
             loaded.trusted.push(trusted);
             loaded.anchors.push(anchor);
         }
-        Self { loaded: Arc::new(loaded), revoked: RevocationLists::default() }
+        Self::of(Arc::new(loaded))
+    }
+
+    fn of(loaded: Arc<Loaded>) -> Self {
+        Self { loaded, revoked: RevocationLists::default(), private: Arc::default() }
     }
 
     /// The anchors in a PEM file or bundle.
@@ -113,6 +119,28 @@ impl TrustAnchors {
     pub fn with_revocation_lists(mut self, lists: RevocationLists) -> Self {
         self.revoked = lists;
         self
+    }
+
+    /// The same, and beside them the anchors of files that a demand may name instead
+    /// ([`HostClause::ChainTo`](sealpost_types::HostClause::ChainTo)). They take the place of those of before.
+    #[must_use]
+    pub fn with_private(mut self, private: impl IntoIterator<Item = (AnchorFiles, Self)>) -> Self {
+        self.private = Arc::new(private.into_iter().map(|(files, anchors)| (files, anchors.loaded)).collect());
+        self
+    }
+
+    /// The anchors of these files, with the same revocation lists; nothing if they were not read.
+    #[must_use]
+    pub fn private(&self, files: &AnchorFiles) -> Option<Self> {
+        let loaded = self.private.get(files)?;
+        Some(Self { revoked: self.revoked.clone(), ..Self::of(Arc::clone(loaded)) })
+    }
+
+    /// These and those: a chain may end in any of them.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let both = Self::from_der(self.iter().chain(other.iter()).map(|anchor| &anchor.der));
+        Self { revoked: self.revoked.clone(), private: Arc::clone(&self.private), ..both }
     }
 
     /// What has been taken back.

@@ -44,7 +44,7 @@ impl Finding {
             | Self::UnsupportedVersion { .. }
             | Self::UnsupportedCriticalExtension { .. }
             | Self::UnsupportedFeature { .. } => TlsFailureType::CertificateNotTrusted,
-            Self::PinMismatch { .. } | Self::UnsupportedDemand => TlsFailureType::ValidationFailure,
+            Self::PinMismatch { .. } | Self::NoAnchors { .. } | Self::UnsupportedDemand => TlsFailureType::ValidationFailure,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sealpost_types::{Pin, ReferenceName, TlsaRecord, UnixMillis};
+use sealpost_types::{AnchorFiles, Pin, ReferenceName, TlsaRecord, UnixMillis};
 
 use crate::date::{Span, Utc};
 use crate::key::PublicKey;
@@ -82,7 +82,7 @@ pub enum Finding {
         presented: Vec<PresentedName>,
         /// How many more there are.
         left_out: usize,
-        /// The common name, which is not consulted.
+        /// The common name, which counts only for a demand that names one.
         common_name: Option<String>,
     },
     /// The key of the presumed issuer did not make this signature.
@@ -223,6 +223,11 @@ pub enum Finding {
     },
     /// TLSA records are demanded, and there are none that are secure and can be used.
     NoTlsa,
+    /// The files of trust anchors that the demand names were not read.
+    NoAnchors {
+        /// The files.
+        files: AnchorFiles,
+    },
     /// The demand has a clause that this version cannot judge; it counts as not met.
     UnsupportedDemand,
 }
@@ -269,7 +274,7 @@ pub enum Malformed {
 
 impl Finding {
     /// Every word that [`code`](Self::code) gives.
-    pub const CODES: [&'static str; 34] = [
+    pub const CODES: [&'static str; 35] = [
         "no-certificate",
         "too-many-certificates",
         "too-large",
@@ -303,6 +308,7 @@ impl Finding {
         "pin-mismatch",
         "tlsa-mismatch",
         "no-tlsa",
+        "no-anchors",
         "unsupported-demand",
     ];
 
@@ -343,6 +349,7 @@ impl Finding {
             Self::PinMismatch { .. } => "pin-mismatch",
             Self::TlsaMismatch { .. } => "tlsa-mismatch",
             Self::NoTlsa => "no-tlsa",
+            Self::NoAnchors { .. } => "no-anchors",
             Self::UnsupportedDemand => "unsupported-demand",
         }
     }
@@ -351,7 +358,7 @@ impl Finding {
     pub(crate) fn rank(&self) -> u8 {
         match self {
             Self::NoCertificate => 0,
-            Self::UnsupportedDemand | Self::NoTlsa => 1,
+            Self::UnsupportedDemand | Self::NoTlsa | Self::NoAnchors { .. } => 1,
             Self::TooLarge { certificate: Position::Leaf, .. } | Self::Unparsable { certificate: Position::Leaf, .. } => 2,
             Self::Distrusted { .. } | Self::Revoked { .. } => 3,
             Self::SelfSigned { .. } => 4,
@@ -392,6 +399,7 @@ impl fmt::Display for Finding {
             }
             Self::InvalidValidity { certificate } => write!(f, "{certificate} ends before it starts to be valid"),
             Self::NameMismatch { wanted, presented, left_out, common_name } => {
+                let by_common_name = wanted.iter().any(|name| matches!(name, ReferenceName::CommonName(_)));
                 f.write_str("no certificate for ")?;
                 if wanted.is_empty() {
                     f.write_str("this host, for which no name is acceptable")?;
@@ -402,9 +410,15 @@ impl fmt::Display for Finding {
                 match (presented.is_empty(), common_name) {
                     (false, _) => list(f, presented.iter().map(PresentedName::bare), *left_out, ", "),
                     (true, None) => f.write_str("nobody"),
+                    (true, Some(_)) if by_common_name => f.write_str("nobody: it has no subject alternative names"),
                     (true, Some(name)) => {
                         write!(f, "nobody: it has no subject alternative names, and the common name {name} does not count")
                     }
+                }?;
+                match common_name {
+                    Some(name) if by_common_name => write!(f, "; its common name is {name}"),
+                    None if by_common_name => f.write_str("; it has no common name"),
+                    _ => Ok(()),
                 }
             }
             Self::BadSignature { certificate, issuer } => {
@@ -475,6 +489,9 @@ impl fmt::Display for Finding {
                 list(f, wanted.iter().map(short_tlsa), 0, " or ")
             }
             Self::NoTlsa => f.write_str("secure TLSA records are asked for, and there are none that can be used"),
+            Self::NoAnchors { files } => {
+                write!(f, "a chain to a trust anchor of {files} is asked for, and the policy in force names no such anchors")
+            }
             Self::UnsupportedDemand => f.write_str("the policy demands something that certificates are not checked for"),
         }
     }

@@ -9,7 +9,7 @@ use x509_parser::extensions::GeneralName;
 use crate::algorithm::dotted;
 use crate::distinguished;
 
-/// A subject alternative name: what a certificate says, not what we demand.
+/// A subject alternative name, or a common name that was asked for: what a certificate says, not what we demand.
 ///
 /// `Display` writes it as OpenSSL does (`DNS:mx.example`), with control characters escaped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub enum PresentedName {
     Registered(String),
     /// A name of a kind of its own: its object identifier.
     Other(String),
+    /// The common name of the subject. It is none of the alternative names, and is only there where somebody asked for it.
+    CommonName(String),
     /// A name whose octets are not what its kind asks for.
     Unreadable,
 }
@@ -52,7 +54,8 @@ impl PresentedName {
     /// compared with addresses only, and never with a host name that looks like one.
     ///
     /// # Wire
-    /// RFC 9525 section 6 (which replaces RFC 6125); no common name is ever consulted.
+    /// RFC 9525 section 6 (which replaces RFC 6125); no common name is ever consulted, but for a [`ReferenceName::CommonName`], which
+    /// asks for exactly that.
     ///
     /// # Example
     /// ```
@@ -68,6 +71,7 @@ impl PresentedName {
     pub fn matches(&self, reference: &ReferenceName) -> bool {
         match (self, reference) {
             (Self::Address(presented), ReferenceName::Address(wanted)) => presented == wanted,
+            (Self::CommonName(presented), ReferenceName::CommonName(wanted)) => presented.eq_ignore_ascii_case(wanted.as_str()),
             (Self::Dns(presented), ReferenceName::Exact(wanted)) => match HostPattern::parse(presented) {
                 Some(HostPattern::Name(name)) => name.eq_ignore_ascii_case(wanted.as_str()),
                 Some(HostPattern::Wildcard(parent)) => {
@@ -118,6 +122,7 @@ impl fmt::Display for PresentedName {
             Self::Directory(text) => write!(f, "DirName:{text}"),
             Self::Registered(oid) => write!(f, "Registered ID:{oid}"),
             Self::Other(oid) => write!(f, "othername:{oid}"),
+            Self::CommonName(text) => write!(f, "CN:{}", distinguished::printable(text)),
             Self::Unreadable => f.write_str("(unreadable name)"),
         }
     }

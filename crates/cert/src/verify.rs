@@ -1,7 +1,7 @@
 //! Verdicts: a presented chain against what was demanded of it.
 
 use rustls_pki_types::CertificateDer;
-use sealpost_types::{HostClause, HostDemand, Pin, ReferenceName, UnixMillis};
+use sealpost_types::{AnchorFiles, HostClause, HostDemand, Pin, ReferenceName, UnixMillis};
 use webpki::EndEntityCert;
 
 use crate::anchor::TrustAnchors;
@@ -10,7 +10,7 @@ use crate::chain::{CERTIFICATE_OCTETS, Chain};
 use crate::finding::{Finding, Malformed, Place, Position};
 use crate::key::PublicKey;
 use crate::name::{MatchedName, PresentedName};
-use crate::path::{self, Purpose, Validity, validity};
+use crate::path::{self, Purpose, ValidPath, Validity, validity};
 use crate::pin::{Fingerprint, pin_of_key};
 use crate::tlsa::{self, Dane, TlsaMatch};
 
@@ -124,14 +124,9 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
     findings.extend(key.map(|key| Finding::UnacceptedKey { key }));
 
     let chain = Chain::new(leaf, presented);
-    let mut path = None;
-    if let Some(leaf) = &chain.leaf {
-        let der = CertificateDer::from(leaf.der);
-        match path::validate(&der, &chain, anchors, now, purpose) {
-            Ok(valid) => path = Some(valid).filter(|_| PublicKey::of(leaf).is_accepted()),
-            Err(error) => refusal(&error, leaf, &chain, anchors, now, purpose, &mut findings),
-        }
-    }
+    let ways: Vec<_> =
+        wanted_anchors(demand).into_iter().map(|files| (files, way_up(&chain, files, anchors, now, purpose, &mut findings))).collect();
+    let leads_to = |files: Option<&AnchorFiles>| ways.iter().any(|(to, path)| *to == files && path.is_some());
 
     let mut satisfied = true;
     let mut matched_name = None;
@@ -141,9 +136,10 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
     let mut broken = Vec::new();
     for clause in &demand.clauses {
         let holds = match clause {
-            HostClause::Chain => path.is_some(),
+            HostClause::Chain => leads_to(None),
+            HostClause::ChainTo(files) => leads_to(Some(files)),
             HostClause::Identity(wanted) => {
-                let found = find_name(&names, wanted);
+                let found = find_name(&names, common_name.as_deref(), wanted);
                 let holds = found.is_some();
                 if !holds && summary.is_some() {
                     findings.push(mismatch(wanted, &names, common_name.clone()));
@@ -165,7 +161,7 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
                     true
                 }
                 Dane::TrustAnchor(found, valid) => {
-                    let name = find_name(&names, wanted);
+                    let name = find_name(&names, None, wanted);
                     let holds = name.is_some();
                     if holds {
                         (matched_tlsa, dane_path) = (Some(found), Some(valid));
@@ -188,21 +184,70 @@ fn verify(presented: &[&[u8]], demand: &HostDemand, anchors: &TrustAnchors, now:
         satisfied &= holds;
     }
 
-    let chain_demanded = demand.clauses.contains(&HostClause::Chain) || demand.clauses.is_empty();
+    let chain_demanded = demand.clauses.iter().any(HostClause::is_chain) || demand.clauses.is_empty();
     let breaks_another = |finding: &Finding| matches!(finding, Finding::NameMismatch { .. } | Finding::PinMismatch { .. });
     findings.sort_by_key(|finding| (!chain_demanded && !breaks_another(finding), finding.rank()));
     broken.sort_by_key(Finding::rank);
     broken.extend(findings.into_iter().filter(|finding| !broken.contains(finding)).collect::<Vec<_>>());
-    let trusted = path.is_some();
+    let trusted = ways.iter().all(|(_, path)| path.is_some());
     // Under DANE alone, its own path is the one that counts; for a key that a record names, no date does.
-    let by_dane_alone = !demand.clauses.contains(&HostClause::Chain) && matched_tlsa.is_some();
+    let by_dane_alone = !demand.clauses.iter().any(HostClause::is_chain) && matched_tlsa.is_some();
     let valid_until = match (&dane_path, by_dane_alone) {
         (Some(path), true) => Some(path.not_after),
         (None, true) => Some(UnixMillis::MAX),
-        (_, false) => path.as_ref().map(|path| path.not_after),
+        (_, false) => ways.iter().filter_map(|(_, path)| path.as_ref()).map(|path| path.not_after).min(),
     };
-    let path = path.map(|path| path.subjects).unwrap_or_default();
+    let path = ways.into_iter().find_map(|(_, path)| path).map(|path| path.subjects).unwrap_or_default();
     Verdict { satisfied, trusted, findings: broken, leaf: summary, path, valid_until, matched_name, matched_tlsa }
+}
+
+/// Whose anchors the demand asks for, those of no file in particular first; these where it asks for none.
+fn wanted_anchors(demand: &HostDemand) -> Vec<Option<&AnchorFiles>> {
+    let mut wanted: Vec<_> = demand
+        .clauses
+        .iter()
+        .filter_map(|clause| match clause {
+            HostClause::Chain => Some(None),
+            HostClause::ChainTo(files) => Some(Some(files)),
+            _ => None,
+        })
+        .collect();
+    if wanted.is_empty() {
+        wanted.push(None);
+    }
+    wanted
+}
+
+/// The path to an anchor of these files, or of those that are trusted where none are named; what stands in its way is noted.
+fn way_up(
+    chain: &Chain<'_>,
+    files: Option<&AnchorFiles>,
+    anchors: &TrustAnchors,
+    now: UnixMillis,
+    purpose: Purpose,
+    findings: &mut Vec<Finding>,
+) -> Option<ValidPath> {
+    let leaf = chain.leaf.as_ref()?;
+    let private = files.map(|files| anchors.private(files));
+    let anchors = match &private {
+        None => anchors,
+        Some(Some(private)) => private,
+        Some(None) => {
+            findings.push(Finding::NoAnchors { files: files.cloned().unwrap_or_default() });
+            return None;
+        }
+    };
+    match path::validate(&CertificateDer::from(leaf.der), chain, anchors, now, purpose) {
+        Ok(valid) => Some(valid).filter(|_| PublicKey::of(leaf).is_accepted()),
+        Err(error) => {
+            let known = findings.len();
+            refusal(&error, leaf, chain, anchors, now, purpose, findings);
+            let mut new = findings.split_off(known);
+            new.retain(|finding| !findings.contains(finding));
+            findings.append(&mut new);
+            None
+        }
+    }
 }
 
 fn read_leaf<'a>(presented: &[&'a [u8]], findings: &mut Vec<Finding>) -> Option<Certificate<'a>> {
@@ -231,9 +276,11 @@ fn summarise(leaf: &Certificate<'_>, names: &[PresentedName]) -> LeafSummary {
     }
 }
 
-fn find_name(presented: &[PresentedName], wanted: &[ReferenceName]) -> Option<MatchedName> {
+/// The first wanted name that is there. The common name is a name only to whoever asks for one.
+fn find_name(presented: &[PresentedName], common_name: Option<&str>, wanted: &[ReferenceName]) -> Option<MatchedName> {
+    let common_name = common_name.map(|name| PresentedName::CommonName(name.to_owned()));
     wanted.iter().find_map(|reference| {
-        let found = presented.iter().find(|name| name.matches(reference))?;
+        let found = presented.iter().chain(&common_name).find(|name| name.matches(reference))?;
         Some(MatchedName { reference: reference.clone(), presented: found.clone() })
     })
 }

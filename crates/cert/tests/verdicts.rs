@@ -4,7 +4,7 @@ mod fixtures;
 
 use fixtures::{NOW, anchors, chain, chain_only, require, verify};
 use sealpost_cert::{Finding, Position, PresentedName, TrustAnchors, Verdict, verify_client, verify_server};
-use sealpost_types::{HostClause, HostDemand, Pin, TlsRequirement, TlsVersion, UnixMillis};
+use sealpost_types::{AnchorFiles, HostClause, HostDemand, Pin, TlsRequirement, TlsVersion, UnixMillis};
 
 fn server(names: &[&str], demand: &HostDemand, anchors: &TrustAnchors) -> Verdict {
     server_at(names, demand, anchors, NOW)
@@ -344,4 +344,81 @@ fn findings_name_the_certificate_that_they_are_about() {
     let [Finding::Expired { certificate, not_after, by }] = verdict.findings.as_slice() else { panic!("{verdict:?}") };
     assert_eq!(certificate.position, Position::Issuer(2));
     assert_eq!((not_after.0, by.as_secs()), (1_780_272_000_000, 14 * 86_400));
+}
+
+fn files(name: &str) -> AnchorFiles {
+    AnchorFiles::new(vec![name.to_owned()])
+}
+
+fn chain_to(names: &[&str]) -> HostDemand {
+    let clauses = names.iter().map(|name| HostClause::ChainTo(files(name))).collect();
+    HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2)
+}
+
+/// Anchors of a demand's own take the place of those of the system, and nobody else is trusted because of them.
+// req: E6
+#[test]
+fn a_demand_with_anchors_of_its_own_trusts_these_and_no_others() {
+    let system = anchors(&["root-ec"]);
+    let all = system.clone().with_private([(files("bank.pem"), anchors(&["root"])), (files("ed.pem"), anchors(&["root-ed"]))]);
+    let holds = |presented: &[&str], demand: &HostDemand| server(presented, demand, &all).satisfied;
+    // the presented chain, whether it leads to an anchor of the system, of bank.pem, of both
+    for (presented, by_system, by_bank) in [(&["rsa2048"][..], false, true), (&["ec384"], true, false)] {
+        assert_eq!(holds(presented, &chain_only()), by_system, "{presented:?}");
+        assert_eq!(holds(presented, &chain_to(&["bank.pem"])), by_bank, "{presented:?}");
+        assert!(!holds(presented, &chain_to(&["bank.pem", "ed.pem"])), "of two demands each has to hold");
+        let both =
+            HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Chain, HostClause::ChainTo(files("bank.pem"))], TlsVersion::Tls1_2);
+        assert!(!holds(presented, &both));
+    }
+    let wrong = server(&["ec384"], &chain_to(&["bank.pem"]), &all);
+    assert!(!wrong.trusted && wrong.path.is_empty(), "what the system trusts is no proof here");
+    let unread = server(&["rsa2048"], &chain_to(&["gone.pem"]), &all);
+    assert!(!unread.satisfied);
+    assert_eq!(
+        unread.most_telling().unwrap().to_string(),
+        "a chain to a trust anchor of gone.pem is asked for, and the policy in force names no such anchors"
+    );
+    // Both together, where somebody wants that.
+    let joined = system.clone().with_private([(files("both.pem"), system.and(&anchors(&["root"])))]);
+    for presented in [&["rsa2048"][..], &["ec384"]] {
+        assert!(server(presented, &chain_to(&["both.pem"]), &joined).satisfied);
+    }
+}
+
+/// RFC 9525 section 2: a common name is no name of a server, unless somebody asks for it in so many words.
+// req: B8
+#[test]
+fn a_common_name_counts_only_where_it_is_asked_for() {
+    let judge = |presented: &[&str], wanted: &[&str]| server(presented, &verify(wanted), &anchors(&["root"]));
+    let name = "mx1.bank.example";
+    let by_name = judge(&["no-san", "intermediate"], &[name]);
+    assert!(!by_name.satisfied && by_name.matched_name.is_none());
+    let asked = judge(&["no-san", "intermediate"], &["cn:mx1.bank.example"]);
+    assert!(asked.satisfied, "{:?}", texts(&asked));
+    assert_eq!(asked.matched_name.unwrap().presented.to_string(), "CN:mx1.bank.example");
+    let other = judge(&["no-san", "intermediate"], &["cn:other.example"]);
+    assert!(!other.satisfied);
+    assert_eq!(
+        other.most_telling().unwrap().to_string(),
+        "no certificate for cn:other.example; it names nobody: it has no subject alternative names; its common name is mx1.bank.example"
+    );
+    // An alternative name is no common name.
+    assert!(!judge(&["wildcard", "intermediate"], &["cn:mx7.hosting.example"]).satisfied);
+}
+
+/// SHA-1 and weak keys are findings at every level, and decide where a chain is asked for.
+// req: F6
+#[test]
+fn sha1_and_weak_keys_are_found_whatever_is_demanded() {
+    for (presented, anchor, code) in [
+        (&["sha1"][..], "root", "unsupported-signature-algorithm"),
+        (&["by-small"], "small-root", "unsupported-issuer-key"),
+        (&["expired", "intermediate"], "root", "expired"),
+    ] {
+        let relaxed = server(presented, &require(), &anchors(&[anchor]));
+        assert!(relaxed.satisfied && !relaxed.trusted, "{presented:?}");
+        assert!(codes(&relaxed).contains(&code), "{presented:?}: {:?}", codes(&relaxed));
+        assert!(!server(presented, &chain_only(), &anchors(&[anchor])).satisfied, "{presented:?}");
+    }
 }

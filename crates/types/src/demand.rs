@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::{CipherSet, Domain, DomainError, KexFloor, Pin, TlsFacts, TlsVersion, TlsaRecord};
+use crate::{AnchorFiles, CipherSet, Domain, DomainError, KexFloor, Pin, TlsFacts, TlsVersion, TlsaRecord};
 
 /// Whether TLS is used at all. Ordered: a later one is stricter, and the strictest of all sources holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,7 +22,8 @@ pub enum TlsRequirement {
 
 /// A name that is looked for in a certificate: what we demand, not what was presented.
 ///
-/// Written `mx.example`, `*.example` (every name below, at any depth) or an IP address.
+/// Written `mx.example`, `*.example` (every name below, at any depth), an IP address, or `cn:mx.example` for a certificate from
+/// before alternative names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(try_from = "String", into = "String"))]
 #[non_exhaustive]
@@ -33,6 +34,8 @@ pub enum ReferenceName {
     Below(Domain),
     /// This address, as `iPAddress` alternative name.
     Address(IpAddr),
+    /// This name, as common name of the subject. It is looked for only where somebody writes it (RFC 9525 section 2 has it no more).
+    CommonName(Domain),
 }
 
 /// A text that is no [`ReferenceName`].
@@ -76,6 +79,8 @@ pub struct NameRule {
 pub enum Clause {
     /// The chain ends in a trust anchor, and every certificate of it is in date.
     Chain,
+    /// [`Chain`](Self::Chain) with the anchors of these files, and no others.
+    ChainTo(AnchorFiles),
     /// The certificate carries a right name.
     Identity(NameRule),
     /// The certificate's key is one of these, sorted.
@@ -112,6 +117,8 @@ pub struct Demand {
 pub enum HostClause {
     /// The chain ends in a trust anchor, and every certificate of it is in date.
     Chain,
+    /// [`Chain`](Self::Chain) with the anchors of these files, and no others. No chain ends in one of a file that was not read.
+    ChainTo(AnchorFiles),
     /// The certificate carries at least one of these names. None at all can match an empty list.
     Identity(Vec<ReferenceName>),
     /// The certificate's key is one of these. No key can match an empty list.
@@ -170,14 +177,22 @@ pub enum FloorMissed {
 }
 
 impl ReferenceName {
-    /// Whether a host of this name has it. An address has no name.
+    /// Whether a host of this name has it. An address has no name, and a common name is no host's.
     #[must_use]
     pub fn covers(&self, name: &Domain) -> bool {
         match self {
             Self::Exact(exact) => exact == name,
             Self::Below(parent) => name.is_below(parent),
-            Self::Address(_) => false,
+            Self::Address(_) | Self::CommonName(_) => false,
         }
+    }
+}
+
+impl HostClause {
+    /// Whether it asks for a chain to a trust anchor, whichever these are.
+    #[must_use]
+    pub fn is_chain(&self) -> bool {
+        matches!(self, Self::Chain | Self::ChainTo(_))
     }
 }
 
@@ -289,6 +304,9 @@ impl FromStr for ReferenceName {
             return Ok(Self::Address(address));
         }
         let wrong = |cause| ReferenceNameError { found: text.to_owned(), cause };
+        if let Some((CN, name)) = text.split_once(':') {
+            return Domain::parse(name).map(Self::CommonName).map_err(wrong);
+        }
         match text.strip_prefix("*.") {
             Some(parent) => Domain::parse(parent).map(Self::Below).map_err(wrong),
             None => Domain::parse(text).map(Self::Exact).map_err(wrong),
@@ -316,9 +334,13 @@ impl fmt::Display for ReferenceName {
             Self::Exact(name) => name.fmt(f),
             Self::Below(parent) => write!(f, "*.{parent}"),
             Self::Address(address) => address.fmt(f),
+            Self::CommonName(name) => write!(f, "{CN}:{name}"),
         }
     }
 }
+
+/// What stands in front of a common name.
+const CN: &str = "cn";
 
 #[cfg(test)]
 mod tests {
@@ -340,10 +362,12 @@ mod tests {
 
     #[test]
     fn reference_names_are_read_and_written() {
-        for text in ["mx.example.org", "*.example.org", "192.0.2.1", "2001:db8::1"] {
+        for text in ["mx.example.org", "*.example.org", "192.0.2.1", "2001:db8::1", "cn:mx.example.org", "cn:gateway"] {
             assert_eq!(text.parse::<ReferenceName>().map(|n| n.to_string()), Ok(text.to_owned()));
         }
         assert!("*.".parse::<ReferenceName>().is_err());
-        assert!("a.*.b".parse::<ReferenceName>().is_err());
+        for wrong in ["a.*.b", "cn:", "cn:*.example.org", "dns:mx.example.org"] {
+            assert!(wrong.parse::<ReferenceName>().is_err(), "{wrong}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{Domain, HostDemand};
+use crate::{ClientIdentity, Domain, HostDemand};
 
 /// Everything about a connection that its security rests on, and nothing else.
 ///
@@ -17,12 +17,21 @@ pub struct WireKey {
     pub server_name: Option<Domain>,
     /// What was demanded of the host.
     pub demand: HostDemand,
+    /// The certificate that is shown if the host asks for one.
+    pub identity: ClientIdentity,
 }
 
 impl WireKey {
-    /// A key of its parts.
+    /// A key of its parts, for a connection over which the usual certificate is shown.
     #[must_use]
     pub fn new(address: SocketAddr, server_name: Option<Domain>, demand: HostDemand) -> Self {
-        Self { address, server_name, demand }
+        Self { address, server_name, demand, identity: ClientIdentity::Usual }
+    }
+
+    /// The same for another certificate.
+    #[must_use]
+    pub fn showing(mut self, identity: ClientIdentity) -> Self {
+        self.identity = identity;
+        self
     }
 }
