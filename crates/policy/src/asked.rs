@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, NameMatch, OnExpiry, Pin, ReferenceName, RetrySchedule, TlsVersion};
+use sealpost_types::{
+    AnchorFiles, CipherSet, ClearFallback, ClientIdentity, KexFloor, Level, NameMatch, OnExpiry, Pin, ReferenceName, RetrySchedule,
+    TlsVersion,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// What one source says of one hop. What it leaves out, the next source says.
@@ -19,6 +22,8 @@ pub struct Asked {
     pub matching: Option<NameMatch>,
     /// `pins`, sorted.
     pub pins: Option<Vec<Pin>>,
+    /// `anchors`.
+    pub anchors: Option<AnchorFiles>,
     /// `else` beside the level `dane`: what holds for a host without secure TLSA records.
     pub otherwise: Option<Level>,
     /// `dane_satisfies`.
@@ -29,6 +34,8 @@ pub struct Asked {
     pub min_group: Option<KexFloor>,
     /// `ciphers`.
     pub ciphers: Option<CipherSet>,
+    /// `client_certificate` and `client_key`.
+    pub client_identity: Option<ClientIdentity>,
     /// `refuse`.
     pub refuse: Option<RefuseWith>,
     /// `lifetime`.
@@ -89,6 +96,9 @@ pub(crate) enum Field {
     ClearFallback,
     IgnorePublished,
     Retry,
+    Anchors,
+    ClientCertificate,
+    ClientKey,
 }
 
 /// A set of [`Field`].
@@ -122,8 +132,19 @@ impl Asked {
                 | written(Field::BounceAfter, self.bounce_after.is_some())
                 | written(Field::ClearFallback, self.clear_fallback.is_some())
                 | written(Field::IgnorePublished, self.ignore_published.is_some())
-                | written(Field::Retry, self.retry.is_some()),
+                | written(Field::Retry, self.retry.is_some())
+                | written(Field::Anchors, self.anchors.is_some())
+                | written(Field::ClientCertificate, self.client_identity.is_some())
+                | written(Field::ClientKey, self.client_key().is_some()),
         )
+    }
+
+    /// The file of the client certificate's key, where that is one of its own.
+    fn client_key(&self) -> Option<&str> {
+        match self.client_identity.as_ref()? {
+            ClientIdentity::Files { certificate, key } if key != certificate => Some(key),
+            _ => None,
+        }
     }
 
     /// What it says under one key, in the words of the file; nothing where it says nothing.
@@ -147,6 +168,12 @@ impl Asked {
             Field::ClearFallback => Word::Text(fallback_word(self.clear_fallback?).to_owned()),
             Field::IgnorePublished => Word::Yes(self.ignore_published?),
             Field::Retry => list(&mut self.retry.as_ref()?.waits().iter().map(|wait| Span(*wait).to_string())),
+            Field::Anchors => list(&mut self.anchors.as_ref()?.as_slice().iter().cloned()),
+            Field::ClientCertificate => Word::Text(match self.client_identity.as_ref()? {
+                ClientIdentity::Files { certificate, .. } => certificate.to_string(),
+                _ => ClientIdentity::NONE.to_owned(),
+            }),
+            Field::ClientKey => Word::Text(self.client_key()?.to_owned()),
         })
     }
 }
@@ -162,7 +189,7 @@ pub(crate) enum Word {
 
 impl Field {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Level,
         Self::Names,
         Self::Match,
@@ -180,6 +207,9 @@ impl Field {
         Self::ClearFallback,
         Self::IgnorePublished,
         Self::Retry,
+        Self::Anchors,
+        Self::ClientCertificate,
+        Self::ClientKey,
     ];
 
     /// Its key in the file.
@@ -202,6 +232,9 @@ impl Field {
             Self::ClearFallback => "clear_fallback",
             Self::IgnorePublished => "ignore_published",
             Self::Retry => "retry",
+            Self::Anchors => "anchors",
+            Self::ClientCertificate => "client_certificate",
+            Self::ClientKey => "client_key",
         }
     }
 
@@ -225,6 +258,9 @@ impl Field {
             Self::ClearFallback => 14,
             Self::IgnorePublished => 15,
             Self::Retry => 16,
+            Self::Anchors => 17,
+            Self::ClientCertificate => 18,
+            Self::ClientKey => 19,
         }
     }
 

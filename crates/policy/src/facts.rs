@@ -33,6 +33,8 @@ pub struct ClientCertificate {
     pub names: Vec<Domain>,
     /// The pin of its key.
     pub pin: Option<Pin>,
+    /// The common name of its subject, if that is a name that a host could have; it counts only for a `names = ["cn:..."]`.
+    pub common_name: Option<Domain>,
 }
 
 /// What is known of a session when a client names the sender, and then each recipient.
@@ -159,7 +161,14 @@ impl ClientCertificate {
     /// A certificate of its parts.
     #[must_use]
     pub fn new(is_trusted: bool, names: Vec<Domain>, pin: Option<Pin>) -> Self {
-        Self { is_trusted, names, pin }
+        Self { is_trusted, names, pin, common_name: None }
+    }
+
+    /// The same with the common name of its subject.
+    #[must_use]
+    pub fn with_common_name(mut self, common_name: Option<Domain>) -> Self {
+        self.common_name = common_name;
+        self
     }
 }
 

@@ -89,7 +89,12 @@ impl Policy {
     /// a host with secure TLSA records is under DANE (RFC 7672) and not under MTA-STS.
     #[must_use]
     pub fn decide_host(&self, decision: &DeliverDecision, facts: &HostFacts<'_>) -> HostDecision {
-        host_decision(&decision.demand, decision.ignores_published, decision.require_tls, facts)
+        let mut host = host_decision(&decision.demand, decision.ignores_published, decision.require_tls, facts);
+        // Nothing is shown in clear: such connections are alike whatever would be.
+        if host.wire_key.demand.tls != TlsRequirement::Never {
+            host.wire_key.identity = decision.client_identity.clone();
+        }
+        host
     }
 
     /// What would be asked of it if entries in testing counted; nothing where that is the same.
@@ -137,6 +142,7 @@ impl Filled<'_> {
     fn fill(&mut self, clause: &Clause) {
         match clause {
             Clause::Chain => self.clauses.push(HostClause::Chain),
+            Clause::ChainTo(anchors) => self.clauses.push(HostClause::ChainTo(anchors.clone())),
             Clause::Pinned(pins) => self.clauses.push(HostClause::Pinned(pins.clone())),
             Clause::Identity(rule) => {
                 let (names, trusted) = right_names(rule, self.facts);
@@ -188,9 +194,17 @@ impl Filled<'_> {
         }
         let name = facts.host.map_or_else(|| ReferenceName::Address(facts.address.ip()), |host| ReferenceName::Exact(host.clone()));
         self.insecure |= !known;
-        self.clauses.push(HostClause::Chain);
+        self.add_chain();
         self.clauses.push(HostClause::Identity(vec![name]));
         None
+    }
+
+    /// A chain to an anchor that this relay trusts for this host: where an entry names some, these are the ones (RFC 8461 section 4.2 and
+    /// RFC 8689 section 4.2.1 leave it to the sender whom it trusts).
+    fn add_chain(&mut self) {
+        if !self.clauses.iter().any(HostClause::is_chain) {
+            self.clauses.push(HostClause::Chain);
+        }
     }
 
     /// The right names under a trust anchor that a record names; none where none does, so that equal demands stay equal.
@@ -228,7 +242,7 @@ impl Filled<'_> {
             return Some(Barred::NotInStsPolicy);
         }
         self.tls = TlsRequirement::Mandatory;
-        self.clauses.push(HostClause::Chain);
+        self.add_chain();
         // The policy is what makes the host's name a right one (RFC 8461 section 4.2).
         self.clauses.push(HostClause::Identity(self.facts.host.cloned().map(ReferenceName::Exact).into_iter().collect()));
         None

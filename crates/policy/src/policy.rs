@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sealpost_types::{Domain, NextHop, UnixMillis};
+use sealpost_types::{AnchorFiles, ClientIdentity, Domain, NextHop, UnixMillis};
 
 use crate::demand::PlainDemands;
 use crate::facts::{ClientFacts, ReceiveFacts};
@@ -184,8 +184,33 @@ impl Policy {
         self.places(&[Side::Receive, Side::Submit], Setting::needs_certificate)
     }
 
+    /// The files of trust anchors that it names, each with the first place where it does; somebody has to read them.
+    #[must_use]
+    pub fn anchor_files(&self) -> Vec<(AnchorFiles, Place)> {
+        self.named(|setting| setting.asked.anchors.clone())
+    }
+
+    /// The certificates to show to hosts that it names, each with the first place where it does; somebody has to read them.
+    #[must_use]
+    pub fn client_identities(&self) -> Vec<(ClientIdentity, Place)> {
+        let mut named = self.named(|setting| setting.asked.client_identity.clone());
+        named.retain(|(identity, _)| matches!(identity, ClientIdentity::Files { .. }));
+        named
+    }
+
+    /// What settings of the deliver hop name, each once, in order. A setting that no entry has any more names nothing.
+    fn named<T: Ord + Clone>(&self, of: impl Fn(&Setting) -> Option<T> + Copy) -> Vec<(T, Place)> {
+        let settings = self.main.settings.iter().chain(self.included.settings.iter());
+        let all: std::collections::BTreeSet<T> = settings.filter_map(|setting| of(setting)).collect();
+        let placed = |wanted: T| {
+            let place = self.places(&[Side::Deliver], |setting| of(setting).as_ref() == Some(&wanted)).next()?;
+            Some((wanted, place))
+        };
+        all.into_iter().filter_map(placed).collect()
+    }
+
     /// The places of settings that are looked for: in defaults, owners, then entries.
-    fn places(&self, sides: &'static [Side], is_it: fn(&Setting) -> bool) -> impl Iterator<Item = Place> {
+    fn places<'p>(&'p self, sides: &'static [Side], is_it: impl Fn(&Setting) -> bool + Copy + 'p) -> impl Iterator<Item = Place> + 'p {
         let main = &self.main;
         // A million entries share a few settings: these are looked at first.
         let any = main.settings.iter().chain(self.included.settings.iter()).any(|setting| is_it(setting));

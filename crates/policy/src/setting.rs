@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, NameRule, Pin, ReferenceName, TlsRequirement, TlsVersion};
+use sealpost_types::{AnchorFiles, Clause, Demand, KexFloor, Level, NameMatch, NameRule, Pin, ReferenceName, TlsRequirement, TlsVersion};
 
 use crate::asked::{Asked, Fields, SharedAsked};
 use crate::layer::Brief;
@@ -37,6 +37,7 @@ pub(crate) struct Proofs<'a> {
     pub(crate) names: &'a [ReferenceName],
     pub(crate) matching: NameMatch,
     pub(crate) pins: &'a [Pin],
+    pub(crate) anchors: Option<&'a AnchorFiles>,
     pub(crate) otherwise: Option<Level>,
     pub(crate) dane_satisfies: bool,
 }
@@ -56,6 +57,7 @@ impl Setting {
             names: asked.names.as_deref().unwrap_or_default(),
             matching: asked.matching.unwrap_or_default(),
             pins: asked.pins.as_deref().unwrap_or_default(),
+            anchors: asked.anchors.as_ref(),
             otherwise: asked.otherwise,
             dane_satisfies: asked.dane_satisfies.unwrap_or_default(),
         };
@@ -88,6 +90,7 @@ impl Setting {
         let is_own = asked.names.as_deref().unwrap_or_default() == proofs.names
             && asked.matching.unwrap_or_default() == proofs.matching
             && asked.pins.as_deref().unwrap_or_default() == proofs.pins
+            && asked.anchors.as_ref() == proofs.anchors
             && asked.otherwise == proofs.otherwise
             && asked.dane_satisfies.unwrap_or_default() == proofs.dane_satisfies;
         if !is_own || group != KexFloor::Any {
@@ -110,10 +113,14 @@ impl Proofs<'_> {
 
     /// What a level asks of the certificate; unsorted.
     pub(crate) fn clauses(&self, level: Level) -> Vec<Clause> {
+        let chain = || match self.anchors.filter(|anchors| !anchors.is_system()) {
+            Some(anchors) => Clause::ChainTo(anchors.clone()),
+            None => Clause::Chain,
+        };
         let identity = || Clause::Identity(NameRule::new(self.matching, self.names.to_vec()));
         let plain = match level {
-            Level::Chain => vec![Clause::Chain],
-            Level::Verify => vec![Clause::Chain, identity()],
+            Level::Chain => vec![chain()],
+            Level::Verify => vec![chain(), identity()],
             Level::Pinned => return vec![Clause::Pinned(self.pins.to_vec())],
             Level::DaneOnly => return vec![Clause::Dane],
             Level::Dane => return vec![Clause::DaneElse(self.clauses(self.fallback()))],

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sealpost_types::AnchorFiles;
+
 use super::included::{IncludedList, ReadRow, check_companions, check_receive};
 use super::label;
 use super::names::Names;
@@ -84,6 +86,7 @@ impl<'l> RowReader<'l> {
             names: list(row, Column::Names, reference_name)?.map(as_set).or(base.names),
             matching: word(row, Column::Match, |text| words::matching("match", text))?.or(base.matching),
             pins: list(row, Column::Pins, pin)?.map(as_set).or(base.pins),
+            anchors: list(row, Column::Anchors, |file| Ok(file.to_owned()))?.map(AnchorFiles::new).or(base.anchors),
             min_version: word(row, Column::MinVersion, |text| words::min_version("min_version", text))?.or(base.min_version),
             min_group: word(row, Column::MinGroup, |text| words::min_group("min_group", text))?.or(base.min_group),
             lifetime: word(row, Column::Lifetime, |text| words::span("lifetime", text))?.or(base.lifetime),
@@ -123,7 +126,7 @@ fn list<T>(row: &Row<'_, '_>, column: Column, read: impl Fn(&str) -> Result<T, P
 }
 
 /// The columns that make rows alike.
-const SHARED: [Column; 16] = [
+const SHARED: [Column; 17] = [
     Column::Subdomains,
     Column::Exclude,
     Column::For,
@@ -132,6 +135,7 @@ const SHARED: [Column; 16] = [
     Column::Match,
     Column::Names,
     Column::Pins,
+    Column::Anchors,
     Column::MinVersion,
     Column::MinGroup,
     Column::Lifetime,

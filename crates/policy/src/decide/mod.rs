@@ -6,7 +6,7 @@ mod refusal;
 
 use std::sync::Arc;
 
-use sealpost_types::{ClearFallback, Demand, Fate, ForwardPath, Hop, KexFloor, Level, TlsRequirement, TlsVersion};
+use sealpost_types::{ClearFallback, ClientIdentity, Demand, Fate, ForwardPath, Hop, KexFloor, Level, TlsRequirement, TlsVersion};
 
 use crate::facts::{DeliverFacts, ReceiveFacts};
 use crate::policy::Policy;
@@ -66,6 +66,8 @@ pub struct DeliverDecision {
     pub fate: Fate,
     /// When it may go in clear after TLS failed; means something only where the demand is opportunistic.
     pub clear_fallback: ClearFallback,
+    /// The certificate that is shown to a host that asks for one.
+    pub client_identity: ClientIdentity,
     /// Whether what the recipient's domain publishes is left out of account: by `ignore_published`, by a `none` that an
     /// entry writes, or by the sender's `TLS-Required: No`.
     pub ignores_published: bool,
@@ -192,6 +194,7 @@ impl Policy {
         let ignores_published = by_sender || joined.resolved().is_some_and(Resolved::leaves_out_published);
         let fate = joined.resolved().map_or_else(Fate::default, Resolved::fate);
         let clear_fallback = joined.resolved().map_or_else(ClearFallback::default, Resolved::clear_fallback);
+        let client_identity = joined.resolved().map_or_else(ClientIdentity::default, Resolved::client_identity);
         let demand = outcome.joined.into_demand(self);
         let shadow = left_out_testing.then(|| self.deliver(facts, true, &mut NoTrace).joined).and_then(|shadow| {
             let level = shadow.level();
@@ -200,7 +203,7 @@ impl Policy {
             let differs = wanted != demand || ignores != ignores_published;
             differs.then(|| Box::new(DeliverShadow { demand: wanted, level, ignores_published: ignores }))
         });
-        DeliverDecision { demand, level, fate, clear_fallback, ignores_published, require_tls, shadow }
+        DeliverDecision { demand, level, fate, clear_fallback, client_identity, ignores_published, require_tls, shadow }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealpost_types::{Clause, Demand, Domain, EnhancedStatus, FloorMissed, ForwardPath, NameRule, Pin, ReplyCode};
+use sealpost_types::{Clause, Demand, Domain, EnhancedStatus, FloorMissed, ForwardPath, NameRule, Pin, ReferenceName, ReplyCode};
 
 use super::{Joined, ReceiveVerdict};
 use crate::asked::RefuseWith;
@@ -121,7 +121,10 @@ impl ClientCertificate {
     }
 
     fn has_name(&self, rule: &NameRule) -> bool {
-        self.names.iter().any(|presented| rule.names.iter().any(|name| name.covers(presented)))
+        rule.names.iter().any(|name| match name {
+            ReferenceName::CommonName(wanted) => self.is_trusted && self.common_name.as_ref() == Some(wanted),
+            name => self.names.iter().any(|presented| name.covers(presented)),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What stands behind `receive`, `submit` or `deliver`.
 
-use sealpost_types::{Level, RetrySchedule};
+use sealpost_types::{AnchorFiles, ClientIdentity, Level, RetrySchedule};
 use toml::de::DeTable;
 
 use super::place::Text;
@@ -118,6 +118,10 @@ impl Text<'_> {
             asked.refuse = self.read_at(table, "refuse", "\"5xx\" or \"4xx\"", |found| words::refuse("refuse", found));
             return asked;
         }
+        asked.anchors = self
+            .filled_list(table, "anchors", "at least one file of certificates, or leave it out", |found| Ok(found.to_owned()))
+            .map(AnchorFiles::new);
+        asked.client_identity = self.client_identity(table);
         asked.matching = self.read_at(table, "match", "\"domain\" or \"mx\"", |found| words::matching("match", found));
         asked.dane_satisfies = self.boolean_at(table, "dane_satisfies");
         asked.ignore_published = self.boolean_at(table, "ignore_published");
@@ -126,6 +130,30 @@ impl Text<'_> {
         });
         self.fate(table, &mut asked);
         asked
+    }
+
+    /// A certificate to show, and its key; the key may stand in the same file.
+    fn client_identity(&mut self, table: &DeTable<'_>) -> Option<ClientIdentity> {
+        let certificate = self.file_at(table, "client_certificate", "a file such as \"client.pem\", or \"none\"");
+        let key = self.file_at(table, "client_key", "a file such as \"client-key.pem\"");
+        let belongs =
+            if certificate.is_some() { certificate != Some(ClientIdentity::NONE) } else { table.get("client_certificate").is_some() };
+        if let (Some((written, _)), false) = (table.get_key_value("client_key"), belongs) {
+            self.problem(written.span().start, Problem::KeyWithoutCertificate);
+        }
+        Some(match certificate? {
+            ClientIdentity::NONE => ClientIdentity::Withheld,
+            certificate => ClientIdentity::of_files(certificate, key),
+        })
+    }
+
+    fn file_at<'v>(&mut self, table: &'v DeTable<'_>, key: &'static str, expected: &'static str) -> Option<&'v str> {
+        let (offset, file) = self.string_at(table, key, expected)?;
+        if file.is_empty() {
+            self.problem(offset, Problem::Empty { key, expected });
+            return None;
+        }
+        Some(file)
     }
 
     /// The keys of a fate, which stand in `[defaults]` too.
@@ -218,17 +246,18 @@ fn allowed_keys(side: Side) -> &'static [&'static str] {
 pub(crate) fn has_meaning(key: &str, level: Level, otherwise: Option<Level>) -> bool {
     let levels = [Some(level), otherwise.filter(|_| level == Level::Dane)];
     levels.into_iter().flatten().any(|level| match key {
-        "min_version" | "min_group" | "ciphers" => level != Level::None,
+        "min_version" | "min_group" | "ciphers" | "client_certificate" => level != Level::None,
         "names" | "match" => level == Level::Verify,
         "pins" => level == Level::Pinned,
-        "dane_satisfies" => matches!(level, Level::Chain | Level::Verify),
+        "dane_satisfies" | "anchors" => matches!(level, Level::Chain | Level::Verify),
         "clear_fallback" => matches!(level, Level::Mirror | Level::Opportunistic) || (level == Level::Dane && otherwise.is_none()),
         _ => true,
     })
 }
 
 /// The keys whose meaning hangs on the level.
-const KEYS_WITH_LEVELS: &[&str] = &["names", "match", "pins", "dane_satisfies", "min_version", "min_group", "ciphers", "clear_fallback"];
+const KEYS_WITH_LEVELS: &[&str] =
+    &["names", "match", "pins", "anchors", "client_certificate", "dane_satisfies", "min_version", "min_group", "ciphers", "clear_fallback"];
 
 pub(crate) const RECEIVE_KEYS: &[&str] =
     &["level", "names", "pins", "min_version", "min_group", "ciphers", "senders", "recipients", "else", "refuse", "exempt_clients"];
@@ -238,6 +267,9 @@ pub(crate) const DELIVER_KEYS: &[&str] = &[
     "names",
     "match",
     "pins",
+    "anchors",
+    "client_certificate",
+    "client_key",
     "else",
     "min_version",
     "min_group",

@@ -214,6 +214,8 @@ pub enum Problem {
         /// The key that must stand beside it.
         key: &'static str,
     },
+    /// `client_key` without a `client_certificate` that it could belong to.
+    KeyWithoutCertificate,
     /// `else` where nothing else could be meant.
     ElseAlone,
     /// `else` with a level that brings keys of its own.
@@ -378,7 +380,7 @@ impl Problem {
                 format!("write one of {}", Words(levels_of(if *hop == "deliver" { Side::Deliver } else { Side::Receive })))
             }
             Self::KeyOnHop { allowed, .. } => format!("allowed here: {}", allowed.join(", ")),
-            Self::KeyAtLevel { key: "min_version" | "min_group" | "ciphers", .. } => {
+            Self::KeyAtLevel { key: "min_version" | "min_group" | "ciphers" | "client_certificate", .. } => {
                 "leave it out, or write a level that uses TLS".to_owned()
             }
             Self::KeyAtLevel { key: "pins", .. } => "leave it out, or write level = \"pinned\" beside it".to_owned(),
@@ -386,7 +388,9 @@ impl Problem {
             Self::KeyAtLevel { .. } => "leave it out, or write level = \"verify\" beside it".to_owned(),
             Self::Duration { .. } => "write a whole number above 0 with its unit: \"30s\", \"90m\", \"36h\" or \"7d\"".to_owned(),
             Self::Pattern { .. } => "write example.org, *.example.org or *".to_owned(),
-            Self::CertificateName { .. } => "write mx.example.org, *.example.org or an IP address".to_owned(),
+            Self::CertificateName { .. } => {
+                "write mx.example.org, *.example.org, an IP address, or cn:mx.example.org for a common name".to_owned()
+            }
             Self::Route { .. } => "write host.example:25, 192.0.2.1:25, [2001:db8::1]:25 or mx:example.org".to_owned(),
             Self::Address { cause, .. } => cause.remedy().to_owned(),
             Self::Client { .. } => "write 192.0.2.0/28, 192.0.2.1, shared:192.0.2.0/24, cert:out.example.org or auth:LOGIN".to_owned(),
@@ -402,6 +406,7 @@ impl Problem {
             Self::Delimiters { .. } => "write ASCII punctuation such as \"+\" or \"+-\", and none of @ \" * ? .".to_owned(),
             Self::NeedsBeside { key: "pins", .. } => "write pins = [\"sha256//...\"] beside it".to_owned(),
             Self::NeedsBeside { key, .. } => format!("write {key} = [\"out.example.org\"] beside it"),
+            Self::KeyWithoutCertificate => "write client_certificate = \"client.pem\" beside it".to_owned(),
             Self::ElseAlone => "write it beside level = \"dane\", senders or recipients".to_owned(),
             Self::ElseLevel { .. } => "write a level that needs no other keys, or an entry of its own".to_owned(),
             Self::IgnoresWithout { key } => match *key {
@@ -477,6 +482,7 @@ impl fmt::Display for Problem {
             Self::AddedHeader { found, .. } => write!(f, "the header field {found:?} cannot be added"),
             Self::Delimiters { found } => write!(f, "tag_delimiters is {found:?}"),
             Self::NeedsBeside { level, key } => write!(f, "the level \"{level}\" has no {key}"),
+            Self::KeyWithoutCertificate => f.write_str("client_key without a client_certificate"),
             Self::ElseAlone => f.write_str("else stands alone"),
             Self::ElseLevel { found } => write!(f, "else is {found:?}, which needs keys of its own"),
             Self::IgnoresWithout { key } => write!(f, "ignore_published without {key}"),

@@ -308,6 +308,7 @@ const HOP_KEYS: &[&str] = &["receive", "submit", "deliver"];
 
 /// The keys of a policy of which the value is a list. A single text with its items one after another means the same.
 pub const LIST_KEYS: &[&str] = &[
+    "anchors",
     "ciphers",
     "clients",
     "domains",

@@ -99,8 +99,12 @@ pub enum Loss {
     HalfDane,
     /// Fingerprints, which may be of certificates.
     Fingerprints,
-    /// Trust anchors of its own.
-    TrustAnchors,
+    /// A file of trust anchors that is not named by its whole path.
+    AnchorPath,
+    /// Trust anchors that are not named by the whole path of their file, or those of the system beside them.
+    Anchors,
+    /// A certificate to show to the host.
+    ClientCertificate,
     /// An attribute that there is not.
     UnknownAttribute,
     /// What is no `name=value`.
@@ -182,6 +186,7 @@ impl Loss {
             | Self::NeverFound
             | Self::KeyTwice { .. }
             | Self::Receive
+            | Self::ClientCertificate
             | Self::Fate => Consequence::None,
             Self::PublishedToo
             | Self::OldProtocols { mandatory: true }
@@ -205,7 +210,8 @@ impl Loss {
             | Self::UnknownLevel
             | Self::HalfDane
             | Self::Fingerprints
-            | Self::TrustAnchors
+            | Self::AnchorPath
+            | Self::Anchors
             | Self::UnknownAttribute
             | Self::Malformed
             | Self::AttributeTwice
@@ -262,7 +268,11 @@ impl fmt::Display for Loss {
             Self::Fingerprints => {
                 "not taken: it may be the fingerprint of a certificate, and pins are of keys; write level pinned and pins sha256//..."
             }
-            Self::TrustAnchors => "not taken: an entry has no trust anchors of its own here; write level pinned",
+            Self::AnchorPath => "not taken: Postfix and this relay look in different directories; write the whole path of the file",
+            Self::Anchors => {
+                "not written: files of trust anchors are named by their whole path there, and those of the system cannot stand beside them"
+            }
+            Self::ClientCertificate => "not written: a client certificate is set in main.cf or master.cf there",
             Self::UnknownAttribute => "not taken: there is no such attribute, and Postfix holds the mail",
             Self::Malformed => "not taken: it is not name=value, and Postfix holds the mail",
             Self::AttributeTwice => "not taken: the attribute is there twice, and Postfix holds the mail",
@@ -275,7 +285,7 @@ impl fmt::Display for Loss {
             Self::DaneSatisfies => "not written: DANE does not stand in for a right name there",
             Self::Exclude => "not written: the entry holds there for these names too",
             Self::Conditions => "not written: the entry holds there for all mail to the domain",
-            Self::AddressName => "not written: an address is no name there",
+            Self::AddressName => "not written: an address or a common name is no name there",
             Self::Testing => "not written: there is no testing mode there",
             Self::NoLevel => "not written: the entry has no level of its own",
             Self::Level => "not written: there is no level there that is as strict",

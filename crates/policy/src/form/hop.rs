@@ -33,6 +33,12 @@ pub struct HopTable {
     pub matching: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pins: Option<Items>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<Items>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
     #[serde(rename = "else", skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

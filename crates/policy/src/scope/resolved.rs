@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_types::{ClearFallback, Demand, Fate, Level, OnExpiry, OnFailure, RetrySchedule};
+use sealpost_types::{ClearFallback, ClientIdentity, Demand, Fate, Level, OnExpiry, OnFailure, RetrySchedule};
 
 use super::{Origin, Said};
 use crate::asked::{FailureEnd, RefuseWith};
@@ -31,6 +31,7 @@ pub(crate) struct Resolved {
     pub(crate) on_failure: Said<FailureEnd>,
     pub(crate) bounce_after: Said<u32>,
     pub(crate) clear_fallback: Said<ClearFallback>,
+    pub(crate) client_identity: Said<ClientIdentity>,
     pub(crate) ignores_published: bool,
     pub(crate) ignores_from: Option<Origin>,
 }
@@ -54,6 +55,7 @@ impl Resolved {
             on_failure: None,
             bounce_after: None,
             clear_fallback: None,
+            client_identity: None,
             // Of what is published it says nothing: in a join that leaves all as it is.
             ignores_published: true,
             ignores_from: None,
@@ -99,6 +101,8 @@ impl Resolved {
             on_failure: more_binding(self.on_failure, other.on_failure, |a, b| *a == FailureEnd::Bounce && *b == FailureEnd::Retry),
             bounce_after: more_binding(self.bounce_after, other.bounce_after, |a, b| a < b),
             clear_fallback: stricter_of(self.clear_fallback, other.clear_fallback),
+            // Of two that say something of one rank, the first that was asked does.
+            client_identity: more_binding(self.client_identity, other.client_identity, |_, _| false),
             // What is published may only be ignored where everybody says so.
             ignores_published: self.ignores_published && other.ignores_published,
             ignores_from: self.ignores_from.or(other.ignores_from),
@@ -131,6 +135,10 @@ impl Resolved {
         };
         let retry = self.retry.as_ref().map(|(retry, _)| retry.clone());
         Fate::new(lifetime, on_expiry).with_on_failure(on_failure).with_retry(retry)
+    }
+
+    pub(crate) fn client_identity(&self) -> ClientIdentity {
+        self.client_identity.as_ref().map(|(identity, _)| identity.clone()).unwrap_or_default()
     }
 
     pub(crate) fn clear_fallback(&self) -> ClearFallback {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_types::{CipherSet, ClearFallback, KexFloor, Level, OnExpiry, TlsVersion};
+use sealpost_types::{CipherSet, ClearFallback, ClientIdentity, KexFloor, Level, OnExpiry, TlsVersion};
 
 use super::resolved::Resolved;
 use super::{Asking, Origin};
@@ -86,6 +86,7 @@ impl<'p> Strand<'p> {
             names: self.said(Field::Names, |asked| asked.names.as_deref()).map_or(&[], |(names, _)| names),
             matching: self.said(Field::Match, |asked| asked.matching).map_or_else(Default::default, |(matching, _)| matching),
             pins: self.said(Field::Pins, |asked| asked.pins.as_deref()).map_or(&[], |(pins, _)| pins),
+            anchors: self.said(Field::Anchors, |asked| asked.anchors.as_ref()).map(|(anchors, _)| anchors),
             otherwise: self.said(Field::Else, |asked| asked.otherwise).map(|(level, _)| level),
             dane_satisfies: self.said(Field::DaneSatisfies, |asked| asked.dane_satisfies).is_some_and(|(yes, _)| yes),
         }
@@ -138,6 +139,7 @@ impl<'p> Strand<'p> {
             on_failure,
             bounce_after: self.said(Field::BounceAfter, |asked| asked.bounce_after),
             clear_fallback: self.said::<ClearFallback>(Field::ClearFallback, |asked| asked.clear_fallback),
+            client_identity: self.said::<ClientIdentity>(Field::ClientCertificate, |asked| asked.client_identity.clone()),
             ignores_published: ignores.is_some_and(|(yes, _)| yes),
             ignores_from: ignores.map(|(_, origin)| origin),
         }
@@ -154,14 +156,14 @@ fn read_by(level: Level, side: Side) -> Fields {
     match level {
         Level::Verify if side == Side::Deliver => VERIFY,
         Level::Verify => Fields::NONE.and(Field::Names),
-        Level::Chain => Fields::NONE.and(Field::DaneSatisfies),
+        Level::Chain if side == Side::Deliver => Fields::NONE.and(Field::DaneSatisfies).and(Field::Anchors),
         Level::Dane => VERIFY.and(Field::Else).and(Field::Pins),
         Level::Pinned => Fields::NONE.and(Field::Pins),
         _ => Fields::NONE,
     }
 }
 
-const VERIFY: Fields = Fields::NONE.and(Field::Names).and(Field::Match).and(Field::DaneSatisfies);
+const VERIFY: Fields = Fields::NONE.and(Field::Names).and(Field::Match).and(Field::DaneSatisfies).and(Field::Anchors);
 const FLOORS: Fields = Fields::NONE.and(Field::MinVersion).and(Field::MinGroup).and(Field::Ciphers);
 const RECEIVE: Fields = FLOORS.and(Field::Refuse);
 const DELIVER: Fields = FLOORS
@@ -171,4 +173,5 @@ const DELIVER: Fields = FLOORS
     .and(Field::OnFailure)
     .and(Field::BounceAfter)
     .and(Field::ClearFallback)
-    .and(Field::IgnorePublished);
+    .and(Field::IgnorePublished)
+    .and(Field::ClientCertificate);

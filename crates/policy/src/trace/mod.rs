@@ -119,6 +119,8 @@ pub enum Axis {
     IgnorePublished,
     /// When mail is tried again.
     Retry,
+    /// Which certificate is shown to a host that asks for one.
+    ClientCertificate,
 }
 
 /// A set of [`Axis`].
@@ -149,7 +151,7 @@ impl Axes {
 }
 
 impl Axis {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Tls,
         Self::Certificate,
         Self::MinVersion,
@@ -161,6 +163,7 @@ impl Axis {
         Self::ClearFallback,
         Self::IgnorePublished,
         Self::Retry,
+        Self::ClientCertificate,
     ];
 
     fn bit(self) -> u16 {
@@ -176,6 +179,7 @@ impl Axis {
             Self::ClearFallback => 256,
             Self::IgnorePublished => 512,
             Self::Retry => 1024,
+            Self::ClientCertificate => 2048,
         }
     }
 }

@@ -175,6 +175,7 @@ impl<'p> Recorder<'p> {
                 self.decide(Axis::OnExpiry, resolved.on_expiry.map(|(_, origin)| origin));
                 self.decide(Axis::OnFailure, resolved.on_failure.map(|(_, origin)| origin));
                 self.decide(Axis::ClearFallback, resolved.clear_fallback.map(|(_, origin)| origin));
+                self.decide(Axis::ClientCertificate, resolved.client_identity.as_ref().map(|(_, origin)| *origin));
                 self.decide(Axis::IgnorePublished, resolved.ignores_from.filter(|_| resolved.ignores_published));
             }
         }

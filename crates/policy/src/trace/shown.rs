@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::{Clause, Demand, KexFloor, Level, NameMatch, OnExpiry, RetrySchedule, TlsRequirement};
+use sealpost_types::{Clause, ClientIdentity, Demand, KexFloor, Level, NameMatch, OnExpiry, RetrySchedule, TlsRequirement};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{Axes, Axis, Note, Party, Place, Question, Source, Step, Trace};
@@ -53,6 +53,10 @@ impl fmt::Display for Effects<'_> {
                 }
                 Axis::ClearFallback => write!(f, "set clear_fallback to {}", fallback_word(asked.clear_fallback.unwrap_or_default()))?,
                 Axis::IgnorePublished => f.write_str("left out what the domain publishes")?,
+                Axis::ClientCertificate => match &asked.client_identity {
+                    Some(ClientIdentity::Files { certificate, .. }) => write!(f, "set the client certificate to {certificate}")?,
+                    _ => f.write_str("left out the client certificate")?,
+                },
                 Axis::Lifetime => write!(f, "set lifetime to {}", Span(asked.lifetime.unwrap_or_default()))?,
                 Axis::Retry => write!(f, "set retry to {}", waits(asked.retry.as_ref()))?,
                 Axis::OnExpiry => write!(f, "set on_expiry to {}", expiry_word(asked.on_expiry.unwrap_or_default()))?,
@@ -153,6 +157,7 @@ impl fmt::Display for Words<'_> {
 fn clause_words(clause: &Clause) -> String {
     match clause {
         Clause::Chain => "a chain to a trust anchor".to_owned(),
+        Clause::ChainTo(anchors) => format!("a chain to a trust anchor of {anchors}"),
         Clause::Identity(rule) => {
             let mut text = match rule.matching {
                 NameMatch::Mx => "a name of the domain or of its MX host".to_owned(),
@@ -197,6 +202,7 @@ impl Axis {
             Self::OnFailure => "on_failure",
             Self::ClearFallback => "clear_fallback",
             Self::IgnorePublished => "ignore_published",
+            Self::ClientCertificate => "client_certificate",
         }
     }
 }
@@ -308,6 +314,7 @@ impl Serialize for Serial<'_, Clause> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kind = match self.0 {
             Clause::Chain => "chain",
+            Clause::ChainTo(_) => "chain-to",
             Clause::Identity(_) => "identity",
             Clause::Pinned(_) => "pinned",
             Clause::Dane => "dane",
@@ -317,6 +324,7 @@ impl Serialize for Serial<'_, Clause> {
         let mut clause = serializer.serialize_struct("Clause", 3)?;
         clause.serialize_field("kind", kind)?;
         match self.0 {
+            Clause::ChainTo(anchors) => clause.serialize_field("anchors", anchors.as_slice())?,
             Clause::Identity(rule) => {
                 clause.serialize_field("match", match_word(rule.matching))?;
                 clause.serialize_field("names", &rule.names.iter().map(ToString::to_string).collect::<Vec<_>>())?;

@@ -77,6 +77,8 @@ fn keys_without_a_meaning_at_their_level() {
         ),
         ("clear_fallback", "'never'", "require", "leave it out: nothing goes in clear at this level"),
         ("dane_satisfies", "true", "require", "leave it out, or write level = \"verify\" beside it"),
+        ("anchors", "'a.pem'", "require", "leave it out, or write level = \"verify\" beside it"),
+        ("client_certificate", "'c.pem'", "none", "leave it out, or write a level that uses TLS"),
         ("min_group", "'x25519'", "none", "leave it out, or write a level that uses TLS"),
         ("ciphers", "'TLS_AES_128_GCM_SHA256'", "none", "leave it out, or write a level that uses TLS"),
     ] {
@@ -85,6 +87,27 @@ fn keys_without_a_meaning_at_their_level() {
             &format!("policy.toml:3:13: {key} has no meaning at level \"{level}\"; {remedy}"),
         );
     }
+}
+
+#[test]
+fn files_of_an_entrys_own() {
+    for (deliver, expected) in [
+        ("level = 'verify', anchors = []", "22: anchors is empty; write at least one file of certificates, or leave it out"),
+        ("level = 'verify', anchors = 1", "41: anchors is a number; write a text, or a list of texts"),
+        ("client_certificate = ''", "34: client_certificate is empty; write a file such as \"client.pem\", or \"none\""),
+        ("client_key = 'k.pem'", "13: client_key without a client_certificate; write client_certificate = \"client.pem\" beside it"),
+        (
+            "client_certificate = 'none', client_key = 'k.pem'",
+            "42: client_key without a client_certificate; write client_certificate = \"client.pem\" beside it",
+        ),
+    ] {
+        check_partner(&format!("deliver = {{ {deliver} }}"), &format!("policy.toml:3:{expected}"));
+    }
+    check_partner(
+        "receive = { level = 'require', anchors = 'a.pem' }",
+        "policy.toml:3:32: anchors has no meaning on the receive hop; allowed here: level, names, pins, min_version, min_group, ciphers, \
+         senders, recipients, else, refuse, exempt_clients",
+    );
 }
 
 #[test]

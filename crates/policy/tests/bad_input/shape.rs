@@ -59,7 +59,7 @@ fn unknown_keys_in_each_table() {
     check(
         "[[partner]]\ndomains = 'a.example'\ndeliver = { level = 'require', colour = 1 }",
         &[
-            "policy.toml:3:32: unknown key \"colour\" in deliver; allowed: level, names, match, pins, else, min_version, min_group, ciphers, senders, recipients, lifetime, retry, on_expiry, on_failure, bounce_after, clear_fallback, dane_satisfies, ignore_published",
+            "policy.toml:3:32: unknown key \"colour\" in deliver; allowed: level, names, match, pins, anchors, client_certificate, client_key, else, min_version, min_group, ciphers, senders, recipients, lifetime, retry, on_expiry, on_failure, bounce_after, clear_fallback, dane_satisfies, ignore_published",
         ],
     );
     check(

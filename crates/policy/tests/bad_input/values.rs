@@ -48,7 +48,7 @@ fn certificate_names_and_routes() {
         "[[partner]]\ndomains = 'a'\ndeliver = { level = 'verify', names = ['mx.a', 'm*.a'] }",
         &[
             "policy.toml:3:49: \"m*.a\" is no certificate name: the domain has '*' at octet 1; letters, digits, '-', '_' and '.' are allowed; \
-           write mx.example.org, *.example.org or an IP address",
+           write mx.example.org, *.example.org, an IP address, or cn:mx.example.org for a common name",
         ],
     );
     check(

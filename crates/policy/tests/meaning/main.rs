@@ -4,6 +4,7 @@ mod conditions;
 mod levels;
 mod loopholes;
 mod notes;
+mod own_files;
 mod owners;
 mod published;
 mod require_tls;

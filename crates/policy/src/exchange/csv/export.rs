@@ -86,7 +86,7 @@ pub(super) fn level_alone(hop: Option<&HopForm>, beyond: &'static str) -> Result
 }
 
 /// The columns of the deliver hop, the level first.
-pub(super) fn deliver_cells(hop: Option<&HopForm>) -> Result<[Option<String>; 9], &'static str> {
+pub(super) fn deliver_cells(hop: Option<&HopForm>) -> Result<[Option<String>; 10], &'static str> {
     let deliver = hop.map(HopForm::to_table).unwrap_or_default();
     if let Some(key) = beyond(&deliver) {
         return Err(key);
@@ -96,6 +96,7 @@ pub(super) fn deliver_cells(hop: Option<&HopForm>) -> Result<[Option<String>; 9]
         deliver.matching,
         items(deliver.names.as_ref(), "names = []")?,
         items(deliver.pins.as_ref(), "pins = []")?,
+        items(deliver.anchors.as_ref(), "anchors = []")?,
         deliver.min_version,
         deliver.min_group,
         deliver.lifetime,
@@ -108,6 +109,8 @@ pub(super) fn deliver_cells(hop: Option<&HopForm>) -> Result<[Option<String>; 9]
 fn beyond(deliver: &HopTable) -> Option<&'static str> {
     [
         (deliver.otherwise.is_some(), "else"),
+        (deliver.client_certificate.is_some(), "client_certificate"),
+        (deliver.client_key.is_some(), "client_key"),
         (deliver.ciphers.is_some(), "ciphers"),
         (deliver.senders.is_some(), "senders"),
         (deliver.recipients.is_some(), "recipients"),

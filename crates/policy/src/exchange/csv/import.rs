@@ -93,6 +93,7 @@ pub(super) fn deliver(row: &Row<'_, '_>, base: Option<&HopForm>) -> Result<Optio
         matching: word(row, Column::Match, &["domain", "mx"])?.or(base.matching),
         names: items(Column::Names).or(base.names),
         pins: items(Column::Pins).or(base.pins),
+        anchors: items(Column::Anchors).or(base.anchors),
         min_version: word(row, Column::MinVersion, &["1.2", "1.3"])?.or(base.min_version),
         min_group: text(Column::MinGroup).or(base.min_group),
         lifetime: text(Column::Lifetime).or(base.lifetime),

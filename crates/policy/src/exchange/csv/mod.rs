@@ -38,6 +38,7 @@ pub enum Column {
     Match,
     Names,
     Pins,
+    Anchors,
     MinVersion,
     MinGroup,
     Lifetime,
@@ -150,7 +151,7 @@ pub enum CsvProblem {
 
 impl Column {
     /// Those of partners, in the order in which they are written.
-    pub const PARTNERS: [Self; 18] = [
+    pub const PARTNERS: [Self; 19] = [
         Self::Domain,
         Self::Name,
         Self::Subdomains,
@@ -161,6 +162,7 @@ impl Column {
         Self::Match,
         Self::Names,
         Self::Pins,
+        Self::Anchors,
         Self::MinVersion,
         Self::MinGroup,
         Self::Lifetime,
@@ -172,7 +174,7 @@ impl Column {
     ];
 
     /// Those of hosted domains.
-    pub const DOMAINS: [Self; 18] = [
+    pub const DOMAINS: [Self; 19] = [
         Self::Domain,
         Self::Owner,
         Self::Route,
@@ -183,6 +185,7 @@ impl Column {
         Self::Match,
         Self::Names,
         Self::Pins,
+        Self::Anchors,
         Self::MinVersion,
         Self::MinGroup,
         Self::Lifetime,
@@ -197,7 +200,7 @@ impl Column {
     pub const LISTS: [Self; 2] = [Self::List, Self::Entry];
 
     /// How many there are in all.
-    const COUNT: usize = 24;
+    const COUNT: usize = 25;
 
     /// Its header.
     #[must_use]
@@ -213,6 +216,7 @@ impl Column {
             Self::Match => "match",
             Self::Names => "names",
             Self::Pins => "pins",
+            Self::Anchors => "anchors",
             Self::MinVersion => "min_version",
             Self::MinGroup => "min_group",
             Self::Lifetime => "lifetime",

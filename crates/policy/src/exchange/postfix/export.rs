@@ -146,6 +146,10 @@ impl Writer {
         if let Some(key) = beyond(hop, level) {
             return Err(Loss::HopKey { key });
         }
+        let mut anchors = hop.anchors.iter().flatten();
+        if anchors.any(|file| !file.starts_with('/')) {
+            return Err(Loss::Anchors);
+        }
         let value = match level {
             "none" => "none".to_owned(),
             "mirror" | "opportunistic" => "may".to_owned(),
@@ -162,6 +166,7 @@ impl Writer {
             (has_fate(hop), Loss::Fate),
             (form.until.is_some(), Loss::Until),
             (hop.dane_satisfies == Some(true), Loss::DaneSatisfies),
+            (hop.client_certificate.is_some() && level != "none", Loss::ClientCertificate),
             (!matches!(level, "none" | "dane" | "dane-only") && hop.ignore_published != Some(true), Loss::PublishedIgnored),
         ];
         for (applies, loss) in once {
@@ -178,12 +183,13 @@ impl Writer {
             return Ok(value);
         }
         let floor = if hop.min_version.as_deref() == Some("1.3") { "TLSv1.3" } else { "TLSv1.2" };
+        let anchors: String = hop.anchors.iter().flatten().map(|file| format!(" tafile={file}")).collect();
         let exclude = hop
             .ciphers
             .as_ref()
             .and_then(|suites| ciphers::excluded(suites.iter()))
             .map(|suites| format!(" ciphers=high exclude={suites}"));
-        Ok(format!("{value} protocols=>={floor}{}", exclude.unwrap_or_default()))
+        Ok(format!("{value}{anchors} protocols=>={floor}{}", exclude.unwrap_or_default()))
     }
 
     fn verify(&mut self, place: Place, found: &str, hop: &HopTable) -> String {
@@ -217,6 +223,7 @@ fn beyond(hop: &HopTable, level: &str) -> Option<&'static str> {
         (hop.clear_fallback.as_deref() == Some("never"), "clear_fallback"),
         // Both ask for a chain beside the digest, or a digest beside the chain.
         (hop.pins.is_some() && level != "pinned", "pins"),
+        (hop.anchors.is_some() && level != "verify", "anchors"),
         (hop.names.as_ref().is_some_and(|names| !names.is_empty()) && level != "verify", "names"),
     ]
     .into_iter()

@@ -250,7 +250,11 @@ impl Reader<'_> {
             "connection_reuse" if is_word(&["yes", "no"]) => Loss::ConnectionReuse,
             "enable_rpk" if is_word(&["yes", "no"]) => Loss::RawKeys,
             "tafile" if value.is_empty() => Loss::Value,
-            "tafile" if matches!(level, Level::Verify | Level::Secure) => Loss::TrustAnchors,
+            "tafile" if matches!(level, Level::Verify | Level::Secure) && value.starts_with('/') => {
+                hop.anchors.get_or_insert_default().push(value);
+                return Ok(());
+            }
+            "tafile" if matches!(level, Level::Verify | Level::Secure) => Loss::AnchorPath,
             "tafile" => Loss::AttributeAtLevel,
             "ciphers" | "servername" | "connection_reuse" | "enable_rpk" => Loss::Value,
             name if REPORTING.contains(&name) => Loss::Reporting,
