@@ -98,9 +98,9 @@ pub use server::{
     TurnedAway, listen,
 };
 pub use tls::{
-    AlertName, AnchorSwitch, BackendError, ClientCertificate, ClientHandshake, HandshakeError, IdentityError, IdentitySwitch,
-    RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME, ServerHandshake, ServerIdentity, SystemAnchors,
-    TlsBackend, system_anchors,
+    AlertName, AnchorSwitch, BackendError, ClientCertificate, ClientHandshake, ClientIdentities, ClientIdentitySwitch, HandshakeError,
+    Hello, IdentityError, IdentitySwitch, Progress, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME,
+    ServerHandshake, ServerIdentity, SystemAnchors, TlsBackend, system_anchors,
 };
 
 #[cfg(doctest)]

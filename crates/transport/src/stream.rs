@@ -5,10 +5,13 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::tls::Progress;
 
 /// A TCP connection that takes a read buffer when bytes are there, and gives it back when they are consumed.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct PlainStream {
     tcp: TcpStream,
     buffer: Vec<u8>,
     start: usize,
+    /// Who wants to know what comes first; nobody from then on.
+    listening: Option<Arc<Progress>>,
 }
 
 /// A connection, before or after STARTTLS.
@@ -27,7 +32,12 @@ pub(crate) enum Wire<T> {
 
 impl PlainStream {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, buffer: Vec::new(), start: 0 }
+        Self { tcp, buffer: Vec::new(), start: 0, listening: None }
+    }
+
+    /// The same, and what comes first is told.
+    pub(crate) fn telling(tcp: TcpStream, progress: &Arc<Progress>) -> Self {
+        Self { listening: Some(Arc::clone(progress)), ..Self::new(tcp) }
     }
 
     /// The bare socket, unless bytes of the peer are waiting in the buffer: at STARTTLS those are an attack.
@@ -56,6 +66,11 @@ impl AsyncBufRead for PlainStream {
                 this.buffer = Vec::new();
             }
             ready!(read)?;
+            if let Some(first) = this.buffer.first()
+                && let Some(progress) = this.listening.take()
+            {
+                progress.note(*first);
+            }
         }
         Poll::Ready(Ok(this.buffer.get(this.start..).unwrap_or_default()))
     }

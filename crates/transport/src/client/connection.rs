@@ -20,7 +20,7 @@ use super::stage::StageTimes;
 use super::watch::Watch;
 use crate::clock::Ticker;
 use crate::stream::Wire;
-use crate::tls::TlsBackend;
+use crate::tls::{AlertName, HandshakeError, TlsBackend};
 
 /// An open connection that satisfies the demand of its [`WireKey`].
 ///
@@ -32,6 +32,7 @@ pub struct Connection<B: TlsBackend> {
     extensions: Arc<Extensions>,
     secured: Option<Secured>,
     times: StageTimes,
+    choked: Option<Arc<str>>,
     opened: Instant,
     pub(super) uses: u32,
     ends: Ends,
@@ -48,6 +49,7 @@ pub(super) struct Secured {
     pub(super) chain: Arc<[Vec<u8>]>,
     pub(super) verdict: Arc<Verdict>,
     pub(super) valid_until: UnixMillis,
+    pub(super) certificate_shown: bool,
 }
 
 /// A session with its connection.
@@ -74,17 +76,41 @@ pub(super) enum Happening {
 }
 
 /// Why a session cannot go on, for a reason outside of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Broken {
-    TimedOut { after: Duration },
-    Lost { kind: io::ErrorKind },
+    TimedOut {
+        after: Duration,
+    },
+    Lost {
+        kind: io::ErrorKind,
+    },
+    /// By an alert behind the handshake: so a server of TLS 1.3 refuses a client's certificate.
+    Alert {
+        alert: AlertName,
+    },
+}
+
+impl Broken {
+    /// What a failed read or write means.
+    fn of(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<HandshakeError>()) {
+            Some(HandshakeError::Alert { alert }) => Self::Alert { alert: alert.clone() },
+            _ => Self::Lost { kind: error.kind() },
+        }
+    }
 }
 
 impl<B: TlsBackend> Connection<B> {
     pub(super) fn new(talk: Talk<B>, key: WireKey, generation: u64, extensions: Arc<Extensions>, secured: Option<Secured>) -> Self {
         let times = StageTimes::default();
         let (opened, ends, domains) = (Instant::now(), Ends::default(), Vec::new());
-        Self { talk, key, generation, extensions, secured, times, opened, uses: 0, ends, domains, kept: None }
+        Self { talk, key, generation, extensions, secured, times, choked: None, opened, uses: 0, ends, domains, kept: None }
+    }
+
+    /// The same, after the host choked on a full hello.
+    pub(super) fn after_choking(mut self, why: Arc<str>) -> Self {
+        self.choked = Some(why).filter(|_| self.secured.is_some());
+        self
     }
 
     pub(super) fn set_opening(&mut self, times: StageTimes, ends: Ends) {
@@ -125,6 +151,18 @@ impl<B: TlsBackend> Connection<B> {
     #[must_use]
     pub fn chain(&self) -> &[Vec<u8>] {
         self.secured.as_ref().map_or(&[], |secured| &secured.chain)
+    }
+
+    /// What became of a hello with a post-quantum key exchange, if the host did not answer one and was sent another without.
+    #[must_use]
+    pub fn small_hello(&self) -> Option<&str> {
+        self.choked.as_deref()
+    }
+
+    /// Whether the server asked for a certificate of this side and was shown one.
+    #[must_use]
+    pub fn certificate_shown(&self) -> bool {
+        self.secured.as_ref().is_some_and(|secured| secured.certificate_shown)
     }
 
     /// Until when the verdict holds; none in clear.
@@ -299,7 +337,7 @@ impl<B: TlsBackend> Talk<B> {
         };
         match filled {
             Err(_) => self.session.handle_timeout(self.ticker.now()),
-            Ok(Err(error)) => return Err(Broken::Lost { kind: error.kind() }),
+            Ok(Err(error)) => return Err(Broken::of(&error)),
             Ok(Ok([])) => return Err(Broken::Lost { kind: io::ErrorKind::UnexpectedEof }),
             Ok(Ok(input)) => {
                 let used = self.session.receive(input, self.ticker.now());
@@ -352,7 +390,7 @@ impl<B: TlsBackend> Talk<B> {
         });
         match written.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Broken::Lost { kind: error.kind() }),
+            Ok(Err(error)) => Err(Broken::of(&error)),
             Err(_) => Err(Broken::TimedOut { after }),
         }
     }

@@ -1,6 +1,7 @@
 //! Opening a connection: TCP, greeting, EHLO, STARTTLS, certificate, EHLO again.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use sealpost_smtp::{ClientConfig, ClientError, ClientEvent, Extensions, Reply, S
 use sealpost_types::{DOMAIN_OCTETS, TlsRequirement, WireKey};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tracing::{Instrument, debug, debug_span};
+use tracing::{Instrument, debug, debug_span, warn};
 
 use super::Connection;
+use super::choking::{Choking, may_be_small, suspicion};
 use super::connection::{Broken, Happening, Secured, Talk};
 use super::dial::{DialError, dial};
 use super::error::{ConnectError, ConnectFault, Ends};
@@ -18,7 +20,7 @@ use super::stage::{ConnectStage, StageTimes};
 use super::watch::Watch;
 use crate::WallClock;
 use crate::stream::Wire;
-use crate::tls::{ClientHandshake, HandshakeError, TlsBackend, valid_until};
+use crate::tls::{ClientHandshake, HandshakeError, Hello, Progress, TlsBackend, valid_until};
 
 /// What a [`Connector`] connects with.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ pub struct ConnectorSettings {
     pub connect_timeout: Duration,
     /// Time for the TLS handshake. 60 s.
     pub handshake_timeout: Duration,
+    /// Time for the first octet of an answer to a hello with a post-quantum key exchange, where one without may follow. 15 s.
+    pub full_hello_timeout: Duration,
+    /// How long a host that answered only a hello without it is sent no other. A day.
+    pub small_hello_time: Duration,
     /// The address to connect from over IPv4; the kernel's choice without one.
     pub source_ipv4: Option<Ipv4Addr>,
     /// The address to connect from over IPv6; the kernel's choice without one.
@@ -60,6 +66,18 @@ pub struct ConnectOptions {
 pub struct Connector<B> {
     backend: Arc<B>,
     settings: ConnectorSettings,
+    choking: Choking,
+}
+
+/// How one connection is opened.
+struct Opening<'a> {
+    key: &'a WireKey,
+    options: &'a ConnectOptions,
+    /// Time for all stages together.
+    time: Option<Duration>,
+    hello: Hello,
+    /// How far its handshake came.
+    progress: Arc<Progress>,
 }
 
 impl ConnectorSettings {
@@ -70,6 +88,8 @@ impl ConnectorSettings {
             session,
             connect_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(60),
+            full_hello_timeout: Duration::from_secs(15),
+            small_hello_time: Duration::from_secs(24 * 3600),
             source_ipv4: None,
             source_ipv6: None,
             clock: WallClock::system(),
@@ -97,7 +117,8 @@ impl<B: TlsBackend> Connector<B> {
     /// A connector over this TLS backend.
     #[must_use]
     pub fn new(backend: Arc<B>, settings: ConnectorSettings) -> Self {
-        Self { backend, settings }
+        let choking = Choking::new(settings.small_hello_time);
+        Self { backend, settings, choking }
     }
 
     /// The same, with somebody who looks on.
@@ -121,18 +142,50 @@ impl<B: TlsBackend> Connector<B> {
     /// `Opportunistic` | used | not offered: a connection in clear; else an error, after which the caller may connect again with a key that says `Never`
     /// `Mandatory` | used | an error: nothing of a message has been sent
     ///
+    /// A host that does not answer a TLS hello with a post-quantum key exchange is asked again at once without, unless the demand insists
+    /// on one; [`Connection::small_hello`] tells of it, and it is remembered for a while.
+    ///
     /// # Wire
     /// RFC 5321 section 3.1 and 4.5.3.2, RFC 3207.
     ///
     /// # Errors
     /// [`ConnectError`] with the stage; [`ConnectError::is_tls_failure`] says whether TLS was the reason.
     pub async fn connect(&self, key: &WireKey, options: &ConnectOptions) -> Result<Connection<B>, ConnectError> {
+        let begun = Instant::now();
+        let may_be_small = may_be_small(key);
+        let full = Opening { key, options, time: options.time, hello: Hello::Full, progress: Arc::default() };
+        if let Some(why) = self.choking.recall(key.address, self.settings.clock.now()).filter(|_| may_be_small) {
+            return self.open(&Opening { hello: Hello::Small, ..full }).await.map(|connection| connection.after_choking(why));
+        }
+        let error = match self.open(&full).await {
+            Err(error) if may_be_small => error,
+            done => return done,
+        };
+        let Some(why) = suspicion(error.stage, &error.fault, &full.progress) else { return Err(error) };
+        let time = options.time.map(|time| time.saturating_sub(begun.elapsed()));
+        if time.is_some_and(|left| left.is_zero()) {
+            return Err(error);
+        }
+        let small = Opening { key, options, time, hello: Hello::Small, progress: Arc::default() };
+        let again = self.open(&small).await;
+        if !small.progress.is_answered() {
+            // It was not the size: what was found first is what there is to tell.
+            return Err(error);
+        }
+        let why: Arc<str> = why.into();
+        warn!(address = %key.address, "a host does not answer TLS with a post-quantum key exchange, and does without: {why}");
+        self.choking.note(key.address, self.settings.clock.now(), Arc::clone(&why));
+        again.map(|connection| connection.after_choking(why))
+    }
+
+    async fn open(&self, opening: &Opening<'_>) -> Result<Connection<B>, ConnectError> {
+        let key = opening.key;
         let mut attempt = Attempt::begin(key.address);
         let span = debug_span!("connect", address = %key.address);
-        let opening = self.attempt(key, options, &mut attempt).instrument(span.clone());
-        let result = match options.time {
-            None => opening.await,
-            Some(after) => timeout(after, opening).await.unwrap_or(Err(ConnectFault::TimedOut { after })),
+        let attempting = self.attempt(opening, &mut attempt).instrument(span.clone());
+        let result = match opening.time {
+            None => attempting.await,
+            Some(after) => timeout(after, attempting).await.unwrap_or(Err(ConnectFault::TimedOut { after })),
         };
         let times = attempt.times();
         span.in_scope(|| match result {
@@ -156,21 +209,22 @@ impl<B: TlsBackend> Connector<B> {
         })
     }
 
-    async fn attempt(&self, key: &WireKey, options: &ConnectOptions, attempt: &mut Attempt) -> Result<Connection<B>, ConnectFault> {
+    async fn attempt(&self, opening: &Opening<'_>, attempt: &mut Attempt) -> Result<Connection<B>, ConnectFault> {
+        let Opening { key, options, .. } = opening;
         let tcp = self.dial(key.address).await?;
         attempt.ends.local = tcp.local_addr().ok().map(|address| address.ip().to_canonical());
         let (config, watch) = (&self.settings.session, &self.settings.watch);
         let (mut talk, mut secured) = if options.implicit_tls {
             attempt.enter(ConnectStage::Handshake);
-            let shaken = self.handshake(tcp, key).await?;
+            let shaken = self.handshake(tcp, opening).await?;
             let (stream, secured) = self.secured(shaken);
             (Talk::<B>::new(Arc::clone(config), Wire::Tls(stream), Some(secured.facts), watch.clone()), Some(secured))
         } else {
             (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None, watch.clone()), None)
         };
         attempt.enter(ConnectStage::Banner);
-        match self.greet(&mut talk, key, attempt, &mut secured).await {
-            Ok(extensions) => Ok(Connection::new(talk, key.clone(), options.generation, extensions, secured)),
+        match self.greet(&mut talk, opening, attempt, &mut secured).await {
+            Ok(extensions) => Ok(Connection::new(talk, WireKey::clone(key), options.generation, extensions, secured)),
             Err(fault) => {
                 talk.hang_up();
                 Err(fault)
@@ -182,12 +236,12 @@ impl<B: TlsBackend> Connector<B> {
     async fn greet(
         &self,
         talk: &mut Talk<B>,
-        key: &WireKey,
+        opening: &Opening<'_>,
         attempt: &mut Attempt,
         secured: &mut Option<Secured>,
     ) -> Result<Arc<Extensions>, ConnectFault> {
         let extensions = greeted(talk, attempt).await?;
-        let starttls = match (&secured, key.demand.tls) {
+        let starttls = match (&secured, opening.key.demand.tls) {
             (Some(_), _) | (None, TlsRequirement::Never) => false,
             (None, TlsRequirement::Opportunistic) => extensions.starttls(),
             (None, TlsRequirement::Mandatory) if extensions.starttls() => true,
@@ -203,7 +257,7 @@ impl<B: TlsBackend> Connector<B> {
         attempt.enter(ConnectStage::StartTls);
         let tcp = go_over(talk).await?;
         attempt.enter(ConnectStage::Handshake);
-        let (stream, tls) = self.secured(self.handshake(tcp, key).await?);
+        let (stream, tls) = self.secured(self.handshake(tcp, opening).await?);
         talk.secure(stream, tls.facts);
         *secured = Some(tls);
         attempt.enter(ConnectStage::EhloAgain);
@@ -220,18 +274,29 @@ impl<B: TlsBackend> Connector<B> {
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream, key: &WireKey) -> Result<ClientHandshake<B::ClientStream>, ConnectFault> {
-        let after = self.settings.handshake_timeout;
-        match timeout(after, self.backend.connect(tcp, key)).await {
-            Err(_) => Err(ConnectFault::TimedOut { after }),
-            Ok(shaken) => shaken.map_err(|cause| ConnectFault::Handshake { cause }),
+    async fn handshake(&self, tcp: TcpStream, opening: &Opening<'_>) -> Result<ClientHandshake<B::ClientStream>, ConnectFault> {
+        let Opening { key, hello, progress, .. } = opening;
+        let (all, first) = (self.settings.handshake_timeout, self.settings.full_hello_timeout);
+        let mut shaking = pin!(self.backend.connect_with(tcp, key, *hello, progress));
+        let mut after = all;
+        // Another hello may follow: nobody waits long for an answer to this one.
+        if *hello == Hello::Full && may_be_small(key) && first < all {
+            match timeout(first, &mut shaking).await {
+                Ok(shaken) => return shaken.map_err(ConnectFault::from),
+                Err(_) if progress.is_answered() => after = all - first,
+                Err(_) => return Err(ConnectFault::TimedOut { after: first }),
+            }
+        }
+        match timeout(after, shaking).await {
+            Err(_) => Err(ConnectFault::TimedOut { after: all }),
+            Ok(shaken) => shaken.map_err(ConnectFault::from),
         }
     }
 
     fn secured(&self, shaken: ClientHandshake<B::ClientStream>) -> (B::ClientStream, Secured) {
-        let ClientHandshake { stream, facts, chain, verdict } = shaken;
+        let ClientHandshake { stream, facts, chain, verdict, certificate_shown } = shaken;
         let valid_until = valid_until(&verdict, self.settings.clock.now());
-        (stream, Secured { facts, chain, verdict, valid_until })
+        (stream, Secured { facts, chain, verdict, valid_until, certificate_shown })
     }
 }
 
@@ -310,6 +375,7 @@ impl From<Broken> for ConnectFault {
         match broken {
             Broken::TimedOut { after } => Self::TimedOut { after },
             Broken::Lost { kind } => Self::Lost { kind },
+            Broken::Alert { alert } => Self::Handshake { cause: HandshakeError::Alert { alert } },
         }
     }
 }

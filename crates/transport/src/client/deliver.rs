@@ -158,6 +158,7 @@ impl From<Broken> for TransferFault {
         match broken {
             Broken::TimedOut { after } => Self::TimedOut { after },
             Broken::Lost { kind } => Self::Lost { kind },
+            Broken::Alert { .. } => Self::Lost { kind: io::ErrorKind::ConnectionAborted },
         }
     }
 }

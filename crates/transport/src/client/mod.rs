@@ -1,6 +1,7 @@
 //! The connecting side.
 
 mod body;
+mod choking;
 mod connection;
 mod connector;
 mod deliver;

@@ -1,4 +1,4 @@
-//! The certificate that a server shows, with its key.
+//! A certificate that this side shows, with its key: as a server, or as a client that is asked for one.
 
 use std::fmt;
 use std::io;

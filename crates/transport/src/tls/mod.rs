@@ -2,6 +2,7 @@
 
 mod adapter;
 mod anchors;
+mod hello;
 mod identity;
 
 use std::fmt;
@@ -15,9 +16,11 @@ use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub use adapter::{
-    AnchorSwitch, BackendError, IdentitySwitch, RustlsBackend, RustlsSettings, RustlsStream, SESSION_KEYS, SESSION_LIFETIME,
+    AnchorSwitch, BackendError, ClientIdentities, ClientIdentitySwitch, IdentitySwitch, RustlsBackend, RustlsSettings, RustlsStream,
+    SESSION_KEYS, SESSION_LIFETIME,
 };
 pub use anchors::{SystemAnchors, system_anchors};
+pub use hello::{Hello, Progress};
 pub use identity::{IdentityError, ServerIdentity};
 
 /// A TLS library in both roles.
@@ -32,15 +35,30 @@ pub trait TlsBackend: Send + Sync + 'static {
     /// Shakes hands as a client and judges the server's certificate against the demand of `key`.
     ///
     /// The full check runs whatever the demand is. The handshake fails because of it only if the demand is
-    /// authenticated and not satisfied. Tickets are kept per `key` and never cross to another.
+    /// authenticated and not satisfied. Tickets are kept per `key` and never cross to another. `progress` tells how far it
+    /// came, also if the future is dropped.
     ///
     /// # Errors
     /// [`HandshakeError`]; there is no time limit here, so the caller sets one.
+    fn connect_with(
+        &self,
+        tcp: TcpStream,
+        key: &WireKey,
+        hello: Hello,
+        progress: &Arc<Progress>,
+    ) -> impl Future<Output = Result<ClientHandshake<Self::ClientStream>, HandshakeError>> + Send;
+
+    /// [`connect_with`](Self::connect_with) all that the demand allows in the hello.
+    ///
+    /// # Errors
+    /// The same.
     fn connect(
         &self,
         tcp: TcpStream,
         key: &WireKey,
-    ) -> impl Future<Output = Result<ClientHandshake<Self::ClientStream>, HandshakeError>> + Send;
+    ) -> impl Future<Output = Result<ClientHandshake<Self::ClientStream>, HandshakeError>> + Send {
+        async move { self.connect_with(tcp, key, Hello::Full, &Arc::default()).await }
+    }
 
     /// Shakes hands as a server. A client that is asked for a certificate may have none, or one that proves nothing.
     ///
@@ -82,6 +100,8 @@ pub struct ClientHandshake<S> {
     pub chain: Arc<[Vec<u8>]>,
     /// What the demand says of the chain; that of the first handshake if this one was resumed.
     pub verdict: Arc<Verdict>,
+    /// Whether the server asked for a certificate and was shown that of [`WireKey::identity`]; what it makes of it, it need not say.
+    pub certificate_shown: bool,
 }
 
 /// What a finished handshake yields on the accepting side.
@@ -101,7 +121,14 @@ impl<S> ClientHandshake<S> {
     /// A finished handshake of its parts.
     #[must_use]
     pub fn new(stream: S, facts: TlsFacts, chain: Arc<[Vec<u8>]>, verdict: Arc<Verdict>) -> Self {
-        Self { stream, facts, chain, verdict }
+        Self { stream, facts, chain, verdict, certificate_shown: false }
+    }
+
+    /// The same after a certificate was shown.
+    #[must_use]
+    pub fn with_certificate_shown(mut self, shown: bool) -> Self {
+        self.certificate_shown = shown;
+        self
     }
 }
 

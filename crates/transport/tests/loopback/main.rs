@@ -1,6 +1,7 @@
 //! Client and server of this crate against each other, and against raw sockets, over loopback.
 
 mod client;
+mod hello;
 mod https;
 mod pki;
 mod pool;

@@ -25,6 +25,14 @@ pub(super) fn handshake_error(error: &io::Error) -> HandshakeError {
     }
 }
 
+/// The error of a read under TLS; one that says that the other side sent an alert carries a [`HandshakeError::Alert`].
+pub(super) fn alert_received(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(alert)) => io::Error::new(error.kind(), HandshakeError::Alert { alert: alert_name(*alert) }),
+        _ => error,
+    }
+}
+
 /// `HandshakeFailure` to `handshake_failure`, as the registry writes it.
 fn alert_name(alert: AlertDescription) -> AlertName {
     let camel = format!("{alert:?}");

@@ -3,11 +3,12 @@
 mod fault;
 mod identities;
 mod sessions;
+mod shown;
 mod stream;
 mod verifier;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::client::Resumption;
@@ -27,12 +28,14 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use self::fault::handshake_error;
 use self::identities::IdentitySlot;
 use self::sessions::{SessionStore, TicketStore, WireTls};
+use self::shown::Shown;
 use self::verifier::{DangerAnyClient, WireVerifier, is_provable};
-use super::{ClientCertificate, ClientHandshake, HandshakeError, ServerHandshake, ServerIdentity, TlsBackend};
+use super::{ClientCertificate, ClientHandshake, HandshakeError, Hello, Progress, ServerHandshake, ServerIdentity, TlsBackend};
 use crate::WallClock;
 use crate::stream::PlainStream;
 
 pub use identities::IdentitySwitch;
+pub use shown::{ClientIdentities, ClientIdentitySwitch};
 pub use stream::RustlsStream;
 
 /// What a [`RustlsBackend`] is made of.
@@ -43,6 +46,8 @@ pub struct RustlsSettings {
     pub anchors: Arc<TrustAnchors>,
     /// The certificates to show as a server, chosen by name ([`IdentitySwitch::set`]); none on a side that only connects.
     pub identities: Vec<ServerIdentity>,
+    /// The certificates to show as a client to servers that ask for one; none.
+    pub client_identities: ClientIdentities,
     /// The lowest version that is accepted as a server. TLS 1.2. (As a client, each demand brings its own.)
     pub min_version: TlsVersion,
     /// The weakest key exchange that is accepted as a server. Any.
@@ -73,6 +78,7 @@ pub struct RustlsBackend {
     asking_server: TlsAcceptor,
     algorithms: WebPkiSupportedAlgorithms,
     identities: IdentitySwitch,
+    client_identities: ClientIdentitySwitch,
     anchors: AnchorSwitch,
     session_lifetime: Duration,
     clock: WallClock,
@@ -111,6 +117,7 @@ impl RustlsSettings {
         Self {
             anchors,
             identities: Vec::new(),
+            client_identities: ClientIdentities::default(),
             min_version: TlsVersion::Tls1_2,
             min_group: KexFloor::Any,
             ciphers: None,
@@ -150,6 +157,8 @@ impl RustlsBackend {
                 .with_protocol_versions(versions(lowest))
                 .map_err(provider_error)
         };
+        let sessions = Arc::new(sessions);
+        let shown = Arc::new(RwLock::new(settings.client_identities));
         Ok(Self {
             client_tls12: client(TlsVersion::Tls1_2)?,
             client_tls13: client(TlsVersion::Tls1_3)?,
@@ -157,7 +166,8 @@ impl RustlsBackend {
             asking_server,
             algorithms,
             identities,
-            anchors: AnchorSwitch { anchors: Arc::new(RwLock::new(settings.anchors)), sessions: Arc::new(sessions) },
+            client_identities: ClientIdentitySwitch { identities: shown, sessions: Arc::clone(&sessions) },
+            anchors: AnchorSwitch { anchors: Arc::new(RwLock::new(settings.anchors)), sessions },
             session_lifetime: settings.session_lifetime,
             clock: settings.clock,
         })
@@ -169,13 +179,19 @@ impl RustlsBackend {
         self.identities.clone()
     }
 
+    /// What exchanges the certificates that are shown as a client, for whoever watches their files.
+    #[must_use]
+    pub fn client_identity_switch(&self) -> ClientIdentitySwitch {
+        self.client_identities.clone()
+    }
+
     /// What exchanges the anchors, for whoever watches their files.
     #[must_use]
     pub fn anchor_switch(&self) -> AnchorSwitch {
         self.anchors.clone()
     }
 
-    /// The configuration, verifier and tickets of `key`; made once, when the key is first met.
+    /// The configurations, verifier and tickets of `key`; made once, when the key is first met.
     fn wire(&self, key: &WireKey) -> Arc<WireTls> {
         self.anchors.sessions.wire(key, || {
             let tickets = Arc::new(TicketStore::new(self.clock.clone()));
@@ -187,13 +203,26 @@ impl RustlsBackend {
                 tickets: Arc::clone(&tickets),
                 judged: Mutex::default(),
             });
+            let shown = self.client_identities.shown(&key.identity);
+            Arc::new(WireTls { full: OnceLock::new(), small: OnceLock::new(), verifier, tickets, shown })
+        })
+    }
+
+    /// What connects for `key` with such a hello; one verifier and its tickets serve both.
+    fn connector<'w>(&self, wire: &'w WireTls, key: &WireKey, hello: Hello) -> &'w TlsConnector {
+        let place = if hello == Hello::Small { &wire.small } else { &wire.full };
+        place.get_or_init(|| {
             // "Dangerous" because a verifier of one's own may check nothing. This one checks all there is.
-            let dangerous = self.client_builder(&key.demand).dangerous();
-            let mut config = dangerous.with_custom_certificate_verifier(Arc::clone(&verifier) as _).with_no_client_auth();
+            let dangerous = self.client_builder(&key.demand, hello).dangerous();
+            let builder = dangerous.with_custom_certificate_verifier(Arc::clone(&wire.verifier) as _);
+            let mut config = match &wire.shown {
+                Some(shown) => builder.with_client_cert_resolver(Arc::clone(shown) as _),
+                None => builder.with_no_client_auth(),
+            };
             // A resumed TLS 1.2 session has no key exchange of its own, which no floor but the lowest puts up with.
             let resumes = key.demand.min_group == KexFloor::Any;
-            config.resumption = if resumes { Resumption::store(tickets) } else { Resumption::disabled() };
-            Arc::new(WireTls { connector: TlsConnector::from(Arc::new(config)), verifier })
+            config.resumption = if resumes { Resumption::store(Arc::clone(&wire.tickets) as _) } else { Resumption::disabled() };
+            TlsConnector::from(Arc::new(config))
         })
     }
 }
@@ -202,12 +231,15 @@ impl RustlsBackend {
     /// A configuration that offers nothing below the floors of a demand.
     ///
     /// Where the library has nothing left to offer, all of it is: the session is then found to be below the floor.
-    fn client_builder(&self, demand: &HostDemand) -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    fn client_builder(&self, demand: &HostDemand, hello: Hello) -> ConfigBuilder<ClientConfig, WantsVerifier> {
         let builder = if demand.min_version > TlsVersion::Tls1_2 { &self.client_tls13 } else { &self.client_tls12 };
-        if demand.min_group == KexFloor::Any && demand.ciphers.is_none() {
+        if demand.min_group == KexFloor::Any && demand.ciphers.is_none() && hello == Hello::Full {
             return builder.clone();
         }
-        let provider = provider_of(demand.min_group, demand.ciphers.as_ref());
+        let mut provider = provider_of(demand.min_group, demand.ciphers.as_ref());
+        if hello == Hello::Small {
+            provider.kx_groups.retain(|group| !KexGroup(u16::from(group.name())).is_post_quantum());
+        }
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(self.clock.clone()));
         let floored = ClientConfig::builder_with_details(Arc::new(provider), time).with_protocol_versions(versions(demand.min_version));
         floored.unwrap_or_else(|_| builder.clone())
@@ -218,10 +250,17 @@ impl TlsBackend for RustlsBackend {
     type ClientStream = RustlsStream;
     type ServerStream = RustlsStream;
 
-    async fn connect(&self, tcp: TcpStream, key: &WireKey) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
+    async fn connect_with(
+        &self,
+        tcp: TcpStream,
+        key: &WireKey,
+        hello: Hello,
+        progress: &Arc<Progress>,
+    ) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
         let wire = self.wire(key);
-        let name = server_name(key);
-        let stream = wire.connector.connect(name, PlainStream::new(tcp)).await.map_err(|error| handshake_error(&error))?;
+        let connector = self.connector(&wire, key, hello);
+        let (stream, shown) = Shown::watch(connector.connect(server_name(key), PlainStream::telling(tcp, progress))).await;
+        let stream = stream.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
         let chain = connection.peer_certificates().unwrap_or_default();
         let judged = wire.verifier.judged(chain, self.clock.now());
@@ -233,7 +272,9 @@ impl TlsBackend for RustlsBackend {
         if let Some(missed) = key.demand.floor_missed(&facts) {
             return Err(HandshakeError::BelowFloor { missed });
         }
-        Ok(ClientHandshake { facts, chain: judged.chain, verdict: judged.verdict, stream: RustlsStream::new(stream.into()) })
+        let certificate_shown = wire.shown.as_ref().is_some_and(|identity| identity.was_shown(shown, facts.resumed));
+        let stream = RustlsStream::new(stream.into());
+        Ok(ClientHandshake { stream, facts, chain: judged.chain, verdict: judged.verdict, certificate_shown })
     }
 
     async fn accept(&self, tcp: TcpStream, certificate: ClientCertificate) -> Result<ServerHandshake<RustlsStream>, HandshakeError> {

@@ -1,10 +1,10 @@
-//! What is kept per [`WireKey`]: one configuration, one verifier, and the tickets of both.
+//! What is kept per [`WireKey`]: its configurations, one verifier, and the tickets of both.
 //!
 //! rustls resumes a session only with the very verifier that judged it. So each key has its own, and a ticket cannot
 //! cross from one demand to another even if this store mixed them up.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -12,13 +12,19 @@ use rustls::pki_types::ServerName;
 use sealpost_types::{UnixMillis, WireKey};
 use tokio_rustls::TlsConnector;
 
+use super::shown::Shown;
 use super::verifier::WireVerifier;
 use crate::WallClock;
 
 /// The TLS side of one [`WireKey`].
 pub(super) struct WireTls {
-    pub(super) connector: TlsConnector,
+    /// What connects with all that the demand allows, and without a post-quantum key exchange.
+    pub(super) full: OnceLock<TlsConnector>,
+    pub(super) small: OnceLock<TlsConnector>,
     pub(super) verifier: Arc<WireVerifier>,
+    pub(super) tickets: Arc<TicketStore>,
+    /// The certificate that is shown to servers that ask for one.
+    pub(super) shown: Option<Arc<Shown>>,
 }
 
 /// A bounded store of [`WireTls`]; the least recently used one makes room.

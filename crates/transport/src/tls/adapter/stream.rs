@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
+use super::fault::alert_received;
 use crate::stream::PlainStream;
 
 /// A TCP connection under TLS by rustls, in either role.
@@ -23,7 +24,7 @@ impl RustlsStream {
 
 impl AsyncBufRead for RustlsStream {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        Pin::new(&mut *self.get_mut().0).poll_fill_buf(cx)
+        Pin::new(&mut *self.get_mut().0).poll_fill_buf(cx).map_err(alert_received)
     }
 
     fn consume(self: Pin<&mut Self>, amount: usize) {
@@ -33,7 +34,7 @@ impl AsyncBufRead for RustlsStream {
 
 impl AsyncRead for RustlsStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.get_mut().0).poll_read(cx, into)
+        Pin::new(&mut *self.get_mut().0).poll_read(cx, into).map_err(alert_received)
     }
 }
 

@@ -390,3 +390,114 @@ fn backends_live_side_by_side_without_a_process_wide_provider() {
     let (_one, _other) = (RustlsBackend::new(settings()).unwrap(), RustlsBackend::new(settings()).unwrap());
     assert!(CryptoProvider::get_default().is_none(), "neither installed nor asked for");
 }
+
+fn files(name: &str) -> sealpost_types::AnchorFiles {
+    sealpost_types::AnchorFiles::new(vec![name.to_owned()])
+}
+
+/// Two demands on one host, of which one brings its own anchors: neither profits from what the other found.
+// req: E6
+#[tokio::test]
+async fn anchors_of_a_demand_are_those_of_its_key_only() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let anchors = TrustAnchors::default().with_private([(files("bank.pem"), TrustAnchors::clone(&pki.anchors()))]);
+    let client = RustlsBackend::new(RustlsSettings::new(Arc::new(anchors))).unwrap();
+    let own = key(address, "mx.example", vec![HostClause::ChainTo(files("bank.pem")), verify("mx.example").remove(1)]);
+    let usual = key(address, "mx.example", verify("mx.example"));
+    let other = key(address, "mx.example", vec![HostClause::ChainTo(files("other.pem"))]);
+    shake(&client, &own).await.unwrap();
+    assert!(shake(&client, &own).await.unwrap().facts.resumed);
+    for key in [&usual, &other] {
+        assert!(matches!(shake(&client, key).await, Err(HandshakeError::Unverified { .. })));
+    }
+    // Other content under the same name: what was found before counts no more.
+    client.anchor_switch().set(Arc::new(TrustAnchors::default().with_private([(files("bank.pem"), TrustAnchors::default())])));
+    assert!(matches!(shake(&client, &own).await, Err(HandshakeError::Unverified { .. })));
+}
+
+/// The negative control of the test above: keyed by host, the demand for the usual anchors gets what nobody else vouches for.
+#[tokio::test]
+async fn control_keyed_by_host_alone_private_anchors_serve_everybody() {
+    let pki = Pki::new();
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let anchors = TrustAnchors::default().with_private([(files("bank.pem"), TrustAnchors::clone(&pki.anchors()))]);
+    let by_host = SessionStore::keyed_by(8, |key| WireKey::new(key.address, key.server_name.clone(), HostDemand::default()));
+    let client = RustlsBackend::with_sessions(RustlsSettings::new(Arc::new(anchors)), by_host).unwrap();
+    shake(&client, &key(address, "mx.example", vec![HostClause::ChainTo(files("bank.pem"))])).await.unwrap();
+    assert!(shake(&client, &key(address, "mx.example", verify("mx.example"))).await.unwrap().facts.resumed);
+}
+
+/// Accepts one client after the other and asks for its certificate; what each of them showed.
+async fn asking(pki: &Pki) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<Vec<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = RustlsBackend::new(server(pki, "mx.example")).unwrap();
+    let (sender, shown) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let Ok(mut shaken) = backend.accept(tcp, ClientCertificate::Asked).await else { continue };
+            sender.send(shaken.chain).unwrap();
+            let _ = shaken.stream.write_all(b"!").await;
+            let _ = shaken.stream.flush().await;
+        }
+    });
+    (address, shown)
+}
+
+/// A certificate is shown where it is named, to whoever asks for one, and to nobody else.
+// req: E6
+#[tokio::test]
+async fn a_client_certificate_is_shown_for_its_key_only() {
+    let pki = Pki::new();
+    let (address, mut shown) = asking(&pki).await;
+    let [named, usual] = ["named.example", "usual.example"].map(|name| pki.identity(name));
+    let (of_named, of_usual) = (named.chain().next().unwrap().to_vec(), usual.chain().next().unwrap().to_vec());
+    let identity = sealpost_types::ClientIdentity::of_files("named.pem", None);
+    let with = |usual: Option<ServerIdentity>| {
+        let client_identities = ClientIdentities::new(usual, [(identity.clone(), named.clone())]);
+        RustlsBackend::new(RustlsSettings { client_identities, ..RustlsSettings::new(pki.anchors()) }).unwrap()
+    };
+    let plain = key(address, "mx.example", verify("mx.example"));
+    for (client, identity, expected) in [
+        (with(None), identity.clone(), Some(&of_named)),
+        (with(None), sealpost_types::ClientIdentity::Usual, None),
+        (with(Some(usual.clone())), identity.clone(), Some(&of_named)),
+        (with(Some(usual.clone())), sealpost_types::ClientIdentity::Usual, Some(&of_usual)),
+        (with(Some(usual)), sealpost_types::ClientIdentity::Withheld, None),
+        (with(None), sealpost_types::ClientIdentity::of_files("gone.pem", None), None),
+    ] {
+        let key = plain.clone().showing(identity.clone());
+        for resumed in [false, true] {
+            let shaken = shake(&client, &key).await.unwrap();
+            assert_eq!(shaken.facts.resumed, resumed, "{identity:?}");
+            assert_eq!(shaken.certificate_shown, expected.is_some(), "{identity:?}");
+            assert_eq!(shown.recv().await.unwrap().first(), expected, "{identity:?}");
+        }
+    }
+    // Nobody is shown one unasked.
+    let (address, _server) = accept_all(RustlsBackend::new(server(&pki, "mx.example")).unwrap()).await;
+    let key = key(address, "mx.example", verify("mx.example")).showing(identity.clone());
+    assert!(!shake(&with(None), &key).await.unwrap().certificate_shown);
+}
+
+/// A server that has none of the groups of the first flight asks for another hello: that is an answer, and no fault.
+#[tokio::test]
+async fn a_hello_retry_request_is_followed_with_either_hello() {
+    let pki = Pki::new();
+    let mut backend = RustlsBackend::new(server(&pki, "mx.example")).unwrap();
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.retain(|group| KexGroup(u16::from(group.name())).strength() == KexFloor::Bits192);
+    let config = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13]).unwrap();
+    let config = config.with_no_client_auth().with_cert_resolver(Arc::clone(&backend.identities.0) as _);
+    backend.server = TlsAcceptor::from(Arc::new(config));
+    let (address, _server) = accept_all(backend).await;
+    for hello in [Hello::Full, Hello::Small] {
+        let client = RustlsBackend::new(RustlsSettings::new(pki.anchors())).unwrap();
+        let progress = Arc::default();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let shaken = client.connect_with(tcp, &key(address, "mx.example", verify("mx.example")), hello, &progress).await.unwrap();
+        assert_eq!(shaken.facts.group.unwrap().strength(), KexFloor::Bits192, "{hello:?}");
+        assert!(progress.is_answered());
+    }
+}
