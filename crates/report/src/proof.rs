@@ -31,6 +31,15 @@ pub struct Proof {
     /// The subjects from that certificate to the trust anchor; empty if no path was found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation_path: Vec<String>,
+    /// The files of trust anchors that the policy names for it, which the path was held against. None where the usual anchors counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchors: Option<String>,
+    /// The file of the certificate that the relay showed, because the other end asked for one. None where it showed none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// Why the host was asked without a post-quantum key exchange, which it did not answer. None where it was asked with one, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small_hello: Option<String>,
     /// The demand that it was held against, in words.
     pub demand: String,
     /// Whether it met that demand.
@@ -148,6 +157,9 @@ impl Proof {
             spki_pin: None,
             names: None,
             validation_path: Vec::new(),
+            anchors: None,
+            shown: None,
+            small_hello: None,
             demand: demand.into(),
             satisfied,
             host_secure: None,

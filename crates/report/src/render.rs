@@ -189,6 +189,11 @@ impl Block {
         } else if proof.subject.is_some() {
             self.line(Key::LabelPath, Key::NoPath.text(self.lang));
         }
+        if let Some(why) = &proof.small_hello {
+            self.line(Key::LabelTls, &Key::SmallHello.fill(self.lang, &[("why", why)]));
+        }
+        self.opt(Key::LabelAnchors, proof.anchors.as_deref());
+        self.opt(Key::LabelShown, proof.shown.as_deref());
         let met = if proof.satisfied { Key::Satisfied } else { Key::NotSatisfied };
         self.line(Key::LabelDemand, &met.fill(self.lang, &[("demand", &proof.demand)]));
         if let Some(mark) = proof.require_tls {
@@ -336,6 +341,12 @@ struct JsonProof<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     names: Option<&'a [String]>,
     validation_path: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchors: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    small_hello: Option<&'a str>,
     demand: &'a str,
     satisfied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -377,6 +388,9 @@ impl<'a> JsonProof<'a> {
             spki_pin: proof.spki_pin.as_deref(),
             names: proof.names.as_deref(),
             validation_path: &proof.validation_path,
+            anchors: proof.anchors.as_deref(),
+            shown: proof.shown.as_deref(),
+            small_hello: proof.small_hello.as_deref(),
             demand: &proof.demand,
             satisfied: proof.satisfied,
             host_secure: proof.host_secure,
