@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use sealpost_cert::TrustAnchors;
 use sealpost_relay::config::{Config, DnssecMode};
 use sealpost_relay::{Reach, read_config, read_trust_anchors};
-use sealpost_transport::{Watch, system_anchors};
+use sealpost_transport::{ClientIdentities, Watch, system_anchors};
 use sealpost_types::{Domain, WithCauses, parse_span};
 
 #[derive(Debug, Args)]
@@ -83,7 +83,8 @@ impl Network {
             // Without any every certificate is found untrusted, which is true and no reason not to look at it.
             None => Arc::new(system_anchors().anchors),
         };
-        let mut reach = Reach::of_relay(&config, Arc::clone(&anchors), time).map_err(|error| WithCauses(&error).to_string())?;
+        let mut reach = Reach::of_relay(&config, Arc::clone(&anchors), ClientIdentities::default(), time)
+            .map_err(|error| WithCauses(&error).to_string())?;
         if let Some(watch) = watch {
             reach = reach.watched_by(watch);
         }

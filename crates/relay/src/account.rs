@@ -5,7 +5,9 @@ use sealpost_discovery::Dane;
 use sealpost_policy::{Axis, ClientFacts, ReceiveDecision, Step, Trace};
 use sealpost_report::{DaneProof, Decided, NoTls, PROOF_NAMES, Proof, Shadow, ShadowOutcome, StsProof};
 use sealpost_transport::{ConnectError, ConnectFault, Connection, HandshakeError, TlsBackend};
-use sealpost_types::{HostClause, HostDemand, KexFloor, ReferenceName, StsMode, TlsFacts, TlsRequirement, TlsVersion, UnixMillis, WireKey};
+use sealpost_types::{
+    ClientIdentity, HostClause, HostDemand, KexFloor, ReferenceName, StsMode, TlsFacts, TlsRequirement, TlsVersion, UnixMillis, WireKey,
+};
 
 use crate::deliver::{Lack, lacking};
 use crate::hosts::Host;
@@ -48,6 +50,8 @@ pub(crate) fn connection_proof<T: TlsBackend>(
     now: UnixMillis,
 ) -> Proof {
     let mut proof = proof(connection.tls().copied(), &key.demand, connection.verdict().map(|verdict| &**verdict), true);
+    proof.shown = connection.certificate_shown().then(|| identity_in_words(&key.identity));
+    proof.small_hello = connection.small_hello().map(str::to_owned);
     proof.host_secure = Some(host.secure);
     proof.dane = dane_proof(host, connection.verdict().map(|verdict| &**verdict));
     proof.sts = sts_proof(host, || sts_lack(host, key, connection, now));
@@ -117,15 +121,20 @@ fn sts_lack<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T
 /// The same of the certificate alone.
 pub(crate) fn sts_certificate_lack<T: TlsBackend>(host: &Host, key: &WireKey, connection: &Connection<T>, now: UnixMillis) -> Option<Lack> {
     let names = host.name.iter().cloned().map(ReferenceName::Exact).collect();
-    let asked = [HostClause::Chain, HostClause::Identity(names)];
-    if asked.iter().all(|clause| key.demand.clauses.contains(clause)) {
+    let (clauses, name) = (&key.demand.clauses, HostClause::Identity(names));
+    // Whom the relay trusts for this host, an entry may say.
+    if clauses.iter().any(HostClause::is_chain) && clauses.contains(&name) {
         return None;
     }
-    lacking(&HostDemand::new(TlsRequirement::Mandatory, asked.to_vec(), TlsVersion::Tls1_2), connection, now)
+    let asked = HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Chain, name], TlsVersion::Tls1_2);
+    // The verdict of the handshake knows whether the chain is trusted.
+    lacking(&asked, connection, None, now)
 }
 
 fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, satisfied: bool) -> Proof {
     let mut proof = Proof::new(tls, demand_in_words(demand), satisfied);
+    let anchors: Vec<_> = demand.clauses.iter().filter_map(anchors_in_words).collect();
+    proof.anchors = (!anchors.is_empty()).then(|| anchors.join(" and "));
     if let Some(verdict) = verdict {
         if let Some(leaf) = &verdict.leaf {
             proof.subject = Some(leaf.subject.clone());
@@ -141,6 +150,22 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
 
 /// What is wrong with a host that an MTA-STS policy leaves out.
 const NOT_NAMED: &str = "the policy does not name the host";
+/// The files of trust anchors that a clause names.
+pub(crate) fn anchors_in_words(clause: &HostClause) -> Option<String> {
+    match clause {
+        HostClause::ChainTo(anchors) => Some(anchors.to_string()),
+        _ => None,
+    }
+}
+
+/// Which certificate is shown, as the policy calls it.
+pub(crate) fn identity_in_words(identity: &ClientIdentity) -> String {
+    match identity {
+        ClientIdentity::Files { certificate, .. } => certificate.to_string(),
+        ClientIdentity::Usual => "client_certificate of [delivery]".to_owned(),
+        _ => ClientIdentity::NONE.to_owned(),
+    }
+}
 
 /// What was asked of a host, for people: `TLS, a trusted chain, a name of mx.example or *.example`.
 pub(crate) fn demand_in_words(demand: &HostDemand) -> String {
@@ -155,6 +180,7 @@ pub(crate) fn demand_in_words(demand: &HostDemand) -> String {
     words.extend(demand.ciphers.iter().map(|ciphers| format!("one of the cipher suites {ciphers}")));
     words.extend(demand.clauses.iter().map(|clause| match clause {
         HostClause::Chain => "a trusted chain".to_owned(),
+        HostClause::ChainTo(anchors) => format!("a chain to a trust anchor of {anchors}"),
         HostClause::Identity(names) => {
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();
             format!("the name {}", names.join(" or "))

@@ -8,15 +8,16 @@ use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, StsCache, Valid
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
 use sealpost_report::History;
-use sealpost_transport::{RustlsBackend, RustlsSettings, WallClock, system_anchors};
+use sealpost_transport::{RustlsBackend, RustlsSettings, ServerIdentity, WallClock, system_anchors};
 
 use crate::builder::RelayBuilder;
 use crate::certificates::{Certificates, Held, read_all};
 use crate::config::{Config, DnssecMode};
 use crate::error::StartError;
-use crate::policy_file::{PolicyFile, PolicyFileError};
+use crate::policy_file::{NamedFiles, PolicyFile, PolicyFileError};
 use crate::revocation;
 use crate::tlsrpt::Reports;
+use crate::trust::Trust;
 use crate::users::Users;
 
 /// Reads the relay's own file.
@@ -82,9 +83,22 @@ pub fn read_users(config: &Config) -> Result<Option<Users>, StartError> {
 /// The TLS backend with the certificate and the trust anchors that a configuration names.
 ///
 /// # Errors
-/// [`StartError::Identity`], [`StartError::Tls`], and those of [`read_trust_anchors`].
+/// [`StartError::Identity`], [`StartError::ClientIdentity`], [`StartError::Tls`], and those of [`read_trust_anchors`].
 pub fn open_tls(config: &Config) -> Result<RustlsBackend, StartError> {
+    read_shown(config)?;
     tls_with(config, read_trust_anchors(config)?, &read_all(&config.tls)?)
+}
+
+/// Reads the certificate that is shown to servers where the policy names none, if a configuration names one.
+///
+/// # Errors
+/// [`StartError::ClientIdentity`].
+pub fn read_client_identity(config: &Config) -> Result<Option<ServerIdentity>, StartError> {
+    Ok(read_shown(config)?.map(|held| held.identity))
+}
+
+fn read_shown(config: &Config) -> Result<Option<Held>, StartError> {
+    config.delivery.client_identity.as_ref().map(|files| Held::read(files).map_err(StartError::ClientIdentity)).transpose()
 }
 
 fn tls_with(config: &Config, anchors: Arc<TrustAnchors>, certificates: &[Held]) -> Result<RustlsBackend, StartError> {
@@ -104,9 +118,15 @@ fn tls_with(config: &Config, anchors: Arc<TrustAnchors>, certificates: &[Held]) 
 pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
     let (policy_file, policy) = open_policy(&config)?;
     let anchors = read_trust_anchors(&config)?;
+    let shown = read_shown(&config)?;
+    let named = match &policy_file {
+        Some(file) => NamedFiles::read(&policy, file.path())?,
+        None => NamedFiles::default(),
+    };
     let certificates = read_all(&config.tls)?;
     let tls = tls_with(&config, Arc::clone(&anchors), &certificates)?;
-    let trusted = (Arc::clone(&anchors), tls.anchor_switch());
+    let switches = (tls.anchor_switch(), tls.client_identity_switch());
+    let trust = Trust::new((TrustAnchors::clone(&anchors), shown), named, switches, config.tls.expiry_warning);
     let certificates = Certificates::new(certificates, tls.identity_switch(), config.tls.expiry_warning);
     // The system's are many files: they are not read twice.
     let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
@@ -120,7 +140,7 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let history = History::open_with(&history_directory(&config), config.history.clone())?;
     let sts_cache = config.mta_sts.enabled.then(|| StsCache::open(&sts_cache_file(&config), WallClock::system().now())).transpose()?;
     let builder =
-        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trusted);
+        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trust);
     let builder = builder.reports(reports);
     let builder = match sts_cache {
         Some(cache) => builder.sts_cache(cache),
@@ -174,7 +194,7 @@ fn with_lists(anchors: TrustAnchors, config: &Config) -> Result<Arc<TrustAnchors
     Ok(Arc::new(anchors.with_revocation_lists(lists)))
 }
 
-fn read_anchors(what: &'static str, path: &Path) -> Result<TrustAnchors, StartError> {
+pub(crate) fn read_anchors(what: &'static str, path: &Path) -> Result<TrustAnchors, StartError> {
     let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })?;
     let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { what, path: path.to_owned(), source })?;
     if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {

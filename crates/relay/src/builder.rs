@@ -14,8 +14,8 @@ use sealpost_report::History;
 use sealpost_report::tlsrpt::{Book, DkimSigner};
 use sealpost_smtp::{AuthMechanism, ClientConfig, HelloName, Offer, Reply, ServerConfig};
 use sealpost_transport::{
-    AnchorSwitch, ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings,
-    Server, ServerSettings, TlsBackend, WallClock, listen,
+    ClientCertificate, ConnectionLimits, Connector, ConnectorSettings, Gate, ListenOptions, ListenerTls, Pool, PoolSettings, Server,
+    ServerSettings, TlsBackend, WallClock, listen,
 };
 use sealpost_types::{Envelope, Reception};
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -23,7 +23,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 use crate::certificates::{self, Certificates};
 use crate::config::{self, Config, TlsReports};
 use crate::config_file::ConfigFile;
-use crate::control::RelayControl;
+use crate::control::{RelayControl, Watched};
 use crate::deliver;
 use crate::engine::{Components, Engine};
 use crate::error::StartError;
@@ -38,6 +38,7 @@ use crate::revocation::{self, WatchedLists};
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::tlsrpt::{self, Reports};
+use crate::trust::{self, Trust};
 use crate::unreachable::Unreachable;
 use crate::users::Users;
 use crate::verdicts::Verdicts;
@@ -58,7 +59,7 @@ pub struct RelayBuilder<S, R, T> {
     accept_hook: Option<AcceptHook>,
     users: Option<Users>,
     client_anchors: Arc<TrustAnchors>,
-    certificates: Option<(Certificates, (Arc<TrustAnchors>, AnchorSwitch))>,
+    certificates: Option<(Certificates, Trust)>,
     config_file: Option<ConfigFile>,
     reports: Option<Reports>,
 }
@@ -173,9 +174,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         self
     }
 
-    /// The certificates of the TLS backend, whose files are watched, and whom it trusts, with what exchanges that.
-    pub(crate) fn certificates(mut self, certificates: Certificates, trusted: (Arc<TrustAnchors>, AnchorSwitch)) -> Self {
-        self.certificates = Some((certificates, trusted));
+    /// The certificates of the TLS backend, whose files are watched, and whom it trusts and what it shows as a client.
+    pub(crate) fn certificates(mut self, certificates: Certificates, trust: Trust) -> Self {
+        self.certificates = Some((certificates, trust));
         self
     }
 
@@ -201,6 +202,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let sts = || MtaSts::new(HttpsSource::new(Arc::clone(&tls), config.mta_sts.timeout), self.sts_cache, self.clock.clone());
         let sts = config.mta_sts.enabled.then(sts);
         let pool = Arc::new(Pool::new(pool_settings(&config), self.clock.clone()));
+        let (certificates, trust) = self.certificates.map(|(certificates, trust)| (certificates, Arc::new(trust))).unzip();
         let engine = Arc::new(Engine::<Parts<S, R, T>> {
             policy: ArcSwap::from_pointee(self.policy),
             spool: self.spool,
@@ -216,6 +218,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             accept_hook: self.accept_hook,
             logins: self.users.map(Logins::new),
             client_anchors: Arc::new(ArcSwap::new(self.client_anchors)),
+            trust: trust.clone(),
             lanes: Lanes::new(config.delivery.connections_per_destination),
             unreachable: Unreachable::default(),
             verdicts: Verdicts::default(),
@@ -231,12 +234,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             resolver_watch: ResolverWatch::default(),
             config: ArcSwap::new(Arc::clone(&config)),
         });
-        let watched = self.certificates.map(|(certificates, trusted)| {
+        let watched = certificates.zip(trust).map(|(certificates, trust)| {
             let lists = config.tls.revocation_lists.clone().map(|path| {
                 let pool = Arc::clone(&pool);
-                Arc::new(WatchedLists::new(path, trusted, Arc::clone(&engine.client_anchors), move || pool.clear()))
+                let trust = Arc::clone(&trust);
+                Arc::new(WatchedLists::new(path, trust, Arc::clone(&engine.client_anchors), move || pool.clear()))
             });
-            (Arc::new(certificates), lists)
+            Watched { certificates: Arc::new(certificates), lists, trust }
         });
         let control = handle::control(Arc::clone(&engine), self.policy_file, watched.clone(), self.config_file);
         let begin = move |control: RelayControl| {
@@ -260,9 +264,12 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
                 tasks.push(tokio::spawn(tlsrpt::keep_counting(Arc::clone(&engine), stopped.clone())));
                 tasks.push(tokio::spawn(tlsrpt::keep_sending(Arc::clone(&engine), stopped.clone())));
             }
-            if let Some((certificates, lists)) = watched {
-                tasks.push(tokio::spawn(certificates::keep_watch(certificates, engine.clock.clone(), stopped.clone())));
-                tasks.extend(lists.map(|lists| tokio::spawn(revocation::keep_watch(lists, engine.clock.clone(), stopped))));
+            if let Some(Watched { certificates, lists, trust }) = watched {
+                let clock = &engine.clock;
+                tasks.push(tokio::spawn(certificates::keep_watch(certificates, clock.clone(), stopped.clone())));
+                tasks.extend(lists.map(|lists| tokio::spawn(revocation::keep_watch(lists, clock.clone(), stopped.clone()))));
+                let renewed = Arc::clone(&engine);
+                tasks.push(tokio::spawn(trust::keep_watch(trust, move || handle::renew(&renewed), clock.clone(), stopped)));
             }
             let reaper = tokio::spawn(pool.reap());
             // What it finds out stands in the log, and is known when the first mail needs it.

@@ -77,7 +77,7 @@ pub(crate) struct Held {
 
 /// Whether two files are what they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamps([Option<Stamp>; 2]);
+pub(crate) struct Stamps([Option<Stamp>; 2]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -116,12 +116,7 @@ impl Certificates {
         let mut held = self.held();
         let mut changed = false;
         for certificate in held.iter_mut() {
-            if certificate.has_come_to_rest() {
-                let reload = certificate.reload(now);
-                tell(&reload);
-                changed |= matches!(reload.outcome, CertificateOutcome::Renewed { .. });
-            }
-            certificate.warn(now, self.warn_before);
+            changed |= certificate.look(now, self.warn_before);
         }
         if changed {
             self.show(&held);
@@ -164,12 +159,29 @@ pub(crate) fn tell(reload: &CertificateReload) {
 }
 
 impl Held {
-    fn read(files: &Identity) -> Result<Self, IdentityError> {
+    pub(crate) fn read(files: &Identity) -> Result<Self, IdentityError> {
         // Before the files are read: what changes meanwhile is seen afterwards.
         let read = Stamps::of(files);
         let identity = ServerIdentity::from_pem_files(&files.certificate, &files.private_key)?;
         let not_after = details(&identity).map_or(UnixMillis(i64::MAX), |details| details.not_after());
         Ok(Self { files: files.clone(), identity, not_after, read, moving: None, warned: None })
+    }
+
+    /// Looks whether its files have changed, takes what is right and new, and warns of what ends soon; whether it is another one now.
+    pub(crate) fn look(&mut self, now: UnixMillis, warn_before: Duration) -> bool {
+        let mut changed = false;
+        if self.has_come_to_rest() {
+            let reload = self.reload(now);
+            tell(&reload);
+            changed = matches!(reload.outcome, CertificateOutcome::Renewed { .. });
+        }
+        self.warn(now, warn_before);
+        changed
+    }
+
+    /// The files as they were when they were last read.
+    pub(crate) fn stamps(&self) -> Stamps {
+        self.read
     }
 
     /// Whether the files are others than were read, and the same as at the last look: of two files one is written first.

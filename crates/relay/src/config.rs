@@ -228,6 +228,8 @@ pub struct Delivery {
     pub connections: usize,
     /// Connecting to one address.
     pub connect_timeout: Duration,
+    /// The certificate that is shown to servers that ask for one, where the policy names none; none means that none is shown.
+    pub client_identity: Option<Identity>,
 }
 
 /// Where the relay is managed: the command line, and programs that speak HTTP.
@@ -462,7 +464,7 @@ impl Default for Limits {
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { connections_per_destination: 20, connections: 500, connect_timeout: Duration::from_secs(30) }
+        Self { connections_per_destination: 20, connections: 500, connect_timeout: Duration::from_secs(30), client_identity: None }
     }
 }
 

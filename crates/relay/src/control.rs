@@ -16,11 +16,12 @@ use crate::config::Config;
 use crate::config_file::ConfigFile;
 use crate::metrics::{Gauges, QueueNumbers};
 use crate::operate::{Outlook, QueueAction, QueueOutcome, QueueSelection};
-use crate::policy_file::{ChangeOptions, Draft, PolicyChange, PolicyFile, PolicyFileError, RowChange};
+use crate::policy_file::{ChangeOptions, Draft, NamedFiles, PolicyChange, PolicyFile, PolicyFileError, RowChange};
 use crate::ready::{DiskLook, Stage};
 use crate::resolver_watch::Found;
 use crate::revocation::WatchedLists;
 use crate::stats::{Counters, RelayStats};
+use crate::trust::Trust;
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
 #[derive(Clone)]
@@ -74,6 +75,8 @@ pub(crate) trait Control: Send + Sync {
     fn validation(&self) -> Waiting<'_, Validation>;
     fn generation(&self) -> u64;
     fn set_policy(&self, policy: Policy);
+    /// Nothing that was verified before is used again, and what waits is tried at once.
+    fn renew(&self);
     fn record(&self, event: Event);
     fn set_config(&self, config: Config);
     fn release_holds(&self) -> Waiting<'_, Result<(), SpoolError>>;
@@ -84,7 +87,12 @@ pub(crate) trait Control: Send + Sync {
 pub(crate) type Waiting<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Files that are read again when they change.
-pub(crate) type Watched = (Arc<Certificates>, Option<Arc<WatchedLists>>);
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) lists: Option<Arc<WatchedLists>>,
+    pub(crate) trust: Arc<Trust>,
+}
 
 struct Shared {
     control: Box<dyn Control>,
@@ -176,7 +184,7 @@ impl RelayControl {
 
     /// The files of its own certificates, and when what is shown of each ends.
     pub(crate) fn certificate_ends(&self) -> Vec<(PathBuf, UnixMillis)> {
-        self.shared.watched.as_ref().map_or_else(Vec::new, |(certificates, _)| certificates.ends())
+        self.shared.watched.as_ref().map_or_else(Vec::new, |watched| watched.certificates.ends())
     }
 
     /// How it is.
@@ -268,7 +276,7 @@ impl RelayControl {
     /// new is shown from the next handshake on; beside what is wrong or out of date, the one of before stays. The revocation lists are read
     /// again too.
     pub async fn reload_certificates(&self) -> Vec<CertificateReload> {
-        let Some((certificates, lists)) = self.shared.watched.clone() else { return Vec::new() };
+        let Some(Watched { certificates, lists, .. }) = self.shared.watched.clone() else { return Vec::new() };
         let now = self.engine().now();
         let found = tokio::task::spawn_blocking(move || {
             lists.iter().for_each(|lists| lists.reload());
@@ -337,9 +345,10 @@ impl RelayControl {
                 if let Some(place) = draft.needs_dnssec() {
                     PolicyFileError::unless_proven(place, &runtime.block_on(asked.engine().validation()))?;
                 }
+                let named = NamedFiles::read(draft.policy(), file.path())?;
                 let change = draft.change().clone();
                 let changed_file = draft.file(&file);
-                let policy = if options.dry_run { None } else { Some(file.commit(draft)?) };
+                let policy = if options.dry_run { None } else { Some((file.commit(draft)?, named)) };
                 Ok::<_, PolicyFileError>((file, change, changed_file, policy))
             });
             // Held until the end, so that policies come into force in the order of the texts.
@@ -353,12 +362,24 @@ impl RelayControl {
         changing.await.map_err(|_| PolicyFileError::Stopping)?
     }
 
-    async fn enforce(&self, policy: Policy, change: &PolicyChange, file: &Path, options: ChangeOptions) -> Result<(), PolicyFileError> {
+    async fn enforce(
+        &self,
+        (policy, named): (Policy, NamedFiles),
+        change: &PolicyChange,
+        file: &Path,
+        options: ChangeOptions,
+    ) -> Result<(), PolicyFileError> {
         let PolicyChange { changed, entries_before, entries_after, .. } = *change;
         let engine = self.engine();
-        if changed {
+        // Before the policy: what it names is known when it is first asked.
+        let renamed = self.shared.watched.as_ref().is_some_and(|watched| watched.trust.obey(named));
+        if changed || renamed {
             engine.set_policy(policy);
-            let changes = format!("{}; {entries_after} entries, {entries_before} before", change.differences);
+            if renamed {
+                engine.renew();
+            }
+            let files = if renamed { "; trust anchors or client certificates are others" } else { "" };
+            let changes = format!("{}; {entries_after} entries, {entries_before} before{files}", change.differences);
             engine.record(Event::of_policy(engine.now(), &*self.by, file.display().to_string(), changes));
         }
         let (by, generation) = (&*self.by, engine.generation());

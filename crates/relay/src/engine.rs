@@ -24,6 +24,7 @@ use crate::resolver_watch::ResolverWatch;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::tlsrpt::Reports;
+use crate::trust::Trust;
 use crate::unreachable::Unreachable;
 use crate::verdicts::Verdicts;
 
@@ -56,6 +57,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) logins: Option<Logins>,
     /// Whom clients' certificates must lead to.
     pub(crate) client_anchors: Arc<ArcSwap<TrustAnchors>>,
+    /// Whom servers' certificates must lead to, and what is shown to them; none where an embedder's TLS knows that itself.
+    pub(crate) trust: Option<Arc<Trust>>,
     pub(crate) lanes: Lanes<Lease>,
     pub(crate) unreachable: Unreachable,
     /// Where TLS could not be had.

@@ -37,6 +37,9 @@ pub enum StartError {
     /// The relay's own certificate cannot be used.
     #[error("[tls] certificate and private_key cannot be used")]
     Identity(#[from] IdentityError),
+    /// The certificate that is shown to servers cannot be used.
+    #[error("[delivery] client_certificate and client_key cannot be used")]
+    ClientIdentity(#[source] IdentityError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] BackendError),
@@ -171,6 +174,7 @@ mod tests {
             StartError::Policy(PolicyFileError::Unreadable { path: path.clone(), source: io().into() }),
             StartError::Unreadable { what: "the configuration", path: path.clone(), source: io() },
             StartError::Identity(IdentityError::Unreadable { path: path.clone(), source: io() }),
+            StartError::ClientIdentity(IdentityError::NoKey { path: path.clone() }),
             StartError::Resolver(ResolverSetupError::NoServers),
             StartError::DataDir { path: path.clone(), source: io() },
             StartError::TrustAnchors { what: "[tls] trust_anchors", path, source: sealpost_cert::TrustAnchors::from_pem(b"").unwrap_err() },

@@ -242,6 +242,10 @@ impl<C: Components> Control for Controls<C> {
         tokio::spawn(async move { waking::after_policy(&engine, &before, &after).await });
     }
 
+    fn renew(&self) {
+        renew(&self.0);
+    }
+
     fn set_config(&self, new: Config) {
         let engine = Arc::clone(&self.0);
         let before = engine.config();
@@ -310,6 +314,20 @@ impl<C: Components> Controls<C> {
             }
         }
     }
+}
+
+/// Nothing that was verified before is used again, and what waits is tried at once.
+pub(crate) fn renew<C: Components>(engine: &Arc<Engine<C>>) {
+    let engine = Arc::clone(engine);
+    let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
+    engine.pool.invalidate_all(generation);
+    engine.connector.backend().invalidate(generation);
+    engine.forget_failures();
+    tokio::spawn(async move {
+        if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
+            tracing::error!(%error, "what waits is not woken by new files");
+        }
+    });
 }
 
 impl fmt::Debug for RelayHandle {

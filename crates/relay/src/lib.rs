@@ -59,6 +59,7 @@ mod submit;
 mod survey;
 mod tasks;
 mod tlsrpt;
+mod trust;
 mod unreachable;
 mod users;
 mod verdicts;
@@ -70,7 +71,8 @@ use sealpost_queue::{EmbeddedSpool, Spool};
 use sealpost_transport::{RustlsBackend, TlsBackend};
 
 pub use assemble::{
-    history_directory, open_tls, queue_directory, read_client_anchors, read_config, read_policy, read_trust_anchors, read_users,
+    history_directory, open_tls, queue_directory, read_client_anchors, read_client_identity, read_config, read_policy, read_trust_anchors,
+    read_users,
 };
 pub use builder::{ReadyRelay, RelayBuilder};
 pub use certificates::{CertificateError, CertificateOutcome, CertificateReload, expiry_warning};

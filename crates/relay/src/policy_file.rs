@@ -2,6 +2,7 @@
 
 mod error;
 mod lists;
+mod named;
 mod rows;
 mod write;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use sealpost_policy::{Differences, Edit, EditError, Place, Policy, PolicyErrors, PolicyText, diff};
 
 pub use error::PolicyFileError;
+pub use named::{NamedFileFault, NamedFiles, read_named_anchors};
 pub use rows::RowChange;
 
 use lists::{List, ListsBeside};
@@ -237,6 +239,12 @@ impl Draft {
     /// Where it needs what only DNSSEC can show, if it does.
     pub(crate) fn needs_dnssec(&self) -> Option<Place> {
         self.policy.needs_dnssec()
+    }
+
+    /// What would be in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// What it changes.

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::{Dane, HickoryResolver, MxSet, ResolveError, Resolver as _, ResolverSetupError, Validation};
-use sealpost_policy::HostFacts;
+use sealpost_policy::{DeliverDecision, HostDecision, HostFacts, Policy};
 use sealpost_smtp::{ClientConfig, HelloName};
 use sealpost_transport::{
-    BackendError, ConnectError, ConnectFault, ConnectOptions, Connection, Connector, ConnectorSettings, RustlsBackend, RustlsSettings,
-    Watch,
+    BackendError, ClientIdentities, ConnectError, ConnectFault, ConnectOptions, Connection, Connector, ConnectorSettings, RustlsBackend,
+    RustlsSettings, Watch,
 };
 use sealpost_types::{Domain, HostDemand, NextHop, Severity, TlsRequirement, TlsVersion, WireKey};
 use tokio::time::{Instant, timeout};
@@ -48,6 +48,10 @@ pub struct Reached {
     pub name: Option<Domain>,
     /// Whether that name (or the bare address) was learnt securely: written by an operator, or proven by DNSSEC.
     pub securely_known: bool,
+    /// What is asked of it, if it was reached for a decision.
+    pub asked: Option<HostDecision>,
+    /// What DNS says of its certificate; not looked up without a decision.
+    pub dane: Dane,
     /// How long it took to find the address.
     pub resolve_time: Duration,
     /// The connection, under TLS and after the second EHLO.
@@ -64,6 +68,14 @@ pub enum ReachError {
     /// No connection came about.
     #[error(transparent)]
     Connect(Box<ConnectError>),
+    /// What it publishes of its certificate could not be found out, so that mail would not be given to it now.
+    #[error("{host}: whether it publishes TLSA records (DANE) could not be found out")]
+    Published {
+        /// The host.
+        host: String,
+        /// Why not.
+        source: ResolveError,
+    },
     /// It took too long in all.
     #[error("no result within {} s", after.as_secs())]
     TimedOut {
@@ -99,27 +111,29 @@ impl Reach {
     /// # Errors
     /// [`ReachSetupError`]: the system's name servers, TLS, or the name cannot be used.
     pub fn new(own_name: Domain, anchors: Arc<TrustAnchors>, time: Duration) -> Result<Self, ReachSetupError> {
-        Self::with_resolver(HickoryResolver::system()?, own_name, anchors, time)
+        Self::with_resolver(HickoryResolver::system()?, own_name, RustlsSettings::new(anchors), time)
     }
 
-    /// The same, but under the name and by the name servers of a relay.
+    /// The same, but under the name and by the name servers of a relay, with the certificates that it shows to servers.
     ///
     /// # Errors
     /// [`ReachSetupError`]: the name servers, TLS, or the name cannot be used.
-    pub fn of_relay(config: &Config, anchors: Arc<TrustAnchors>, time: Duration) -> Result<Self, ReachSetupError> {
-        Self::with_resolver(assemble::open_resolver(config)?, config.hostname.clone(), anchors, time)
-    }
-
-    fn with_resolver(
-        resolver: HickoryResolver,
-        own_name: Domain,
+    pub fn of_relay(
+        config: &Config,
         anchors: Arc<TrustAnchors>,
+        identities: ClientIdentities,
         time: Duration,
     ) -> Result<Self, ReachSetupError> {
+        let mut settings = RustlsSettings::new(anchors);
+        settings.client_identities = identities;
+        Self::with_resolver(assemble::open_resolver(config)?, config.hostname.clone(), settings, time)
+    }
+
+    fn with_resolver(resolver: HickoryResolver, own_name: Domain, tls: RustlsSettings, time: Duration) -> Result<Self, ReachSetupError> {
         let hello = HelloName::new(own_name.as_str()).ok_or_else(|| ReachSetupError::Name { name: own_name.clone() })?;
         let mut settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
         settings.connect_timeout = time;
-        let backend = Arc::new(RustlsBackend::new(RustlsSettings::new(anchors))?);
+        let backend = Arc::new(RustlsBackend::new(tls)?);
         Ok(Self { resolver, connector: Connector::new(backend, settings), own_name, time })
     }
 
@@ -136,7 +150,17 @@ impl Reach {
     /// # Errors
     /// [`ReachError`]: that of the last address that was tried.
     pub async fn reach(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
-        let tried = self.try_addresses(next_hop, implicit_tls);
+        let tried = self.try_addresses(next_hop, implicit_tls, None);
+        timeout(self.time + MARGIN, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
+    }
+
+    /// The same for mail of this decision: what hosts publish is looked up, their names are asked for and certificates are shown as the
+    /// deliver hop does, and [`Reached::asked`] says what it would ask. Any certificate is taken all the same.
+    ///
+    /// # Errors
+    /// As for [`reach`](Self::reach).
+    pub async fn reach_for(&self, policy: &Policy, decision: &DeliverDecision, next_hop: &NextHop) -> Result<Reached, ReachError> {
+        let tried = self.try_addresses(next_hop, false, Some((policy, decision)));
         timeout(self.time + MARGIN, tried).await.unwrap_or(Err(ReachError::TimedOut { after: self.time }))
     }
 
@@ -163,12 +187,15 @@ impl Reach {
         implicit_tls: bool,
         time: Duration,
     ) -> Result<Connection<RustlsBackend>, ReachError> {
+        self.connect_by(&WireKey::new(host.host.address, host.host.name.clone(), demand), implicit_tls, time).await
+    }
+
+    async fn connect_by(&self, key: &WireKey, implicit_tls: bool, time: Duration) -> Result<Connection<RustlsBackend>, ReachError> {
         let mut options = ConnectOptions::default();
         options.implicit_tls = implicit_tls;
         // A server that says nothing is given up at a stage, which tells more than that the time is over.
         options.time = Some(time);
-        let key = WireKey::new(host.host.address, host.host.name.clone(), demand);
-        self.connector.connect(&key, &options).await.map_err(|error| ReachError::Connect(Box::new(error)))
+        self.connector.connect(key, &options).await.map_err(|error| ReachError::Connect(Box::new(error)))
     }
 
     /// The mail exchangers of a domain.
@@ -185,18 +212,32 @@ impl Reach {
         self.resolver.validation().await
     }
 
-    async fn try_addresses(&self, next_hop: &NextHop, implicit_tls: bool) -> Result<Reached, ReachError> {
+    async fn try_addresses(
+        &self,
+        next_hop: &NextHop,
+        implicit_tls: bool,
+        mail: Option<(&Policy, &DeliverDecision)>,
+    ) -> Result<Reached, ReachError> {
         let start = Instant::now();
-        let hosts = self.hosts(next_hop, false).await?;
+        let hosts = self.hosts(next_hop, mail.is_some()).await?;
         let resolve_time = start.elapsed();
         let mut last = None;
         for found in &hosts {
-            let left = self.time.saturating_sub(start.elapsed());
-            match self.connect(found, any_certificate(), implicit_tls, left).await {
+            let (host, left) = (&found.host, self.time.saturating_sub(start.elapsed()));
+            let asked = mail.map(|(policy, decision)| policy.decide_host(decision, &found.facts()));
+            let counts = mail.is_some_and(|(_, decision)| decision.depends_on_tlsa(next_hop));
+            if let Some(source) = host.published.failure().filter(|_| counts) {
+                last = Some(ReachError::Published { host: host.shown(), source: source.clone() });
+                continue;
+            }
+            let server_name = asked.as_ref().and_then(|asked| asked.wire_key.server_name.clone()).or_else(|| host.name.clone());
+            let identity = mail.map(|(_, decision)| decision.client_identity.clone()).unwrap_or_default();
+            let key = WireKey::new(host.address, server_name, any_certificate()).showing(identity);
+            match self.connect_by(&key, implicit_tls, left).await {
                 Ok(connection) => {
-                    let host = &found.host;
+                    let (shown, address, dane) = (host.shown(), host.address, host.published.dane.clone());
                     let (name, securely_known) = (host.name.clone(), host.secure);
-                    return Ok(Reached { host: host.shown(), address: host.address, name, securely_known, resolve_time, connection });
+                    return Ok(Reached { host: shown, address, name, securely_known, asked, dane, resolve_time, connection });
                 }
                 Err(error) => last = Some(error),
             }
@@ -265,7 +306,7 @@ impl ReachError {
     pub fn is_inconclusive(&self) -> bool {
         match self {
             Self::Resolve(error) => !error.is_permanent(),
-            Self::TimedOut { .. } => true,
+            Self::TimedOut { .. } | Self::Published { .. } => true,
             Self::Connect(error) => match &error.fault {
                 ConnectFault::TimedOut { .. } | ConnectFault::Lost { .. } | ConnectFault::Local { .. } => true,
                 ConnectFault::Refused { reply } | ConnectFault::StartTlsRefused { reply } => {

@@ -5,18 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use sealpost_cert::{RevocationLists, TrustAnchors};
-use sealpost_transport::{AnchorSwitch, WallClock};
+use sealpost_transport::WallClock;
 use sealpost_types::{UnixMillis, WithCauses};
 use tokio::sync::watch;
 
 use crate::certificates::{LOOK_EVERY, Stamp, WARN_EVERY};
 use crate::error::StartError;
+use crate::trust::Trust;
 
 /// A file of revocation lists, and who obeys them.
 pub(crate) struct WatchedLists {
     path: PathBuf,
-    servers: Arc<TrustAnchors>,
-    switch: AnchorSwitch,
+    servers: Arc<Trust>,
     clients: Arc<ArcSwap<TrustAnchors>>,
     /// Lets go of connections that were verified by other lists.
     forget: Box<dyn Fn() + Send + Sync>,
@@ -41,12 +41,12 @@ pub(crate) fn read(path: Option<&Path>) -> Result<RevocationLists, StartError> {
 impl WatchedLists {
     pub(crate) fn new(
         path: PathBuf,
-        (servers, switch): (Arc<TrustAnchors>, AnchorSwitch),
+        servers: Arc<Trust>,
         clients: Arc<ArcSwap<TrustAnchors>>,
         forget: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let state = State { read: Stamp::of(&path), ..State::default() };
-        Self { path, servers, switch, clients, forget: Box::new(forget), state: Mutex::new(state) }
+        Self { path, servers, clients, forget: Box::new(forget), state: Mutex::new(state) }
     }
 
     /// Reads the file again and obeys it; if it is wrong, that of before counts.
@@ -60,7 +60,7 @@ impl WatchedLists {
         let file = self.path.display();
         match read {
             Ok(lists) => {
-                self.switch.set(Arc::new(TrustAnchors::clone(&self.servers).with_revocation_lists(lists.clone())));
+                self.servers.revoke(lists.clone());
                 self.clients.store(Arc::new(TrustAnchors::clone(&self.clients.load()).with_revocation_lists(lists)));
                 (self.forget)();
                 tracing::info!(%file, "the revocation lists are obeyed from now on");

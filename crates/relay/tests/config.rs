@@ -315,7 +315,9 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(shown.queue, default.queue);
     assert_eq!(shown.mta_sts, default.mta_sts);
     assert_eq!(shown.limits, default.limits);
-    assert_eq!(shown.delivery, default.delivery);
+    let mut delivery = shown.delivery;
+    assert!(delivery.client_identity.take().is_some());
+    assert_eq!(delivery, default.delivery);
     assert_eq!(shown.admin.socket, default.admin.socket);
     assert_eq!(default.metrics.address, None);
     assert_eq!(shown.history, default.history);

@@ -7,11 +7,12 @@ use sealpost_cert::{CertificateDetails, certificates_from_pem};
 use sealpost_discovery::Validation;
 use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
-use sealpost_relay::policy_file::PolicyFileError;
+use sealpost_relay::policy_file::{NamedFiles, PolicyFileError};
 use sealpost_relay::{
     Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_signer, read_trust_anchors, read_users,
 };
 use sealpost_report::tlsrpt::DkimSigner;
+use sealpost_types::ClientIdentity;
 
 use super::aside::kept_aside;
 use super::{Failure, in_words, now, runtime};
@@ -21,6 +22,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
     // Policy, certificates and users are all read, so that one run shows what is wrong with any of them.
     let (policy, no_policy) = read_policy(&config).map_or_else(|error| (None, Some(error)), |policy| (Some(policy), None));
+    let no_named = config.policy.as_ref().zip(policy.as_ref()).and_then(|(file, policy)| NamedFiles::read(policy, file).err());
     let tls = open_tls(&config).err();
     // Without a file of its own it is the other anchors, and what is wrong with those is told already.
     let no_client_anchors = config.tls.client_anchors.as_ref().and_then(|_| read_client_anchors(&config).err());
@@ -30,6 +32,7 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
         Err(error) => (None, Some(error)),
     };
     let mut problems: Vec<_> = [no_policy, tls, no_client_anchors, no_users, no_signer].into_iter().flatten().map(in_words).collect();
+    problems.extend(no_named.map(in_words));
     problems.extend(data_dir_problem(&config));
     problems.extend(AdminServer::check(&config.admin).err().map(in_words));
     let survey = Survey::of_relay(&config).map_err(|error| problems.push(in_words(error))).ok();
@@ -87,6 +90,17 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
             println!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
         }
         None => println!("  trusts       the system's {anchors} certificate authorities"),
+    }
+    for (files, place) in policy.iter().flat_map(Policy::anchor_files) {
+        println!("  trusts       {files}, for {place}");
+    }
+    for (identity, place) in policy.iter().flat_map(Policy::client_identities) {
+        if let ClientIdentity::Files { certificate, .. } = identity {
+            println!("  shows        {certificate} to servers that ask, for {place}");
+        }
+    }
+    if let Some(identity) = &config.delivery.client_identity {
+        println!("  shows        {} to servers that ask", identity.certificate.display());
     }
     if let Some(path) = &config.tls.revocation_lists {
         let anchors = read_trust_anchors(&config).map_err(in_words)?;

@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::problem::Problems;
 use super::tls::TlsTable;
-use super::{Config, ConfigError, DnssecMode, Listener, ListenerTls, TlsReports};
+use super::{Config, ConfigError, DnssecMode, Identity, Listener, ListenerTls, TlsReports};
 
 pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
@@ -125,6 +125,8 @@ struct DeliveryTable {
     connections: Option<Number>,
     connections_per_destination: Option<Number>,
     connect_timeout: Option<Text>,
+    client_certificate: Option<Text>,
+    client_key: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -317,6 +319,22 @@ impl Reader<'_, '_> {
         delivery.connections = self.count(table.connections, delivery.connections, 1);
         delivery.connections_per_destination = self.count(table.connections_per_destination, delivery.connections_per_destination, 1);
         delivery.connect_timeout = self.span_or(table.connect_timeout, delivery.connect_timeout);
+        delivery.client_identity = self.client_identity(table.client_certificate.as_ref(), table.client_key.as_ref());
+    }
+
+    /// A certificate to show, and its key; the key may stand in the same file.
+    fn client_identity(&mut self, certificate: Option<&Text>, key: Option<&Text>) -> Option<Identity> {
+        for text in certificate.iter().chain(&key).filter(|text| text.get_ref().is_empty()) {
+            self.problems.add(text.span(), "the file is empty; a PEM file such as \"client.pem\" is meant".to_owned());
+        }
+        let Some(certificate) = certificate else {
+            if let Some(key) = key {
+                self.problems.add(key.span(), "client_key without client_certificate; both or none are meant".to_owned());
+            }
+            return None;
+        };
+        let path = |text: &Text| self.folder.join(text.get_ref());
+        Some(Identity::new(path(certificate), path(key.unwrap_or(certificate))))
     }
 
     fn admin(&mut self, table: AdminTable, config: &mut Config) {

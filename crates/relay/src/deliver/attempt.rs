@@ -200,6 +200,7 @@ impl<'a, C: Components> Attempt<'a, C> {
     fn over_tls<'h>(&self, party: &Party, hosts: &'h [Host]) -> Vec<Candidate<'h>> {
         let candidate = |host: &'h Host| {
             let key = WireKey::new(host.address, host.name.clone(), beside_policy(TlsRequirement::Mandatory));
+            let key = key.showing(party.decision.client_identity.clone());
             Candidate { host, key, insecure_name: None, downgrade: None, shadow: self.shadow(party, host), barred: None }
         };
         let is_left_in_clear = |host: &&Host| {

@@ -37,7 +37,7 @@ pub(crate) struct Contact {
     pub(crate) proof: Arc<Proof>,
     /// Whether it reports what becomes of a message, if it is asked to: it offers DSN (RFC 3461).
     pub(crate) reports: bool,
-    /// Why it went in clear although TLS would have been used if there had been any.
+    /// Why it has less than it would have: it went in clear although TLS would have been used, or without a post-quantum key exchange.
     pub(crate) downgrade: Option<String>,
     /// Whether the connection has what entries in testing ask, where that is something else.
     pub(crate) shadow: Option<Arc<Shadow>>,
@@ -96,7 +96,7 @@ impl Contact {
     ) -> Self {
         let proof = proof_of(host, key, connection, insecure_name, downgrade.is_some(), now);
         let downgrade = match connection.tls() {
-            Some(_) => None,
+            Some(_) => connection.small_hello().map(|why| format!("without a post-quantum key exchange, of which {why}")),
             None if key.demand.tls == TlsRequirement::Opportunistic => Some("in clear: the server does not offer STARTTLS".to_owned()),
             None => downgrade.map(|reason| format!("in clear after TLS failed: {reason}")),
         };

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-use sealpost_cert::{Finding, TrustAnchors, verify_server};
+use sealpost_cert::{Finding, TrustAnchors, Verdict, verify_server};
 use sealpost_policy::HostDecision;
 use sealpost_report::{Shadow, ShadowOutcome};
 use sealpost_transport::{Connection, TlsBackend};
 use sealpost_types::{HostClause, HostDemand, Level, TlsFailureType, TlsRequirement, UnixMillis};
+
+use crate::trust::Trust;
 
 /// What would have come of a connection that the mail travels over, if entries in testing counted (F2).
 /// `tls_failed` tells whether it goes in clear because TLS was tried and failed.
@@ -15,6 +17,7 @@ pub(crate) fn judge<T: TlsBackend>(
     host: &HostDecision,
     connection: &Connection<T>,
     tls_failed: bool,
+    trust: Option<&Trust>,
     now: UnixMillis,
 ) -> Shadow {
     let demand = host.demand();
@@ -34,7 +37,7 @@ pub(crate) fn judge<T: TlsBackend>(
     let lack = demand
         .floor_missed(facts)
         .map(|missed| missed.to_string())
-        .or_else(|| lacking(demand, connection, now).map(|lack| lack.to_string()));
+        .or_else(|| lacking(demand, connection, trust, now).map(|lack| lack.to_string()));
     let outcome = if lack.is_some() { ShadowOutcome::NotMet } else { ShadowOutcome::Met };
     Shadow::new(word, outcome, lack)
 }
@@ -48,6 +51,10 @@ pub(crate) struct Lack {
 }
 
 impl Lack {
+    fn of_chain(verdict: Option<&Verdict>) -> Self {
+        Self { finding: verdict.and_then(Verdict::most_telling).cloned(), otherwise: "the chain ends in no trust anchor" }
+    }
+
     /// What a report says of it, with a word for the case.
     pub(crate) fn failure_type(&self) -> (TlsFailureType, &'static str) {
         let said = self.finding.as_ref().map(|finding| (finding.failure_type(), finding.code()));
@@ -65,22 +72,33 @@ impl fmt::Display for Lack {
 }
 
 /// What the certificate lacks.
-pub(crate) fn lacking<T: TlsBackend>(demand: &HostDemand, connection: &Connection<T>, now: UnixMillis) -> Option<Lack> {
+pub(crate) fn lacking<T: TlsBackend>(
+    demand: &HostDemand,
+    connection: &Connection<T>,
+    trust: Option<&Trust>,
+    now: UnixMillis,
+) -> Option<Lack> {
     if demand.clauses.is_empty() {
         return None;
     }
-    // The verdict of the handshake knows whether the chain is trusted; the rest needs no anchors.
-    let (chain, rest): (Vec<_>, Vec<_>) = demand.clauses.iter().cloned().partition(|clause| *clause == HostClause::Chain);
-    let verdict = connection.verdict();
-    if !chain.is_empty() && !verdict.is_some_and(|verdict| verdict.trusted) {
-        let finding = verdict.and_then(|verdict| verdict.most_telling()).cloned();
-        return Some(Lack { finding, otherwise: "the chain ends in no trust anchor" });
-    }
     let presented: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
-    let rest = HostDemand::new(demand.tls, rest, demand.min_version);
-    let judged = verify_server(&presented, &rest, &TrustAnchors::default(), now);
+    let judged = match trust {
+        Some(trust) => verify_server(&presented, demand, &trust.anchors(), now),
+        // The verdict of the handshake knows whether the chain is trusted; the rest needs no anchors.
+        None => {
+            let (chain, rest): (Vec<_>, Vec<_>) = demand.clauses.iter().cloned().partition(HostClause::is_chain);
+            let verdict = connection.verdict();
+            if !chain.is_empty() && !verdict.is_some_and(|verdict| verdict.trusted) {
+                return Some(Lack::of_chain(verdict.map(|verdict| &**verdict)));
+            }
+            verify_server(&presented, &HostDemand::new(demand.tls, rest, demand.min_version), &TrustAnchors::default(), now)
+        }
+    };
     if judged.satisfied {
         return None;
+    }
+    if trust.is_some() && demand.clauses.iter().any(HostClause::is_chain) && !judged.trusted {
+        return Some(Lack::of_chain(Some(&judged)));
     }
     let finding = judged
         .findings

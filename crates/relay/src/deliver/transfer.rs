@@ -48,8 +48,8 @@ impl<C: Components> Transfer<'_, C> {
             watch.connected(self.host, &mut connection);
         }
         let shadow = self.party.decision.shadow.as_deref().zip(self.shadow);
-        let now = self.engine.now();
-        let shadow = shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), now));
+        let (now, trust) = (self.engine.now(), self.engine.trust.as_deref());
+        let shadow = shadow.map(|(shadow, host)| shadow::judge(shadow.level, host, &connection, self.downgrade.is_some(), trust, now));
         let transaction = self.transaction(&connection);
         let mut contact = Contact::new(self.host, self.key, &mut connection, self.insecure_name, self.downgrade, shadow, now);
         if self.party.decision.require_tls.is_some() {

@@ -9,7 +9,7 @@ use sealpost_policy::{EditError, EntryId, Named, Place, PolicyErrors};
 use sealpost_queue::SpoolError;
 use sealpost_types::{Blame, Retry};
 
-use super::GUARD_PERCENT;
+use super::{GUARD_PERCENT, NamedFileFault};
 
 /// Why a policy does not come into force. The one before stays in force, unless the error says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,6 +39,15 @@ pub enum PolicyFileError {
         place: Place,
         /// What is known of the validation, in words.
         reason: String,
+    },
+    /// A file that the policy names beside itself cannot be used.
+    #[error("{place}: a file that is named here cannot be used")]
+    NamedFile {
+        /// Where the policy names it.
+        place: Place,
+        /// What is wrong with it.
+        #[source]
+        fault: Arc<NamedFileFault>,
     },
     /// An included list would go.
     #[error("the included list {file:?} would go with all its entries; --force (over HTTP `force`) is needed if that is meant")]
@@ -112,6 +121,7 @@ impl PolicyFileError {
             Self::NoFile
             | Self::Policy(_)
             | Self::NeedsDnssec { .. }
+            | Self::NamedFile { .. }
             | Self::ListGone { .. }
             | Self::NoList { .. }
             | Self::Edit { .. }

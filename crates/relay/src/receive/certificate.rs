@@ -27,7 +27,8 @@ pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) 
     };
     let names: Vec<_> = details.iter().flat_map(|details| details.alternative_names()).filter_map(name).collect();
     tracing::debug!(subject, ?names, "the client's certificate is verified");
-    Some(ClientCertificate::new(true, names, pin))
+    let common_name = details.as_ref().and_then(|details| Domain::parse(details.common_name()?).ok());
+    Some(ClientCertificate::new(true, names, pin).with_common_name(common_name))
 }
 
 #[cfg(test)]

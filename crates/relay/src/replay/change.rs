@@ -107,6 +107,8 @@ pub enum Gap {
     Session,
     /// The host's certificate, or all of its names.
     Certificate,
+    /// Whether the chain leads to the trust anchors of these files.
+    Anchors,
     /// The host's TLSA records.
     Tlsa,
     /// The message's header section, which a rule asks for.
@@ -186,9 +188,10 @@ impl Why {
             Self::BelowFloor(FloorMissed::Version { .. }) => Axis::MinVersion,
             Self::BelowFloor(FloorMissed::Group { .. }) => Axis::MinGroup,
             Self::BelowFloor(_) => Axis::Ciphers,
-            Self::NoChain | Self::WrongName | Self::WrongKey | Self::Unknown(Gap::Certificate | Gap::Tlsa | Gap::HostSecure) => {
-                Axis::Certificate
-            }
+            Self::NoChain
+            | Self::WrongName
+            | Self::WrongKey
+            | Self::Unknown(Gap::Certificate | Gap::Anchors | Gap::Tlsa | Gap::HostSecure) => Axis::Certificate,
             Self::ReturnedOnExpiry => Axis::OnExpiry,
             Self::Lifetime => Axis::Lifetime,
             _ => Axis::Tls,
@@ -230,6 +233,7 @@ impl fmt::Display for Gap {
             Self::Handshake => "TLS failed before a certificate was seen",
             Self::Session => "what the session would have had was not kept",
             Self::Certificate => "the host's certificate was not kept, or not all of its names",
+            Self::Anchors => "whether its chain leads to these trust anchors was not kept",
             Self::Tlsa => "the host's TLSA records are not kept",
             Self::Header => "a rule asks for a header field, and the header is not kept",
             Self::NextHop => "it would go to another host",

@@ -5,6 +5,7 @@ use sealpost_report::{Event, NoTls, PROOF_NAMES, Proof};
 use sealpost_types::{Domain, FloorMissed, ForwardPath, HostClause, HostDemand, KexFloor, Level, NextHop, Pin, ReferenceName, ReversePath};
 
 use super::change::{Gap, Why};
+use crate::account;
 
 /// An entry about the deliver hop that has all that a decision needs.
 #[derive(Clone, Debug)]
@@ -76,11 +77,16 @@ impl<'e> Seen<'e> {
             return Met::Unknown(Gap::Certificate);
         }
         match clause {
-            HostClause::Chain => holds(!self.proof.validation_path.is_empty(), Why::NoChain),
+            // The path was held against the anchors that counted then.
+            HostClause::Chain | HostClause::ChainTo(_) if self.proof.anchors != account::anchors_in_words(clause) => {
+                Met::Unknown(Gap::Anchors)
+            }
+            HostClause::Chain | HostClause::ChainTo(_) => holds(!self.proof.validation_path.is_empty(), Why::NoChain),
             HostClause::Identity(wanted) => match self.proof.names.as_deref() {
                 None => Met::Unknown(Gap::Certificate),
                 Some(names) if has_one_of(names, wanted) => Met::Yes,
                 Some(names) if names.len() >= PROOF_NAMES => Met::Unknown(Gap::Certificate),
+                Some(_) if wanted.iter().any(|name| matches!(name, ReferenceName::CommonName(_))) => Met::Unknown(Gap::Certificate),
                 Some(_) => Met::No(Why::WrongName),
             },
             HostClause::Pinned(pins) => match self.proof.spki_pin.as_deref().map(str::parse::<Pin>) {

@@ -27,22 +27,23 @@ fn sessions(bank: &Mx) -> Vec<Vec<String>> {
 // req: B2 A9
 #[tokio::test]
 async fn a_failed_handshake_is_deferred_and_the_second_attempt_goes_in_clear() {
-    for (broken, words) in [
-        (StartTls::Broken, "the connection was lost during the handshake"),
-        (StartTls::Refused("454 4.7.0 not now"), "STARTTLS refused: 454 4.7.0 not now"),
-        (StartTls::Refused("554 5.7.3 never"), "STARTTLS refused: 554 5.7.3 never"),
+    // how many connections an attempt makes: a hello without an answer is followed by a smaller one
+    for (broken, tries, words) in [
+        (StartTls::Broken, 2, "the connection was lost during the handshake"),
+        (StartTls::Refused("454 4.7.0 not now"), 1, "STARTTLS refused: 454 4.7.0 not now"),
+        (StartTls::Refused("554 5.7.3 never"), 1, "STARTTLS refused: 554 5.7.3 never"),
     ] {
         let bank = Mx::start(Behaviour::plain().with_start_tls(broken)).await;
         let relay = sent(&[&bank], "\"opportunistic\"").await;
         let message = bank.message().await;
         assert!(message.tls.is_none());
         let sessions = sessions(&bank);
-        assert_eq!(sessions.len(), 3, "TLS, TLS again, then a new connection: {sessions:#?}");
-        for tried in &sessions[..2] {
+        assert_eq!(sessions.len(), 2 * tries + 1, "TLS, TLS again, then a new connection: {sessions:#?}");
+        for tried in &sessions[..2 * tries] {
             assert_eq!(tried[..2], ["EHLO", "STARTTLS"]);
             assert!(!tried.contains(&"MAIL".to_owned()), "not on a connection where TLS failed: {tried:?}");
         }
-        assert_eq!(sessions[2][..2], ["EHLO", "MAIL"], "STARTTLS is not tried there");
+        assert_eq!(sessions[2 * tries][..2], ["EHLO", "MAIL"], "STARTTLS is not tried there");
 
         let delivered = relay.first(EventKind::Delivered, TO).await;
         let reason = delivered.reason.as_deref().unwrap();
@@ -90,7 +91,7 @@ async fn another_host_with_tls_goes_before_clear() {
     let second = Mx::start_beside(&first, Behaviour::secure(Kind::SelfSigned, "mx.bank.example")).await;
     let relay = sent(&[&first, &second], "\"opportunistic\"").await;
     assert!(second.message().await.tls.is_some());
-    assert!(first.saw_no_mail_in_clear() && first.record().sessions == 1);
+    assert!(first.saw_no_mail_in_clear() && first.record().sessions == 2);
     assert_eq!(relay.first(EventKind::Delivered, TO).await.attempts, Some(1));
     relay.shutdown().await;
 }
@@ -138,14 +139,14 @@ async fn falling_back(bank: &Mx, when: &str) -> Running {
 // req: B2 A9
 #[tokio::test]
 async fn falling_back_at_once_takes_a_new_connection_in_the_same_attempt() {
-    for broken in [StartTls::Broken, StartTls::Refused("454 4.7.0 not now"), StartTls::Refused("554 5.7.3 never")] {
+    for (broken, tries) in [(StartTls::Broken, 2), (StartTls::Refused("454 4.7.0 not now"), 1), (StartTls::Refused("554 5.7.3 never"), 1)] {
         let bank = Mx::start(Behaviour::plain().with_start_tls(broken)).await;
         let relay = falling_back(&bank, "immediate").await;
         assert!(bank.message().await.tls.is_none());
         let sessions = sessions(&bank);
-        assert_eq!(sessions.len(), 2, "{sessions:#?}");
-        assert!(!sessions[0].contains(&"MAIL".to_owned()), "not on the connection where TLS failed");
-        assert_eq!(sessions[1][..2], ["EHLO", "MAIL"]);
+        assert_eq!(sessions.len(), tries + 1, "{sessions:#?}");
+        assert!(!sessions[..tries].concat().contains(&"MAIL".to_owned()), "not on a connection where TLS failed");
+        assert_eq!(sessions[tries][..2], ["EHLO", "MAIL"]);
         let delivered = relay.first(EventKind::Delivered, TO).await;
         assert_eq!(delivered.attempts, Some(1));
         assert!(delivered.reason.as_deref().is_some_and(|reason| reason.starts_with("in clear after TLS failed: ")), "{delivered:?}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use sealpost_admin::{Change, Client, ClientError, EditRequest, QueueFilter, QueueRequest, QueueVerb, RowRequest};
 use sealpost_policy::{Edit, PolicyText};
 use sealpost_relay::config::Config;
-use sealpost_relay::policy_file::{ChangeOptions, Draft, PolicyFile, PolicyFileError, RowChange};
+use sealpost_relay::policy_file::{ChangeOptions, Draft, NamedFiles, PolicyFile, PolicyFileError, RowChange};
 use sealpost_relay::read_config;
 use sealpost_types::NextHop;
 use tokio::runtime::Runtime;
@@ -164,6 +164,7 @@ impl Desk {
         }
         let (mut file, _) = PolicyFile::open(&self.file).map_err(in_words)?;
         let draft = draft(&file).map_err(in_words)?;
+        NamedFiles::read(draft.policy(), file.path()).map_err(in_words)?;
         let change = Change::from(draft.change().clone());
         if !options.dry_run {
             file.commit(draft).map_err(in_words)?;

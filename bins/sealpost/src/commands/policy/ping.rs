@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use sealpost_admin::Kind;
 use sealpost_cert::{TrustAnchors, verify_server};
-use sealpost_policy::{DeliverDecision, DeliverFacts, Edit, HostFacts, Include, IncludeError, NewRow, Policy, PolicyText, RowEdit};
-use sealpost_relay::policy_file::compile_at;
-use sealpost_relay::{Reach, ReachError, Reached, next_hop, read_trust_anchors};
-use sealpost_transport::WallClock;
+use sealpost_discovery::Dane;
+use sealpost_policy::{DeliverDecision, DeliverFacts, Edit, Include, IncludeError, NewRow, Policy, PolicyText, RowEdit};
+use sealpost_relay::policy_file::{NamedFiles, compile_at, read_named_anchors};
+use sealpost_relay::{Reach, ReachError, Reached, next_hop, read_client_identity, read_trust_anchors};
+use sealpost_transport::{ClientIdentities, WallClock};
 use sealpost_types::{ForwardPath, Mailbox, NextHop, ReversePath, WithCauses};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -200,10 +201,20 @@ fn worst(found: &[Found]) -> u8 {
 
 /// Several at a time, told in the order given.
 fn ping_all(desk: &Desk, draft: &Draft, patterns: &[String]) -> Result<Vec<Found>, Failure> {
-    let anchors = read_trust_anchors(desk.config()).map_err(in_words)?;
+    let usual = read_trust_anchors(desk.config()).map_err(in_words)?;
+    let Draft(policy) = draft;
+    let anchors = Arc::new(read_named_anchors(policy, desk.file(), &usual).map_err(in_words)?);
+    // Whoever may not read a key can ping all the same: a server that insists on a certificate turns them away.
+    let identities = read_client_identity(desk.config())
+        .map_err(in_words)
+        .and_then(|usual| NamedFiles::read(policy, desk.file()).map(|named| named.identities(usual)).map_err(in_words))
+        .unwrap_or_else(|error| {
+            eprintln!("warning: no client certificate is shown: {error}");
+            ClientIdentities::default()
+        });
     let targets: Vec<_> = patterns.iter().map(|pattern| Target::of(desk, draft, pattern)).collect::<Result<_, _>>()?;
     desk.runtime().block_on(async {
-        let reach = Arc::new(Reach::of_relay(desk.config(), Arc::clone(&anchors), PATIENCE).map_err(in_words)?);
+        let reach = Arc::new(Reach::of_relay(desk.config(), Arc::clone(&anchors), identities, PATIENCE).map_err(in_words)?);
         let mut found = Vec::with_capacity(targets.len());
         let mut waiting = targets.into_iter().enumerate();
         let mut pings = JoinSet::new();
@@ -250,10 +261,10 @@ impl Target {
         let next_hop = self.hop.as_ref().map(|(hop, _)| hop.clone());
         let mut found = Found { domain: self.pattern.clone(), host: None, result: Verdict::Pattern, lines: Vec::new(), next_hop };
         let Some((hop, decision)) = &self.hop else { return found };
-        match reach.reach(hop, false).await {
+        match reach.reach_for(&self.policy, decision, hop).await {
             Ok(reached) => {
                 found.host = Some(format!("{}, {}", reached.host, reached.address));
-                let missing = self.judge(hop, decision, &reached, anchors, &mut found.lines);
+                let missing = judge(decision, &reached, anchors, &mut found.lines);
                 found.result = if missing { Verdict::Fails } else { Verdict::Passes };
                 reached.connection.quit().await;
             }
@@ -266,32 +277,48 @@ impl Target {
         }
         found
     }
+}
 
-    /// Tells of the session and the certificate, and says whether something is missing that the policy asks for.
-    fn judge(&self, hop: &NextHop, decision: &DeliverDecision, reached: &Reached, anchors: &TrustAnchors, lines: &mut Vec<String>) -> bool {
-        let connection = &reached.connection;
-        if let Some(tls) = connection.tls() {
-            let group = tls.group.map(|group| format!(" {group}")).unwrap_or_default();
-            lines.push(format!("{} {}{group}", tls.version, tls.suite));
-        }
-        let facts = HostFacts::new(hop, reached.name.as_ref(), reached.securely_known, reached.address);
-        let asked = self.policy.decide_host(decision, &facts);
-        let chain: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
-        let verdict = verify_server(&chain, asked.demand(), anchors, WallClock::system().now());
-        if let Some(leaf) = &verdict.leaf {
-            lines.push(format!("{}, issued by {}", leaf.subject, leaf.issuer));
-        }
-        lines.extend(verdict.findings.iter().map(ToString::to_string));
-        if verdict.findings.is_empty() && verdict.trusted {
-            lines.push("the chain is trusted here".to_owned());
-        }
-        let too_old = connection.tls().is_some_and(|tls| tls.version < asked.demand().min_version);
-        let missing = decision.demand.is_mandatory() && (!verdict.satisfied || too_old);
-        if missing {
-            lines.push(format!("that is not enough for `{}`: mail would wait", decision.level));
-        }
-        missing
+/// Tells of the session and the certificate, and says whether something is missing that the policy, or the domain itself, asks for.
+fn judge(decision: &DeliverDecision, reached: &Reached, anchors: &TrustAnchors, lines: &mut Vec<String>) -> bool {
+    let connection = &reached.connection;
+    if let Some(tls) = connection.tls() {
+        let group = tls.group.map(|group| format!(" {group}")).unwrap_or_default();
+        lines.push(format!("{} {}{group}", tls.version, tls.suite));
     }
+    lines.extend(connection.small_hello().map(|why| format!("without a post-quantum key exchange: {why}")));
+    if connection.certificate_shown() {
+        lines.push("it was shown the client certificate".to_owned());
+    }
+    let Some(asked) = &reached.asked else { return false };
+    let demand = asked.demand();
+    let chain: Vec<&[u8]> = connection.chain().iter().map(Vec::as_slice).collect();
+    let verdict = verify_server(&chain, demand, anchors, WallClock::system().now());
+    if let Some(leaf) = &verdict.leaf {
+        lines.push(format!("{}, issued by {}", leaf.subject, leaf.issuer));
+    }
+    match (&reached.dane, &verdict.matched_tlsa) {
+        (Dane::Secure { base, .. }, Some(matched)) => lines.push(format!("DANE: right by {} at {base}", matched.record)),
+        (Dane::Secure { base, records }, None) => lines.push(format!("DANE: {} secure TLSA records at {base}", records.len())),
+        _ => {}
+    }
+    lines.extend(verdict.findings.iter().map(ToString::to_string));
+    if verdict.findings.is_empty() && verdict.trusted {
+        lines.push("the chain is trusted here".to_owned());
+    }
+    if asked.barred.is_some() {
+        lines.push("what the domain publishes does not let mail go to this host".to_owned());
+    }
+    let floor = connection.tls().and_then(|tls| demand.floor_missed(tls));
+    lines.extend(floor.iter().map(ToString::to_string));
+    let missing = demand.is_mandatory() && (!verdict.satisfied || floor.is_some() || asked.barred.is_some());
+    if missing {
+        lines.push(match decision.demand.is_mandatory() {
+            true => format!("that is not enough for `{}`: mail would wait", decision.level),
+            false => "that is not what the domain publishes: mail would wait".to_owned(),
+        });
+    }
+    missing
 }
 
 /// How long a domain may take in all.
