@@ -11,6 +11,7 @@ use rcgen::{
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 /// A certificate authority.
@@ -83,6 +84,28 @@ impl Authority {
         params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
+    /// The same, but with the name as common name alone, as certificates had it long ago.
+    pub(crate) fn issue_without_names(&self, common_name: &str) -> Identity {
+        let mut params = params(&[common_name]);
+        params.subject_alt_names.clear();
+        self.sign(params)
+    }
+
+    /// What a server needs to show `own` and to turn away clients without a certificate of this authority.
+    pub(crate) fn server_demanding(&self, own: &Identity) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), Arc::clone(&provider)).build().unwrap();
+        let (chain, key) = own.parts();
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap())
+    }
+
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        roots
+    }
+
     fn sign(&self, params: CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         Identity { certificate: params.signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
@@ -100,8 +123,7 @@ impl Authority {
     }
 
     fn verifying(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let roots = self.roots();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         builder.with_root_certificates(roots)
@@ -121,6 +143,11 @@ impl Identity {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap())
+    }
+
+    /// Its own certificate.
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap().to_vec()
     }
 
     fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {

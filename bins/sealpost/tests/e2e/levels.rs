@@ -141,3 +141,45 @@ fn the_history_proves_how_mail_travelled() {
     assert!(shown("bank.example").contains("delivered"));
     assert!(!shown("other.example").contains("delivered"));
 }
+
+/// Where nothing is demanded of the certificate, all of it is looked at, and what a stricter level would have said stands in the history.
+// req: F6
+#[test]
+fn levels_that_take_any_certificate_record_what_is_wrong_with_it() {
+    let house = House::new();
+    let (right, revoked) = (house.authority.issue(&["127.0.0.1"]), house.authority.issue(&["127.0.0.1"]));
+    let stranger = crate::authority::Authority::new();
+    let sink = Sink::start(Behaviour::offering(&right));
+    let policy =
+        "[[partner]]\ndomains = 'may.example'\ndeliver = 'opportunistic'\n[[partner]]\ndomains = 'must.example'\ndeliver = 'require'\n";
+    let house = house.route("*", sink.address).policy(policy);
+    std::fs::write(house.file("crls.pem"), house.authority.revoke(&[&revoked])).unwrap();
+    house.write();
+    std::fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nrevocation_lists = \"crls.pem\"\n")).unwrap();
+    let relay = house.start_again();
+    let mut count = 0;
+    for (case, identity, finding) in [
+        ("expired", house.authority.issue_expired(&["127.0.0.1"]), "certificate expired"),
+        ("self-signed", crate::authority::Identity::self_signed(&["127.0.0.1"]), "self-signed certificate"),
+        ("unknown", stranger.issue(&["127.0.0.1"]), "is not signed with the key of CN=Test Authority"),
+        ("revoked", revoked, "was revoked by its issuer"),
+        // the control: nothing is found where nothing is wrong
+        ("right", right, ""),
+    ] {
+        sink.change(Behaviour::offering(&identity));
+        // What was verified before must not be used again.
+        house.says(&["domains", "set", "may.example", &format!("reason={case}")], 0);
+        for domain in ["may.example", "must.example"] {
+            count += 1;
+            let to = format!("{case}@{domain}");
+            let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+            client.send(FROM, &[&to], message(case).as_bytes()).unwrap();
+            assert!(sink.wait_for(count, LIMIT)[count - 1].tls.is_some());
+            let entries = house.wait_for_history(&[&to, "\"kind\":\"delivered\""], LIMIT);
+            let entry = entries.lines().find(|line| line.contains(&to) && line.contains("\"kind\":\"delivered\"")).unwrap();
+            assert!(entry.contains("\"satisfied\":true"), "{entry}");
+            assert_eq!(entry.contains("\"findings\":[]"), finding.is_empty(), "{entry}");
+            assert!(entry.contains(finding), "{entry}");
+        }
+    }
+}

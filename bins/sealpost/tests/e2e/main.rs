@@ -18,18 +18,21 @@ mod web;
 mod wire;
 
 // the tests
+mod anchors;
 mod between;
 mod certificates;
 mod clients;
 mod commands;
 mod configuration;
 mod dane;
+mod defects;
 mod delivery;
 mod enforcement;
 mod entries;
 mod exchangers;
 mod explain;
 mod fate;
+mod hello;
 mod history;
 mod hostile;
 mod levels;

@@ -24,8 +24,22 @@ pub(crate) struct Peer {
 impl Peer {
     /// A Postfix that takes mail for every domain over TLS and keeps it in one mailbox.
     pub(crate) fn postfix(identity: &Identity) -> Self {
-        Self::start("postfix", |root, address| {
+        Self::postfix_at(free_address(), identity)
+    }
+
+    /// The same, on this address.
+    pub(crate) fn postfix_at(address: SocketAddr, identity: &Identity) -> Self {
+        Self::start_at(address, "postfix", |root, address| {
             postfix_files(root, address, identity, POSTFIX_MAILBOX);
+            "postfix start-fg & cat >/dev/null; postfix stop; wait"
+        })
+    }
+
+    /// The same, of clients with a certificate that `authority` (PEM) vouches for.
+    pub(crate) fn postfix_demanding(identity: &Identity, authority: &str) -> Self {
+        Self::start("postfix", |root, address| {
+            put(root, "etc/certs/ca.pem", authority, 0o644);
+            postfix_files(root, address, identity, &format!("{POSTFIX_MAILBOX}{POSTFIX_DEMANDING}"));
             "postfix start-fg & cat >/dev/null; postfix stop; wait"
         })
     }
@@ -60,6 +74,10 @@ impl Peer {
     }
 
     fn start(name: &str, configure: impl FnOnce(&Path, SocketAddr) -> &'static str) -> Self {
+        Self::start_at(free_address(), name, configure)
+    }
+
+    fn start_at(address: SocketAddr, name: &str, configure: impl FnOnce(&Path, SocketAddr) -> &'static str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let peers = folder();
         let root = peers.join("run").join(format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst)));
@@ -67,7 +85,6 @@ impl Peer {
         // Hard links: what a test changes is removed and written anew.
         let copied = Command::new("cp").arg("-al").arg(peers.join(name)).arg(&root).status().unwrap();
         assert!(copied.success(), "no {name} in {}", peers.display());
-        let address = free_address();
         let script = configure(&root, address);
         directory(&root, "var/mail", MAIL_USER);
         let log = root.join("peer.log");
@@ -144,7 +161,7 @@ pub(crate) fn folder() -> PathBuf {
 fn postfix_files(root: &Path, address: SocketAddr, identity: &Identity, role: &str) {
     certificates(root, identity, (0, 0));
     put(root, "etc/postfix/main.cf", &format!("{POSTFIX}{role}"), 0o644);
-    put(root, "etc/postfix/master.cf", &POSTFIX_SERVICES.replace("PORT", &address.port().to_string()), 0o644);
+    put(root, "etc/postfix/master.cf", &POSTFIX_SERVICES.replace("ADDRESS", &address.to_string()), 0o644);
 }
 
 fn certificates(root: &Path, identity: &Identity, owner: (u32, u32)) {
@@ -208,6 +225,11 @@ virtual_uid_maps = static:5000
 virtual_gid_maps = static:5000
 ";
 
+const POSTFIX_DEMANDING: &str = "\
+smtpd_tls_req_ccert = yes
+smtpd_tls_CAfile = /etc/certs/ca.pem
+";
+
 const POSTFIX_CLIENT: &str = "\
 relayhost = NEXT
 smtp_tls_security_level = secure
@@ -216,7 +238,7 @@ smtp_tls_CAfile = /etc/certs/ca.pem
 ";
 
 const POSTFIX_SERVICES: &str = "\
-127.0.0.1:PORT inet n - n - - smtpd
+ADDRESS inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr

@@ -39,6 +39,8 @@ pub(crate) struct Behaviour {
     pub(crate) start_tls: StartTls,
     /// Offers CHUNKING.
     pub(crate) chunking: bool,
+    /// Announces REQUIRETLS under TLS (RFC 8689).
+    pub(crate) require_tls: bool,
     /// Waits so long before it answers the end of the data.
     pub(crate) slow: Duration,
     /// Answers this verb, or commands that begin so, with this reply; no verb: the reply is the greeting, and the end.
@@ -84,7 +86,7 @@ struct Shared {
 
 impl Behaviour {
     pub(crate) fn new(start_tls: StartTls) -> Self {
-        Self { start_tls, chunking: true, slow: Duration::ZERO, refuse: None, careless: false }
+        Self { start_tls, chunking: true, require_tls: false, slow: Duration::ZERO, refuse: None, careless: false }
     }
 
     pub(crate) fn offering(identity: &Identity) -> Self {
@@ -304,6 +306,9 @@ impl Session<'_> {
         }
         if self.tls.is_none() && !matches!(self.behaviour.start_tls, StartTls::Absent) {
             lines.push("STARTTLS");
+        }
+        if self.tls.is_some() && self.behaviour.require_tls {
+            lines.push("REQUIRETLS");
         }
         let last = lines.len() - 1;
         let reply: String =

@@ -28,6 +28,8 @@ pub(crate) struct Agreed {
     pub(crate) version: String,
     pub(crate) cipher: String,
     pub(crate) group: String,
+    /// The certificate that the other side showed.
+    pub(crate) shown: Option<Vec<u8>>,
 }
 
 impl Wire {
@@ -167,6 +169,7 @@ impl Agreed {
             version: connection.protocol_version().map_or_else(String::new, |version| format!("{version:?}")),
             cipher: connection.negotiated_cipher_suite().map_or_else(String::new, |suite| format!("{:?}", suite.suite())),
             group: connection.negotiated_key_exchange_group().map_or_else(String::new, |group| format!("{:?}", group.name())),
+            shown: connection.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec())),
         }
     }
 }
