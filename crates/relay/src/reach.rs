@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::hosts::{Host, Wanted};
+use crate::survey::{self, Policies};
 use crate::{assemble, hosts};
 
 /// Reaches out to servers with the resolver, the connector and the checks of the deliver hop.
@@ -27,6 +28,7 @@ pub struct Reach {
     connector: Connector<RustlsBackend>,
     own_name: Domain,
     time: Duration,
+    sts: Option<Policies>,
 }
 
 /// A host that mail for a next hop may go to, at one of its addresses.
@@ -124,9 +126,11 @@ impl Reach {
         identities: ClientIdentities,
         time: Duration,
     ) -> Result<Self, ReachSetupError> {
+        let sts = survey::policies(config, Arc::clone(&anchors))?;
         let mut settings = RustlsSettings::new(anchors);
         settings.client_identities = identities;
-        Self::with_resolver(assemble::open_resolver(config)?, config.hostname.clone(), settings, time)
+        let reach = Self::with_resolver(assemble::open_resolver(config)?, config.hostname.clone(), settings, time)?;
+        Ok(Self { sts, ..reach })
     }
 
     fn with_resolver(resolver: HickoryResolver, own_name: Domain, tls: RustlsSettings, time: Duration) -> Result<Self, ReachSetupError> {
@@ -134,7 +138,7 @@ impl Reach {
         let mut settings = ConnectorSettings::new(Arc::new(ClientConfig::new(hello)));
         settings.connect_timeout = time;
         let backend = Arc::new(RustlsBackend::new(tls)?);
-        Ok(Self { resolver, connector: Connector::new(backend, settings), own_name, time })
+        Ok(Self { resolver, connector: Connector::new(backend, settings), own_name, time, sts: None })
     }
 
     /// The same, with somebody who looks on at every dialogue.
@@ -219,7 +223,12 @@ impl Reach {
         mail: Option<(&Policy, &DeliverDecision)>,
     ) -> Result<Reached, ReachError> {
         let start = Instant::now();
-        let hosts = self.hosts(next_hop, mail.is_some()).await?;
+        let mut hosts = self.hosts(next_hop, mail.is_some()).await?;
+        if let Some((_, decision)) = mail
+            && let Some(sts) = survey::policy_of(self.sts.as_ref(), &self.resolver, decision, next_hop).await
+        {
+            hosts.iter_mut().for_each(|found| found.host.sts = Arc::clone(&sts));
+        }
         let resolve_time = start.elapsed();
         let mut last = None;
         for found in &hosts {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sealpost_cert::TrustAnchors;
 use sealpost_discovery::{Dane, HickoryResolver, HttpsSource, MtaSts, ResolveError, Resolver as _, StsCache, StsFound, Validation};
 use sealpost_policy::{Barred, DeliverDecision, Policy};
-use sealpost_transport::{RustlsBackend, RustlsSettings, WallClock};
+use sealpost_transport::{BackendError, RustlsBackend, RustlsSettings, WallClock};
 use sealpost_types::{Domain, NextHop, WithCauses};
 
 use crate::account::demand_in_words;
@@ -19,8 +20,11 @@ use crate::{assemble, random};
 pub struct Survey {
     resolver: HickoryResolver,
     own_name: Domain,
-    sts: Option<MtaSts<HttpsSource<RustlsBackend>>>,
+    sts: Option<Policies>,
 }
+
+/// MTA-STS policies: those that the relay keeps, and others as it would get them.
+pub(crate) type Policies = MtaSts<HttpsSource<RustlsBackend>>;
 
 /// The hosts of a next hop, and what their domain says of all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,11 +70,7 @@ impl Survey {
     /// # Errors
     /// [`StartError`]: the trust anchors cannot be used.
     pub fn with_mta_sts(mut self, config: &Config) -> Result<Self, StartError> {
-        if config.mta_sts.enabled {
-            let tls = RustlsBackend::new(RustlsSettings::new(assemble::read_trust_anchors(config)?))?;
-            let source = HttpsSource::new(Arc::new(tls), config.mta_sts.timeout);
-            self.sts = Some(MtaSts::new(source, kept_policies(config), WallClock::system()));
-        }
+        self.sts = policies(config, assemble::read_trust_anchors(config)?)?;
         Ok(self)
     }
 
@@ -85,7 +85,10 @@ impl Survey {
     /// [`ResolveError`]: no host can be found.
     pub async fn hosts(&self, policy: &Policy, decision: &DeliverDecision, next_hop: &NextHop) -> Result<Surveyed, ResolveError> {
         let wanted = Wanted { next_hop, own_name: &self.own_name, published: true };
-        let (hosts, sts) = tokio::join!(hosts::resolve(&self.resolver, wanted, random::number()), self.sts(decision, next_hop));
+        let (hosts, sts) = tokio::join!(
+            hosts::resolve(&self.resolver, wanted, random::number()),
+            policy_of(self.sts.as_ref(), &self.resolver, decision, next_hop)
+        );
         let hosts = hosts?.under(&sts.clone().unwrap_or_default());
         let surveyed = |host: &hosts::Host| {
             let asked = policy.decide_host(decision, &host.facts(next_hop));
@@ -101,12 +104,27 @@ impl Survey {
         };
         Ok(Surveyed { hosts: hosts.list.iter().map(surveyed).collect(), sts })
     }
+}
 
-    async fn sts(&self, decision: &DeliverDecision, next_hop: &NextHop) -> Option<Arc<StsFound>> {
-        match (&self.sts, next_hop) {
-            (Some(sts), NextHop::Mx(domain)) if decision.depends_on_sts(next_hop) => Some(Arc::new(sts.find(&self.resolver, domain).await)),
-            _ => None,
-        }
+/// The policies of a relay, where it uses them.
+pub(crate) fn policies(config: &Config, anchors: Arc<TrustAnchors>) -> Result<Option<Policies>, BackendError> {
+    if !config.mta_sts.enabled {
+        return Ok(None);
+    }
+    let source = HttpsSource::new(Arc::new(RustlsBackend::new(RustlsSettings::new(anchors))?), config.mta_sts.timeout);
+    Ok(Some(MtaSts::new(source, kept_policies(config), WallClock::system())))
+}
+
+/// The policy of the recipient's domain, where that counts for this decision.
+pub(crate) async fn policy_of(
+    policies: Option<&Policies>,
+    resolver: &HickoryResolver,
+    decision: &DeliverDecision,
+    next_hop: &NextHop,
+) -> Option<Arc<StsFound>> {
+    match (policies, next_hop) {
+        (Some(sts), NextHop::Mx(domain)) if decision.depends_on_sts(next_hop) => Some(Arc::new(sts.find(resolver, domain).await)),
+        _ => None,
     }
 }
 
