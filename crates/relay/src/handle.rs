@@ -324,7 +324,7 @@ pub(crate) fn renew<C: Components>(engine: &Arc<Engine<C>>) {
     engine.connector.backend().invalidate(generation);
     engine.forget_failures();
     tokio::spawn(async move {
-        if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
+        if let Err(error) = engine.spool.retry_now(sealpost_queue::Selector::All, engine.now()).await {
             tracing::error!(%error, "what waits is not woken by new files");
         }
     });
