@@ -92,7 +92,7 @@ fn keys_without_a_meaning_at_their_level() {
 #[test]
 fn files_of_an_entrys_own() {
     for (deliver, expected) in [
-        ("level = 'verify', anchors = []", "22: anchors is empty; write at least one file of certificates, or leave it out"),
+        ("level = 'verify', anchors = []", "41: anchors is empty; write at least one file of certificates, or leave it out"),
         ("level = 'verify', anchors = 1", "41: anchors is a number; write a text, or a list of texts"),
         ("client_certificate = ''", "34: client_certificate is empty; write a file such as \"client.pem\", or \"none\""),
         ("client_key = 'k.pem'", "13: client_key without a client_certificate; write client_certificate = \"client.pem\" beside it"),
