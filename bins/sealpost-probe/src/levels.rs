@@ -1,7 +1,7 @@
 //! What the relay would make of a host at a level of the policy.
 
 use sealpost_cert::{TrustAnchors, Verdict, verify_server};
-use sealpost_policy::{DeliverDecision, DeliverFacts, Policy};
+use sealpost_policy::{Barred, DeliverDecision, DeliverFacts, Policy};
 use sealpost_relay::ReachHost;
 use sealpost_transport::{Connection, RustlsBackend, WallClock};
 use sealpost_types::{Domain, ForwardPath, HostDemand, Level, Mailbox, ReversePath, TlsFacts};
@@ -47,6 +47,15 @@ impl AtLevel {
     /// The strictest level that was decided.
     pub(crate) fn level(&self) -> Level {
         self.decision.level
+    }
+
+    /// Why this host may not be used, whatever it shows.
+    pub(crate) fn barred(&self, host: &ReachHost) -> Option<&'static str> {
+        Some(match self.policy.decide_host(&self.decision, &host.facts()).barred? {
+            Barred::NotInStsPolicy => "the MTA-STS policy of the domain does not name it",
+            Barred::NotKnownForSure => "its name was learnt without DNSSEC and MTA-STS, and REQUIRETLS is asked for",
+            _ => "it may not be used",
+        })
     }
 
     /// What would be asked of this host.

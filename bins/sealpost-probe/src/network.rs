@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use sealpost_cert::TrustAnchors;
 use sealpost_relay::config::{Config, DnssecMode};
 use sealpost_relay::{Reach, read_config, read_trust_anchors};
-use sealpost_transport::{ClientIdentities, Watch, system_anchors};
+use sealpost_transport::{ClientIdentities, ServerIdentity, Watch, system_anchors};
 use sealpost_types::{Domain, WithCauses, parse_span};
 
 #[derive(Debug, Args)]
@@ -26,6 +26,11 @@ pub(crate) struct Network {
     /// Trust the certificates in this file, and not the system's.
     #[arg(long, value_name = "FILE")]
     anchors: Option<PathBuf>,
+    /// Show this certificate (PEM) to servers that ask for one, with --key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "certificate", help = "Its key (PEM)")]
+    key: Option<PathBuf>,
     /// How long a server may take in all.
     #[arg(long, value_name = "SPAN", default_value = "20s")]
     timeout: String,
@@ -83,8 +88,14 @@ impl Network {
             // Without any every certificate is found untrusted, which is true and no reason not to look at it.
             None => Arc::new(system_anchors().anchors),
         };
-        let mut reach = Reach::of_relay(&config, Arc::clone(&anchors), ClientIdentities::default(), time)
-            .map_err(|error| WithCauses(&error).to_string())?;
+        let identities = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                let identity = ServerIdentity::from_pem_files(certificate, key).map_err(|error| WithCauses(&error).to_string())?;
+                ClientIdentities::new(Some(identity), [])
+            }
+            _ => ClientIdentities::default(),
+        };
+        let mut reach = Reach::of_relay(&config, Arc::clone(&anchors), identities, time).map_err(|error| WithCauses(&error).to_string())?;
         if let Some(watch) = watch {
             reach = reach.watched_by(watch);
         }

@@ -135,6 +135,11 @@ impl Sending {
             Err(error) => return report.failed(&error),
         };
         for host in &hosts {
+            if let Some(why) = self.asked.barred(host) {
+                report.reason = Some(format!("{}: {why}", host.shown()));
+                report.passed_over.push(format!("{}: {why}", host.shown()));
+                continue;
+            }
             report.host = Some((host.shown(), host.address().to_string()));
             match self.reach.connect(host, self.asked.demand(host), self.implicit, self.time).await {
                 Ok(connection) => return self.hand_over(report, connection).await,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::{Dane, HickoryResolver, MxSet, ResolveError, Resolver as _, ResolverSetupError, Validation};
+use sealpost_discovery::{Dane, HickoryResolver, MxSet, ResolveError, Resolver as _, ResolverSetupError, StsFound, Validation};
 use sealpost_policy::{DeliverDecision, HostDecision, HostFacts, Policy};
 use sealpost_smtp::{ClientConfig, HelloName};
 use sealpost_transport::{
@@ -169,14 +169,21 @@ impl Reach {
     }
 
     /// The hosts of `next_hop`, one for each address, in the order in which mail would try them; with `published` also what
-    /// DNS says of their certificates.
+    /// DNS says of their certificates, and the MTA-STS policy of the domain.
     ///
     /// # Errors
     /// [`ReachError::Resolve`], or [`ReachError::TimedOut`] after the time for one server.
     pub async fn hosts(&self, next_hop: &NextHop, published: bool) -> Result<Vec<ReachHost>, ReachError> {
         let wanted = Wanted { next_hop, own_name: &self.own_name, published };
-        let found = timeout(self.time, hosts::resolve(&self.resolver, wanted, crate::random::number())).await;
-        let found = found.map_err(|_| ReachError::TimedOut { after: self.time })??;
+        let sts = async {
+            match (&self.sts, next_hop) {
+                (Some(sts), NextHop::Mx(domain)) if published => Arc::new(sts.find(&self.resolver, domain).await),
+                _ => Arc::default(),
+            }
+        };
+        let look = async { tokio::join!(hosts::resolve(&self.resolver, wanted, crate::random::number()), sts) };
+        let (found, sts) = timeout(self.time, look).await.map_err(|_| ReachError::TimedOut { after: self.time })?;
+        let found = found?.under(&sts);
         Ok(found.list.into_iter().map(|host| ReachHost { next_hop: next_hop.clone(), host }).collect())
     }
 
@@ -223,12 +230,7 @@ impl Reach {
         mail: Option<(&Policy, &DeliverDecision)>,
     ) -> Result<Reached, ReachError> {
         let start = Instant::now();
-        let mut hosts = self.hosts(next_hop, mail.is_some()).await?;
-        if let Some((_, decision)) = mail
-            && let Some(sts) = survey::policy_of(self.sts.as_ref(), &self.resolver, decision, next_hop).await
-        {
-            hosts.iter_mut().for_each(|found| found.host.sts = Arc::clone(&sts));
-        }
+        let hosts = self.hosts(next_hop, mail.is_some()).await?;
         let resolve_time = start.elapsed();
         let mut last = None;
         for found in &hosts {
@@ -287,6 +289,12 @@ impl ReachHost {
     #[must_use]
     pub fn dane(&self) -> &Dane {
         &self.host.published.dane
+    }
+
+    /// What its domain says by MTA-STS; nothing where that was not asked for.
+    #[must_use]
+    pub fn sts(&self) -> &StsFound {
+        &self.host.sts
     }
 
     /// What a decision about it rests on.

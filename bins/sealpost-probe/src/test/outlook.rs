@@ -83,6 +83,9 @@ impl AtHost {
         if let Dane::Failed { error } = examined.host.dane() {
             return new(Outcome::Untested, false, Some(format!("its TLSA records could not be looked up: {error}")));
         }
+        if let Some(why) = at.barred(&examined.host) {
+            return new(Outcome::Fails, false, Some(why.to_owned()));
+        }
         let demand = at.demand(&examined.host);
         let asks_for_records = |clause: &HostClause| matches!(clause, HostClause::Dane { records, .. } if records.is_empty());
         if *examined.host.dane() == Dane::Unknown && demand.clauses.iter().any(asks_for_records) {
@@ -98,7 +101,8 @@ impl AtHost {
                 let text = WithCauses(error).to_string();
                 // It begins with the address, which is told already.
                 let text = text.strip_prefix(&format!("{} ", examined.host.address())).unwrap_or(&text).to_owned();
-                let may_be_clear = demand.tls == TlsRequirement::Opportunistic && error.is_tls_failure();
+                let may_be_clear =
+                    demand.tls == TlsRequirement::Opportunistic && error.is_tls_failure() && !examined.host.sts().is_unknown();
                 let refused = examined.in_clear.as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|reply| !reply.is_success()));
                 if may_be_clear && !refused {
                     return new(Outcome::Passes, false, Some(text));

@@ -1,7 +1,7 @@
 //! What was found, for people and for programs.
 
 use sealpost_cert::{CertificateDetails, TrustAnchors, verify_server};
-use sealpost_discovery::Dane;
+use sealpost_discovery::{Dane, StsFound};
 use sealpost_smtp::Reply;
 use sealpost_transport::WallClock;
 use sealpost_types::WithCauses;
@@ -74,6 +74,9 @@ impl Report {
                 );
             }
         }
+        for line in self.hosts.first().map(|examined| sts_lines(examined.host.sts())).unwrap_or_default() {
+            line!("  {line}");
+        }
         if let Some((result, error)) = &self.error {
             line!("  {}", paint.of(*result, error));
             return;
@@ -104,10 +107,38 @@ impl Report {
         });
         json!({
             "domain": self.domain, "next_hop": self.next_hop.to_string(), "validation": self.validation.to_string(), "mx": exchangers,
+            "mta_sts": self.hosts.first().map(|examined| sts_json(examined.host.sts())),
             "hosts": self.hosts.iter().map(host_json).collect::<Vec<_>>(), "error": self.error.as_ref().map(|(_, text)| text),
             "levels": levels, "policy": policy, "asked": self.asked, "result": self.result.words(),
         })
     }
+}
+
+/// What the domain says by MTA-STS.
+fn sts_lines(found: &StsFound) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(kept) = &found.policy {
+        let hosts: Vec<_> = kept.policy.mx.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "MTA-STS: {}, hosts {} (policy {}, {})",
+            kept.policy.mode,
+            hosts.join(" "),
+            kept.id,
+            shown::countdown(kept.expires_at)
+        ));
+    }
+    lines.extend(found.trouble.as_ref().map(|trouble| format!("MTA-STS: {trouble}")));
+    lines
+}
+
+fn sts_json(found: &StsFound) -> Value {
+    let kept = found.policy.as_ref();
+    json!({
+        "mode": found.mode().as_str(), "id": kept.map(|kept| &*kept.id),
+        "mx": kept.map(|kept| kept.policy.mx.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "expires_at": kept.and_then(|kept| shown::moment(kept.expires_at)),
+        "trouble": found.trouble.as_ref().map(ToString::to_string),
+    })
 }
 
 fn print_host(examined: &Examined, paint: Paint) {

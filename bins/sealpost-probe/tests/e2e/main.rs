@@ -8,6 +8,7 @@ mod load;
 mod manual;
 mod ping;
 mod programs;
+mod published;
 mod send;
 mod servers;
 mod sink;
@@ -16,6 +17,8 @@ mod sink;
 #[path = "../../../sealpost/tests/e2e/authority.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod authority;
+#[path = "../../../../crates/discovery/tests/bind/mod.rs"]
+mod bind;
 #[path = "../../../sealpost/tests/e2e/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod client;
@@ -25,6 +28,9 @@ mod dns;
 #[path = "../../../sealpost/tests/e2e/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod peers;
+#[path = "../../../sealpost/tests/e2e/web.rs"]
+#[allow(dead_code, reason = "shared with the tests of the relay")]
+mod web;
 #[path = "../../../sealpost/tests/e2e/wire.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod wire;

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::authority::Authority;
 use crate::equipment::{Raw, Sink, ends, probe, said};
 
 fn send(sink: &Sink, options: &[&str]) -> std::process::Output {
@@ -129,6 +130,11 @@ fn tls_can_have_a_floor_and_certificates_can_be_asked_for() {
     ends(&send(&sink, &[]), 0);
     let tls = &sink.told("tls", 1)[0];
     assert!(tls["client_certificate"].is_null() && tls["tls"]["version"] == "TLSv1.3", "{tls}");
+    let identity = Authority::new().issue(&["out.acme.example"]);
+    let (certificate, key) = identity.write(sink.folder.path());
+    ends(&send(&sink, &["--certificate", &certificate.display().to_string(), "--key", &key.display().to_string()]), 0);
+    let shown = sink.told("tls", 2)[1]["client_certificate"].to_string();
+    assert!(shown.contains("CN=out.acme.example"), "{shown}");
 }
 
 #[test]
