@@ -20,7 +20,7 @@ pub(crate) struct Ping {
     /// The mail server: a name or an address, port 25 unless another is given.
     #[arg(value_name = "HOST[:PORT]")]
     host: String,
-    /// What is asked: require, chain, verify, dane, dane-only.
+    /// Ask for: require, chain, verify, dane, dane-only.
     #[arg(long, value_name = "LEVEL", default_value = "require")]
     level: String,
     /// Over IPv4 only.
