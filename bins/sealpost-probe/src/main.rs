@@ -27,7 +27,7 @@ struct Arguments {
 enum Command {
     /// STARTTLS ping: does a session get as far as EHLO under TLS, and how fast?
     #[command(after_help = ping::EXAMPLES)]
-    Ping(ping::Ping),
+    Ping(Box<ping::Ping>),
     /// Send one message, as the relay would, and say what became of it.
     #[command(after_help = send::EXAMPLES)]
     Send(Box<send::Send>),
