@@ -24,7 +24,7 @@ fn what_an_import_yields_is_a_policy() {
         let csv = Column::named(cell).map(|column| match column {
             Column::Domain => format!("domain\n{}\n", row[1]),
             // Such cells ask for the level that they belong to.
-            Column::Match | Column::Names => format!("domain,deliver,{cell}\na.example,verify,{}\n", row[1]),
+            Column::Match | Column::Names | Column::Anchors => format!("domain,deliver,{cell}\na.example,verify,{}\n", row[1]),
             Column::Pins => format!("domain,deliver,{cell}\na.example,pinned,{}\n", row[1]),
             Column::Deliver | Column::For => String::new(),
             _ => format!("domain,deliver,{cell}\na.example,require,{}\n", row[1]),

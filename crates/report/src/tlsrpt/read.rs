@@ -178,7 +178,7 @@ mod tests {
         for (text, words) in [
             (told(b"  \n"), "it is empty"),
             (told(b"{"), "the report: line 1, column 1: EOF while parsing"),
-            (told(b"[]"), "the report: line 1, column 2: invalid length 0"),
+            (told(b"[]"), "the report: line 1, column 2: invalid length"),
             (told(b"{}"), "missing field `date-range`"),
             (changed("\"policies\"", "\"policy\""), "missing field `policies`"),
             (changed("count\":3", "count\":\"many\""), "policies[0].summary.total-successful-session-count: line 4, column"),
