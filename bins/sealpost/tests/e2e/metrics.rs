@@ -46,10 +46,14 @@ impl Watched {
         self.wait_until(line, |number| number >= least);
     }
 
-    fn wait_until(&self, line: &str, is_so: impl Fn(f64) -> bool) {
+    fn wait_until(&self, line: &str, is_so: impl Fn(f64) -> bool) -> (u16, String) {
         let end = Instant::now() + LIMIT;
-        while !self.number(line).is_some_and(&is_so) {
-            assert!(Instant::now() < end, "{line} is never so\n{}", self.get("/metrics", "").1);
+        loop {
+            let (status, page) = self.get("/metrics", "");
+            if number(&page, line).is_some_and(&is_so) {
+                return (status, page);
+            }
+            assert!(Instant::now() < end, "{line} is never so\n{page}");
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -112,8 +116,7 @@ fn numbers_move_with_the_mail_on_both_hops() {
     clear.wait_for(2, LIMIT);
     watched.wait_for("sealpost_delivery_outcomes_total{level=\"opportunistic\",outcome=\"delivered\",reason=\"none\"}", 5.0);
     // Removals ride along with other work.
-    watched.wait_until("sealpost_queue_oldest_age_seconds", |age| age == 0.0);
-    let (status, page) = watched.get("/metrics", "");
+    let (status, page) = watched.wait_until("sealpost_queue_oldest_age_seconds", |age| age == 0.0);
     assert_eq!(status, 200);
     assert!(page.contains("text/plain; version=0.0.4"), "{page}");
     for (line, expected) in [

@@ -80,8 +80,8 @@ fn of_json(octets: &[u8]) -> Result<TlsReport, ReportReadError> {
 }
 
 fn of_mail(octets: &[u8]) -> Result<TlsReport, ReportReadError> {
-    let message = MessageParser::default().parse(octets).filter(|message| !message.headers().is_empty());
-    let Some(message) = message else {
+    let message = begins_with_a_field(octets).then(|| MessageParser::default().parse(octets)).flatten();
+    let Some(message) = message.filter(|message| !message.headers().is_empty()) else {
         return Err(ReportReadError::Unknown { found: beginning(octets) });
     };
     let Some(part) = attached(&message) else {
@@ -91,6 +91,13 @@ fn of_mail(octets: &[u8]) -> Result<TlsReport, ReportReadError> {
         packed @ [0x1f, 0x8b, ..] => of_json(&unpack(packed, REPORT_OCTETS)?),
         plain => of_json(plain),
     }
+}
+
+/// Whether these are the octets of a mail: a field such as `Received: ...` comes first (RFC 5322 section 2.2), or the line of a mailbox.
+fn begins_with_a_field(octets: &[u8]) -> bool {
+    let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
+    line.starts_with(b"From ") || (name.len() < line.len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic))
 }
 
 /// The part that is a report: by its type, else by the end of its name.
