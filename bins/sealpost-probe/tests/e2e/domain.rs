@@ -160,7 +160,7 @@ mod with_port_25 {
 
     /// Two mail exchangers: one as it should be, one whose certificate has ended.
     #[test]
-    #[ignore = "needs port 25"]
+    #[ignore = "needs root and port 25"]
     fn mail_exchangers_are_tested_one_by_one() {
         let start = |address: &str, name: &str, kind: &str| Sink::start_at(address, &["--name", name, "--kind", kind]);
         let good = start("127.0.61.1:25", "mx1.bank.example", "good");

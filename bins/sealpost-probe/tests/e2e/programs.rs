@@ -166,7 +166,7 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1])) as smtp:
 "#;
 
     #[test]
-    #[ignore = "needs python"]
+    #[ignore = "needs Python"]
     fn smtplib_delivers_and_refuses_bad_certificates() {
         for (kind, good) in [("good", true), ("expired", false), ("weak", false)] {
             let sink = Sink::start(&["--kind", kind]);

@@ -57,7 +57,7 @@ mod with_web_on_port_443 {
 
     // req: B7 E2
     #[test]
-    #[ignore = "needs BIND, Python, and ports 25 and 443"]
+    #[ignore = "needs bind9, python3, root and ports 25 and 443"]
     fn an_mta_sts_policy_counts_at_every_level() {
         let authority = Authority::new();
         let [mx, web] = [own_address(), own_address()];
@@ -83,7 +83,7 @@ mod with_web_on_port_443 {
 
     // req: B7 E1
     #[test]
-    #[ignore = "needs BIND, Python, and ports 25 and 443"]
+    #[ignore = "needs bind9, python3, root and ports 25 and 443"]
     fn the_record_that_cert_says_to_publish_satisfies_dane_and_another_key_does_not() {
         let authority = Authority::new();
         let mx = own_address();

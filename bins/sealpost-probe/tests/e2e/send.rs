@@ -87,7 +87,7 @@ print(json.dumps({"subject": message["subject"], "to": message["to"], "level": m
 "#;
 
     #[test]
-    #[ignore = "needs python"]
+    #[ignore = "needs Python"]
     fn a_message_with_attachments_is_read_as_it_was_meant() {
         let sink = Sink::start(&[]);
         let file = sink.folder.path().join("a \u{fc}.pdf");

@@ -36,7 +36,7 @@ mod with_postfix {
     use super::*;
 
     #[test]
-    #[ignore = "needs postfix"]
+    #[ignore = "needs Postfix"]
     fn postfix_is_tested_and_takes_mail() {
         let said = served(Peer::postfix);
         assert!(said.contains("mail in clear: refused (530 5.7.0"), "{said}");
@@ -44,7 +44,7 @@ mod with_postfix {
     }
 
     #[test]
-    #[ignore = "needs postfix"]
+    #[ignore = "needs Postfix"]
     fn postfix_sends_to_the_sink_and_tries_again() {
         let authority = Authority::new();
         let folder = tempfile::tempdir().unwrap();
@@ -67,7 +67,7 @@ mod with_opensmtpd {
     use super::*;
 
     #[test]
-    #[ignore = "needs opensmtpd"]
+    #[ignore = "needs OpenSMTPD"]
     fn opensmtpd_is_tested_and_takes_mail() {
         served(Peer::opensmtpd);
     }
@@ -77,7 +77,7 @@ mod with_exim {
     use super::*;
 
     #[test]
-    #[ignore = "needs exim"]
+    #[ignore = "needs Exim"]
     fn exim_is_tested_and_takes_mail() {
         served(Peer::exim);
     }
