@@ -32,6 +32,8 @@
 //! # Limits
 //! A request of up to [`REQUEST_OCTETS`]; `connections` at a time on each of the two, and none that says nothing for `idle`: both stand in
 //! `[admin]`.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod access;
 mod api;

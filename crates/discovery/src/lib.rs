@@ -32,6 +32,8 @@
 //! # Limits
 //! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question;
 //! [`STS_POLICY_OCTETS`], [`STS_MAX_AGE`] and [`STS_POLICIES`] for MTA-STS.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod address;
 mod dane;

@@ -65,7 +65,7 @@ impl fmt::Display for QueueId {
         let mut text = [0; LENGTH];
         let mut rest = self.0;
         for place in text.iter_mut().rev() {
-            *place = ALPHABET[usize::try_from(rest & 31).unwrap_or(0)];
+            *place = usize::try_from(rest & 31).ok().and_then(|digit| ALPHABET.get(digit).copied()).unwrap_or(b'0');
             rest >>= 5;
         }
         f.pad(std::str::from_utf8(&text).unwrap_or_default())

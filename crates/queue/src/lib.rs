@@ -18,6 +18,8 @@
 //!
 //! # Features
 //! `faults`: an [`EmbeddedSpool`] can be told to fail or to lie, for tests that must see it.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod body;
 mod embedded;

@@ -23,6 +23,8 @@
 //!               |           ^          |
 //!        decide_receive     +- settle -+- decide_deliver, decide_host
 //! ```
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 pub mod config;
 pub mod replay;

@@ -27,6 +27,8 @@
 //! # Limits
 //! [`WAITING_EVENTS`] wait to be written, for [`BATCH_WAIT`] or until there are [`BATCH_EVENTS`]; a notification gives
 //! back [`RETURNED_OCTETS`] of a message, or [`RETURNED_HEADER_OCTETS`] of its header.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod dsn;
 mod error;

@@ -41,6 +41,8 @@
 //!
 //! # Features
 //! `faults`: a store can be told to fail or to lie, for tests that must see it (`Store::faults`).
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod checkpoint;
 mod commits;

@@ -130,18 +130,18 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
 
 /// Refuses a head as no version of SQLite writes it for us: some of it SQLite obeys without a question.
 fn check_head(path: &Path) -> Result<(), OpenError> {
-    let mut head = [0; 60];
-    match File::open(path).and_then(|file| file.read_exact_at(&mut head, 0)) {
+    let mut octets = [0; 60];
+    match File::open(path).and_then(|file| file.read_exact_at(&mut octets, 0)) {
         Ok(()) => {}
         // None yet, or SQLite says what is wrong with it.
         Err(_) => return Ok(()),
     }
     // Versions of the format, no room kept on each page, fractions that are fixed, the format of the schema, UTF-8.
-    let is_sound = head[..16] == *b"SQLite format 3\0"
-        && matches!(head[18..20], [1 | 2, 1 | 2])
-        && head[20..24] == [0, 64, 32, 32]
-        && matches!(head[44..48], [0, 0, 0, 0..=4])
-        && matches!(head[56..60], [0, 0, 0, 0 | 1]);
+    let head = octets.as_slice();
+    let is_sound = head.starts_with(b"SQLite format 3\0")
+        && matches!(head.get(18..24), Some([1 | 2, 1 | 2, 0, 64, 32, 32]))
+        && matches!(head.get(44..48), Some([0, 0, 0, 0..=4]))
+        && matches!(head.get(56..60), Some([0, 0, 0, 0 | 1]));
     if is_sound { Ok(()) } else { Err(OpenError::Sqlite { path: path.to_owned(), source: SqliteFailure::damaged_head() }) }
 }
 

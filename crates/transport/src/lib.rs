@@ -76,6 +76,8 @@
 //! A connection in clear takes a read buffer of 32 KiB when octets are there and gives it back when they are consumed;
 //! so does TLS below its records. A server holds no more of a body than that, a client 64 KiB.
 //! [`ConnectionLimits`] at one [`Gate`], `sealpost_smtp::Limits` and the time-outs of both sessions hold for the rest.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
 mod client;
 mod clock;

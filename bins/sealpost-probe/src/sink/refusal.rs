@@ -31,9 +31,10 @@ pub(super) fn reset(tcp: &TcpStream) -> io::Result<()> {
 
 /// The record that the client begins with: its length stands in octets 3 and 4.
 async fn hello(tcp: &mut TcpStream) -> io::Result<()> {
-    let mut head = [0; 5];
-    tcp.read_exact(&mut head).await?;
-    let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+    let (mut kind_and_version, mut length) = ([0; 3], [0; 2]);
+    tcp.read_exact(&mut kind_and_version).await?;
+    tcp.read_exact(&mut length).await?;
+    let mut record = vec![0; usize::from(u16::from_be_bytes(length))];
     tcp.read_exact(&mut record).await?;
     Ok(())
 }

@@ -233,9 +233,9 @@ impl Session<'_> {
             if input.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let input = &input[..input.len().min(self.server.faults.read_rate.map_or(usize::MAX, piece))];
+            let input = self.server.faults.read_rate.and_then(|rate| input.get(..piece(rate))).unwrap_or(input);
             let scan = scanner.scan(input);
-            begun.content.take(&input[scan.content], self.server.tally.keeps());
+            begun.content.take(input.get(scan.content).unwrap_or_default(), self.server.tally.keeps());
             wire.stream.consume(scan.used);
             slow_down(scan.used, self.server.faults.read_rate).await;
             if scan.ended {
@@ -255,7 +255,7 @@ impl Session<'_> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.server.faults.read_rate.map_or(usize::MAX, piece));
-            let input = &input[..input.len().min(most)];
+            let input = input.get(..most).unwrap_or(input);
             if let Some(begun) = self.begun.as_mut().filter(|_| wanted) {
                 begun.content.check.check(input);
                 begun.content.take(input, self.server.tally.keeps());
@@ -391,8 +391,10 @@ impl Session<'_> {
         self.server.tally.tell(
             || format!("#{} {} {text}", self.number, self.client),
             || {
-                object["session"] = self.number.into();
-                object["client"] = self.client.to_string().into();
+                if let Some(object) = object.as_object_mut() {
+                    object.insert("session".to_owned(), self.number.into());
+                    object.insert("client".to_owned(), self.client.to_string().into());
+                }
                 object
             },
         );
@@ -449,7 +451,7 @@ impl<S: AsyncBufRead + AsyncWrite + Unpin> Wire<S> {
             }
             let end = input.iter().position(|octet| *octet == b'\n');
             let used = end.map_or(input.len(), |end| end + 1);
-            self.line.extend_from_slice(&input[..used]);
+            self.line.extend(input.iter().take(used));
             self.stream.consume(used);
             if end.is_some() {
                 let length = self.line.strip_suffix(b"\r\n").or_else(|| self.line.strip_suffix(b"\n")).map_or(0, <[u8]>::len);

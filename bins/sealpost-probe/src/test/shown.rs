@@ -232,8 +232,8 @@ fn host_json(examined: &Examined) -> Value {
         Err(error) => (Outcome::of(error), json!({ "reason": WithCauses(error).to_string() })),
         Ok(session) => (Outcome::Passes, session_json(session)),
     };
-    object["result"] = result.words().into();
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+        object.insert("result".to_owned(), result.words().into());
         object.extend(more);
     }
     object

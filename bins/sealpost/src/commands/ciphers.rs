@@ -67,8 +67,10 @@ fn to_json(string: &str, choice: &CipherChoice) -> serde_json::Value {
     let all = |suites: &[&Suite]| suites.iter().map(|suite| names(suite)).collect::<Vec<_>>();
     let lacking = choice.lacking().iter().map(|(suite, why)| {
         let mut value = names(suite);
-        value["reason"] = why.code().into();
-        value["why"] = why.to_string().into();
+        if let Some(object) = value.as_object_mut() {
+            object.insert("reason".to_owned(), why.code().into());
+            object.insert("why".to_owned(), why.to_string().into());
+        }
         value
     });
     serde_json::json!({

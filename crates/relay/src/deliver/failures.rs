@@ -1,5 +1,7 @@
 //! What the hosts that failed in one attempt add up to.
 
+use std::collections::BTreeMap;
+
 use sealpost_policy::RequireTls;
 
 use super::outcome::{self, Outcome, Trouble};
@@ -9,7 +11,7 @@ use sealpost_types::UnixMillis;
 /// The hosts that failed in one attempt, by name: a host of two addresses is one host.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
-    hosts: Vec<HostFailure>,
+    hosts: BTreeMap<String, HostFailure>,
     without_tls: Vec<(Host, String)>,
     /// The one to tell of: the last that was about TLS, else the last.
     told: Option<Trouble>,
@@ -28,7 +30,6 @@ pub(crate) struct Failures {
 
 #[derive(Debug)]
 struct HostFailure {
-    name: String,
     /// One of its addresses showed that it has no TLS as demanded.
     tls: bool,
     /// One of its addresses answered at all.
@@ -104,7 +105,7 @@ impl Failures {
 
     /// Whether there were hosts, and none of them answered.
     pub(crate) fn is_silent(&self) -> bool {
-        !self.hosts.is_empty() && self.hosts.iter().all(|host| !host.answered)
+        !self.hosts.is_empty() && self.hosts.values().all(|host| !host.answered)
     }
 
     /// What happened, in words.
@@ -127,12 +128,12 @@ impl Failures {
             (Some(trouble), _) => trouble,
             (None, None) => Trouble::new("the destination has no host to try", outcome::NO_ANSWER),
         };
-        trouble.tls_at_a_host = self.hosts.iter().any(|host| host.tls);
+        trouble.tls_at_a_host = self.hosts.values().any(|host| host.tls);
         // It is a TLS failure when every host failed because of TLS: one that is down might have had it.
-        trouble.tls = trouble.tls_at_a_host && !self.some_untried && self.hosts.iter().all(|host| host.tls);
-        let certain = trouble.tls && self.hosts.iter().all(|host| host.conclusive && !host.verdicts.is_empty());
+        trouble.tls = trouble.tls_at_a_host && !self.some_untried && self.hosts.values().all(|host| host.tls);
+        let certain = trouble.tls && self.hosts.values().all(|host| host.conclusive && !host.verdicts.is_empty());
         if certain {
-            let mut words: Vec<_> = self.hosts.into_iter().flat_map(|host| host.verdicts).collect();
+            let mut words: Vec<_> = self.hosts.into_values().flat_map(|host| host.verdicts).collect();
             words.sort();
             words.dedup();
             trouble.verdict = Some(words.join(" "));
@@ -149,12 +150,8 @@ impl Failures {
     }
 
     fn of(&mut self, host: &Host) -> &mut HostFailure {
-        let name = host.shown();
-        let index = self.hosts.iter().position(|known| known.name == name).unwrap_or_else(|| {
-            self.hosts.push(HostFailure { name, tls: false, answered: false, verdicts: Vec::new(), conclusive: true });
-            self.hosts.len() - 1
-        });
-        &mut self.hosts[index]
+        let new = || HostFailure { tls: false, answered: false, verdicts: Vec::new(), conclusive: true };
+        self.hosts.entry(host.shown()).or_insert_with(new)
     }
 }
 

@@ -47,7 +47,7 @@ impl List {
         loop {
             match file.read(&mut piece) {
                 Ok(0) => return digest.value() == self.digest,
-                Ok(octets) => digest.take(&piece[..octets]),
+                Ok(octets) => digest.take(piece.get(..octets).unwrap_or_default()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }

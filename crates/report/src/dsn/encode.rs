@@ -151,10 +151,10 @@ pub(super) fn quoted_printable(octets: &[u8]) -> Vec<u8> {
     let mut column = 0;
     let mut rest = octets;
     while let Some((&octet, after)) = rest.split_first() {
-        if rest.starts_with(b"\r\n") {
+        if let Some(next) = rest.strip_prefix(b"\r\n") {
             out.extend_from_slice(b"\r\n");
             column = 0;
-            rest = &rest[2..];
+            rest = next;
             continue;
         }
         let at_line_end = after.is_empty() || after.starts_with(b"\r\n");
@@ -169,7 +169,7 @@ pub(super) fn quoted_printable(octets: &[u8]) -> Vec<u8> {
             out.push(octet);
         } else {
             out.push(b'=');
-            out.extend([octet >> 4, octet & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]));
+            out.extend([octet >> 4, octet & 15].map(|digit| if digit < 10 { b'0' + digit } else { b'A' + digit - 10 }));
         }
         column += width;
         rest = after;

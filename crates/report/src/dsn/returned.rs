@@ -52,17 +52,12 @@ impl Dsn {
 
 /// The header of a mail: up to the first empty line, and whole lines up to [`RETURNED_HEADER_OCTETS`].
 fn head_of(mail: &[u8]) -> &[u8] {
-    let end = match memchr::memmem::find(mail, b"\r\n\r\n") {
-        Some(end) => end + 2,
-        None if mail.starts_with(b"\r\n") => 0,
-        None => mail.len(),
-    };
-    let head = if mail.starts_with(b"\r\n") { &[] } else { &mail[..end] };
-    if head.len() <= RETURNED_HEADER_OCTETS {
-        return head;
+    if mail.starts_with(b"\r\n") {
+        return &[];
     }
-    let cut = &head[..RETURNED_HEADER_OCTETS];
-    memchr::memmem::rfind(cut, b"\r\n").map_or(cut, |end| &cut[..end + 2])
+    let head = memchr::memmem::find(mail, b"\r\n\r\n").and_then(|end| mail.get(..end + 2)).unwrap_or(mail);
+    let Some(cut) = head.get(..RETURNED_HEADER_OCTETS).filter(|cut| cut.len() < head.len()) else { return head };
+    memchr::memmem::rfind(cut, b"\r\n").and_then(|end| cut.get(..end + 2)).unwrap_or(cut)
 }
 
 /// Octets of a mail that is given back whole.

@@ -138,22 +138,20 @@ impl fmt::Debug for DkimSigner {
 
 /// Header section, with the line end of its last field, and body.
 fn split(message: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memmem::find(message, b"\r\n\r\n") {
-        Some(at) => (&message[..at + 2], &message[at + 4..]),
-        None => (message, b""),
-    }
+    let parts = memchr::memmem::find(message, b"\r\n\r\n").and_then(|at| Some((message.get(..at + 2)?, message.get(at + 4..)?)));
+    parts.unwrap_or((message, b""))
 }
 
 /// The fields of a header section, each with its name in lower case, folded as it stands, without its last line end.
 fn fields(header: &[u8]) -> Vec<(String, &[u8])> {
-    let (mut found, mut start, mut at) = (Vec::new(), 0, 0);
-    while let Some(end) = memchr::memmem::find(&header[at..], b"\r\n").map(|end| at + end) {
-        at = end + 2;
-        if !matches!(header.get(at), Some(b' ' | b'\t')) {
-            let field = &header[start..end];
+    let (mut found, mut start) = (Vec::new(), 0);
+    for end in memchr::memmem::find_iter(header, b"\r\n") {
+        let next = end + 2;
+        if !matches!(header.get(next), Some(b' ' | b'\t')) {
+            let field = header.get(start..end).unwrap_or_default();
             let name = field.split(|octet| *octet == b':').next().unwrap_or_default();
             found.push((String::from_utf8_lossy(name).trim().to_ascii_lowercase(), field));
-            start = at;
+            start = next;
         }
     }
     found

@@ -122,7 +122,7 @@ fn place(path: &str) -> &str {
 
 fn beginning(octets: &[u8]) -> String {
     let line = octets.split(|octet| *octet == b'\n').next().unwrap_or_default();
-    String::from_utf8_lossy(&line[..line.len().min(SHOWN)]).trim_end().to_owned()
+    String::from_utf8_lossy(line.get(..SHOWN).unwrap_or(line)).trim_end().to_owned()
 }
 
 /// Octets of a report, packed and unpacked. A day of ten thousand kinds of failures has some 3 MiB.

@@ -34,7 +34,7 @@ pub(crate) fn inspect(path: &Path, page: usize) -> io::Result<Option<Log>> {
     if !fill(&mut file, &mut head)? {
         return Ok(None);
     }
-    let sum = Sum::default().over(&head[..24], is_big(&head));
+    let sum = Sum::default().over(head.get(..24).unwrap_or_default(), is_big(&head));
     let is_sound = sum == Sum(word(&head, 24), word(&head, 28)) && matches!(word(&head, 0), MAGIC | MAGIC_BIG);
     let mut scan = Scan {
         log: Log { page: if is_sound { page_size(word(&head, 8)).unwrap_or(page) } else { page }, ..Log::default() },
@@ -75,7 +75,8 @@ impl Scan {
         let is_commit = word(frame, 4) != 0;
         let salt = *self.salt.get_or_insert_with(|| (word(frame, 8), word(frame, 12)));
         let found = Sum(word(frame, 16), word(frame, 20));
-        let sum_from = |from: Sum| from.over(&frame[..8], self.big).over(&frame[FRAME..], self.big);
+        let (beginning, page) = (frame.get(..8).unwrap_or_default(), frame.get(FRAME..).unwrap_or_default());
+        let sum_from = |from: Sum| from.over(beginning, self.big).over(page, self.big);
         let place = offset + FRAME as u64;
         if let Some(chain) = self.chain {
             let sum = sum_from(chain);

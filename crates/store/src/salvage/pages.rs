@@ -29,7 +29,7 @@ impl Pages {
         let length = file.metadata()?.len();
         let mut head = [0; 100];
         let is_read = file.read_exact_at(&mut head, 0).is_ok();
-        let said = u32::from(head[16]) << 8 | u32::from(head[17]);
+        let said = u32::try_from(short(&head, 16)).unwrap_or_default();
         let said = if said == 1 { Some(65_536) } else { page_size(said) };
         let known = log.filter(|log| !log.valid.is_empty()).map(|log| log.page);
         let log_file = if log.is_some() { Some(File::open(log_path)?) } else { None };
@@ -165,7 +165,7 @@ impl Pages {
         while record.len() < length {
             let page = self.page(next?)?;
             let piece = page.get(4..)?;
-            record.extend_from_slice(&piece[..piece.len().min(length - record.len())]);
+            record.extend(piece.iter().take(length - record.len()));
             next = word(&page, 0);
         }
         Some((rowid.cast_signed(), values(&record)?))
@@ -197,9 +197,13 @@ impl Pages {
 
 /// Where the cells of a page stand, by the list behind its head.
 fn cells(page: &[u8], start: usize, head: usize) -> impl Iterator<Item = usize> {
-    let short = |at: usize| page.get(at..at + 2).map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
-    let count = short(start + 3).min(page.len() / 2);
-    (0..count).map(move |index| short(start + head + 2 * index)).filter(move |cell| *cell > start)
+    let count = short(page, start + 3).min(page.len() / 2);
+    (0..count).map(move |index| short(page, start + head + 2 * index)).filter(move |cell| *cell > start)
+}
+
+/// A number of two octets; zero where there are none.
+fn short(bytes: &[u8], at: usize) -> usize {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |two| usize::from(u16::from_be_bytes(*two)))
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -26,8 +26,10 @@ pub(super) fn text(tally: &Tally, policy: &Path, since: String) -> String {
         [grouped(counted.count), domain.to_owned(), what, source.to_owned(), counted.example.clone().unwrap_or_else(|| "-".to_owned())]
     });
     let rows: Vec<_> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths = [0, 1, 2, 3].map(width);
+    let mut widths = [0; 4];
+    for row in &rows {
+        widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
+    }
     text.push('\n');
     for [count, domain, what, source, example] in &rows {
         let [w0, w1, w2, w3] = widths;
