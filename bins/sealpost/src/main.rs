@@ -5,8 +5,11 @@
 
 mod cli;
 mod commands;
+mod confine;
 mod identity;
 mod logging;
+mod notify;
+mod process;
 
 use std::process::ExitCode;
 
@@ -20,6 +23,9 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
+    if let Err(error) = process::keep_memory_private() {
+        eprintln!("sealpost: core dumps cannot be switched off: {error}");
+    }
     match commands::execute(arguments) {
         Ok(code) => code,
         Err(error) => {

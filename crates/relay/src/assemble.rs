@@ -14,8 +14,10 @@ use crate::builder::RelayBuilder;
 use crate::certificates::{Certificates, Held, read_all};
 use crate::config::{Config, DnssecMode};
 use crate::error::StartError;
+use crate::places::explained;
 use crate::policy_file::{NamedFiles, PolicyFile, PolicyFileError};
 use crate::revocation;
+use crate::secret_files::open_secrets;
 use crate::tlsrpt::Reports;
 use crate::trust::Trust;
 use crate::users::Users;
@@ -38,7 +40,7 @@ pub fn read_policy(config: &Config) -> Result<Policy, StartError> {
     Ok(open_policy(config)?.1)
 }
 
-fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFileError> {
+pub(crate) fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy), PolicyFileError> {
     let Some(path) = &config.policy else { return Ok((None, Policy::builtin())) };
     let (file, policy) = PolicyFile::open(path)?;
     if let (DnssecMode::Off, Some(place)) = (config.dns.dnssec, policy.needs_dnssec()) {
@@ -115,8 +117,11 @@ fn tls_with(config: &Config, anchors: Arc<TrustAnchors>, certificates: &[Held]) 
 ///
 /// # Errors
 /// What of these cannot be opened.
-pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
-    let (policy_file, policy) = open_policy(&config)?;
+pub(crate) fn assemble(
+    config: Config,
+    policy_file: Option<PolicyFile>,
+    policy: Policy,
+) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
     let anchors = read_trust_anchors(&config)?;
     let shown = read_shown(&config)?;
     let named = match &policy_file {
@@ -132,6 +137,9 @@ pub(crate) fn assemble(config: Config) -> Result<RelayBuilder<EmbeddedSpool, Hic
     let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
     let users = read_users(&config)?;
     let resolver = open_resolver(&config)?;
+    for open in open_secrets(&config, Some(&policy)) {
+        tracing::warn!("{open}");
+    }
     std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
     let mut settings = Settings::default();
     settings.reserve = config.queue.reserve;
@@ -195,7 +203,8 @@ fn with_lists(anchors: TrustAnchors, config: &Config) -> Result<Arc<TrustAnchors
 }
 
 pub(crate) fn read_anchors(what: &'static str, path: &Path) -> Result<TrustAnchors, StartError> {
-    let file = std::fs::read(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })?;
+    let unreadable = |source| StartError::Unreadable { what, path: path.to_owned(), source: explained(source) };
+    let file = std::fs::read(path).map_err(unreadable)?;
     let anchors = TrustAnchors::from_pem(&file).map_err(|source| StartError::TrustAnchors { what, path: path.to_owned(), source })?;
     if let (true, Some(problem)) = (anchors.is_empty(), anchors.problems().first()) {
         return Err(StartError::NoTrustAnchor { what, path: path.to_owned(), source: problem.clone() });
@@ -228,7 +237,7 @@ fn of_the_system() -> TrustAnchors {
 }
 
 pub(crate) fn read(what: &'static str, path: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|source| StartError::Unreadable { what, path: path.to_owned(), source: explained(source) })
 }
 
 /// How many problems of the system's trust anchors the log names.

@@ -12,6 +12,7 @@ use sealpost_types::{Blame, HostDemand, Retry, UnixMillis};
 use tokio::sync::watch;
 
 use crate::config::{Identity, Tls};
+use crate::places::explained;
 
 /// What became of one certificate when its files were read again.
 #[derive(Debug)]
@@ -162,7 +163,10 @@ impl Held {
     pub(crate) fn read(files: &Identity) -> Result<Self, IdentityError> {
         // Before the files are read: what changes meanwhile is seen afterwards.
         let read = Stamps::of(files);
-        let identity = ServerIdentity::from_pem_files(&files.certificate, &files.private_key)?;
+        let identity = ServerIdentity::from_pem_files(&files.certificate, &files.private_key).map_err(|error| match error {
+            IdentityError::Unreadable { path, source } => IdentityError::Unreadable { path, source: explained(source) },
+            other => other,
+        })?;
         let not_after = details(&identity).map_or(UnixMillis(i64::MAX), |details| details.not_after());
         Ok(Self { files: files.clone(), identity, not_after, read, moving: None, warned: None })
     }

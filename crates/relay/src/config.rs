@@ -56,6 +56,29 @@ pub struct Config {
     pub history: HistorySettings,
     /// What the domains that mail goes to are told of TLS (RFC 8460); none means nothing, and nothing is counted.
     pub tls_reports: Option<TlsReports>,
+    /// What the program that runs the relay gives up.
+    pub process: Process,
+}
+
+/// What the program that runs the relay gives up. A relay that is embedded in another one leaves that to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Process {
+    /// Whether the process keeps to the folders that its files name.
+    pub landlock: Landlock,
+}
+
+/// Whether a process keeps to the folders that its files name, by Landlock of Linux.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Landlock {
+    /// It does not start where that cannot be had.
+    On,
+    /// As far as the kernel can.
+    #[default]
+    BestEffort,
+    /// It does not.
+    Off,
 }
 
 /// One address where clients connect.
@@ -325,6 +348,7 @@ impl Config {
             metrics: Metrics::default(),
             history: history(),
             tls_reports: None,
+            process: Process::default(),
         }
     }
 }

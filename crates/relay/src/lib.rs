@@ -47,7 +47,9 @@ mod lanes;
 mod metrics;
 mod mta_sts;
 mod operate;
+mod places;
 pub mod policy_file;
+mod prepared;
 mod random;
 mod reach;
 mod ready;
@@ -56,6 +58,7 @@ mod reload;
 mod resolver_watch;
 mod revocation;
 mod route;
+mod secret_files;
 mod stats;
 mod submit;
 mod survey;
@@ -84,10 +87,13 @@ pub use error::StartError;
 pub use handle::RelayHandle;
 pub use metrics::{MetricsFormat, SERIES, Series, SeriesKind};
 pub use operate::{Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue, outlook};
+pub use places::{Places, process_is_confined};
+pub use prepared::Prepared;
 pub use reach::{Reach, ReachError, ReachHost, ReachSetupError, Reached, any_certificate};
 pub use ready::{Check, Readiness};
 pub use reload::{Reload, ReloadError};
 pub use route::next_hop;
+pub use secret_files::{OpenSecret, open_secrets};
 pub use stats::RelayStats;
 pub use survey::{Survey, Surveyed, SurveyedHost};
 pub use tlsrpt::{book_path, read_signer};
@@ -110,7 +116,7 @@ impl Relay {
     /// # Errors
     /// [`StartError`]: what of these cannot be opened.
     pub fn assemble(config: config::Config) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
-        assemble::assemble(config)
+        Prepared::read(config)?.assemble()
     }
 }
 

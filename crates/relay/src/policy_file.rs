@@ -15,6 +15,8 @@ pub use error::PolicyFileError;
 pub use named::{NamedFileFault, NamedFiles, read_named_anchors};
 pub use rows::RowChange;
 
+use crate::places::explained;
+pub(crate) use lists::beside;
 use lists::{List, ListsBeside};
 use rows::NewList;
 
@@ -125,7 +127,7 @@ impl PolicyFile {
             return Err(PolicyFileError::ChangedOnDisk { path: self.path.clone() });
         }
         if let Some(list) = self.read.lists.iter().find(|list| !list.is_as_read(&self.path)) {
-            return Err(PolicyFileError::ChangedOnDisk { path: lists::beside(&self.path, &list.file) });
+            return Err(PolicyFileError::ChangedOnDisk { path: beside(&self.path, &list.file) });
         }
         let failed = |(number, problem)| PolicyFileError::Edit { number, problem };
         let text = PolicyText::parse(&self.name(), &self.read.text).map_err(EditError::from);
@@ -271,7 +273,8 @@ pub fn compile_at(path: &Path, text: &str) -> Result<Policy, PolicyErrors> {
 }
 
 fn read(path: &Path) -> Result<String, PolicyFileError> {
-    std::fs::read_to_string(path).map_err(|source| PolicyFileError::Unreadable { path: path.to_owned(), source: Arc::new(source) })
+    std::fs::read_to_string(path)
+        .map_err(|source| PolicyFileError::Unreadable { path: path.to_owned(), source: Arc::new(explained(source)) })
 }
 
 fn compile(path: &Path, text: String) -> Result<(Read, Policy), PolicyFileError> {

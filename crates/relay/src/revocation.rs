@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::certificates::{LOOK_EVERY, Stamp, WARN_EVERY};
 use crate::error::StartError;
+use crate::places::explained;
 use crate::trust::Trust;
 
 /// A file of revocation lists, and who obeys them.
@@ -33,8 +34,11 @@ struct State {
 /// Reads the file, if there is one.
 pub(crate) fn read(path: Option<&Path>) -> Result<RevocationLists, StartError> {
     let Some(path) = path else { return Ok(RevocationLists::default()) };
-    let file =
-        std::fs::read(path).map_err(|source| StartError::Unreadable { what: "[tls] revocation_lists", path: path.to_owned(), source })?;
+    let file = std::fs::read(path).map_err(|source| StartError::Unreadable {
+        what: "[tls] revocation_lists",
+        path: path.to_owned(),
+        source: explained(source),
+    })?;
     RevocationLists::from_file(&file).map_err(|source| StartError::RevocationLists { path: path.to_owned(), source })
 }
 

@@ -15,6 +15,7 @@ use sealpost_types::{Blame, Retry};
 use self::book::{Book, name_problem};
 use crate::config::ConfigError;
 use crate::error::StartError;
+use crate::places::explained;
 
 /// The names that may log in, with the hashes of their passwords.
 ///
@@ -160,7 +161,11 @@ pub fn password_hash(password: &[u8]) -> Result<String, UsersLineError> {
 }
 
 fn read(path: &Path) -> Result<Book, StartError> {
-    let text = fs::read_to_string(path).map_err(|source| StartError::Unreadable { what: "[auth] users", path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(|source| StartError::Unreadable {
+        what: "[auth] users",
+        path: path.to_owned(),
+        source: explained(source),
+    })?;
     let book = Book::parse(&path.display().to_string(), &text)?;
     if book.len() == 0 {
         tracing::warn!(file = %path.display(), "the users file is empty: nobody can log in");

@@ -322,6 +322,7 @@ fn the_book_shows_every_key_with_its_default() {
     assert_eq!(default.metrics.address, None);
     assert_eq!(shown.history, default.history);
     assert_eq!(shown.tls_reports, default.tls_reports);
+    assert_eq!(shown.process, default.process);
     let reports = parse(&example.replace("enabled = false", "enabled = true")).unwrap().tls_reports.unwrap();
     let own = TlsReports::of_host(&default.hostname).unwrap();
     assert_eq!(reports.dkim_key, Some(PathBuf::from("/etc/sealpost/dkim.pem")), "shown, and none by default");
@@ -342,6 +343,7 @@ fn the_book_shows_every_key_with_its_default() {
         "[metrics]",
         "[history]",
         "[tlsrpt]",
+        "[process]",
     ] {
         assert!(example.contains(key), "{key}");
     }

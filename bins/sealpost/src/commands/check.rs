@@ -1,5 +1,6 @@
 //! `sealpost check`: reads all that a start would read, and says what is wrong.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use sealpost_admin::AdminServer;
@@ -9,7 +10,8 @@ use sealpost_policy::Policy;
 use sealpost_relay::config::{Config, ListenerTls};
 use sealpost_relay::policy_file::{NamedFiles, PolicyFileError};
 use sealpost_relay::{
-    Survey, expiry_warning, open_tls, read_client_anchors, read_config, read_policy, read_signer, read_trust_anchors, read_users,
+    Places, Survey, expiry_warning, open_secrets, open_tls, read_client_anchors, read_config, read_policy, read_signer, read_trust_anchors,
+    read_users,
 };
 use sealpost_report::tlsrpt::DkimSigner;
 use sealpost_types::ClientIdentity;
@@ -17,6 +19,7 @@ use sealpost_types::ClientIdentity;
 use super::aside::kept_aside;
 use super::{Failure, in_words, now, runtime};
 use crate::cli;
+use crate::confine::confine;
 
 pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     let config = read_config(&options.config).map_err(in_words)?;
@@ -127,6 +130,8 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     if config.tls_reports.is_some() {
         reports(signer.as_ref());
     }
+    println!("  the process  {}", confinement(&options.config, &config, policy.as_ref())?);
+    open_secrets(&config, policy.as_ref()).iter().for_each(|open| println!("  warning      {open}"));
     println!("  data         {}", config.data_dir.display());
     kept_aside(&config.data_dir).iter().for_each(|line| println!("  warning      {line}"));
     Ok(ExitCode::SUCCESS)
@@ -206,6 +211,14 @@ fn certificates(config: &Config) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Whether a relay that is started now would be confined: tried on a thread that does nothing else.
+fn confinement(file: &Path, config: &Config, policy: Option<&Policy>) -> Result<&'static str, Failure> {
+    let places = policy.map_or_else(|| Places::of(file, config, &Policy::builtin()), |policy| Places::of(file, config, policy));
+    let landlock = config.process.landlock;
+    let tried = std::thread::spawn(move || confine(landlock, &places)).join();
+    Ok(tried.unwrap_or_else(|_| Err("a thread broke off".to_owned()))?.in_words())
 }
 
 /// What is left of `[tls] ciphers`, and what it names in vain.

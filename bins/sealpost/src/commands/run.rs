@@ -1,37 +1,48 @@
 //! `sealpost run`: the relay, until it is told to stop.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sealpost_admin::{AdminServer, MetricsServer};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyFileError};
-use sealpost_relay::{ConfigFile, Relay, RelayControl, ReloadError};
+use sealpost_relay::{ConfigFile, Prepared, RelayControl, ReloadError, StartError};
 use sealpost_types::WithCauses;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, in_words, runtime, with_identity};
+use crate::confine::confine_relay;
+use crate::notify::Manager;
 use crate::{cli, logging};
 
 pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     logging::start(options.log_format, &options.log)?;
     let (file, config) = ConfigFile::open(&options.config.config).map_err(in_words)?;
     let config = with_identity(config)?;
+    let manager = Manager::of_the_environment();
+    let (admin, metrics, landlock) = (config.admin.clone(), config.metrics.clone(), config.process.landlock);
+    make_folder(&config.data_dir)?;
+    let prepared = Prepared::read(config).map_err(in_words)?;
+    // Before there is a second thread: each takes its restrictions from the one that starts it.
+    confine_relay(landlock, &prepared.places(&options.config.config))?;
     runtime()?.block_on(async {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
-        let (admin, metrics) = (config.admin.clone(), config.metrics.clone());
-        let ready = Relay::assemble(config).map_err(in_words)?.config_file(file).ready().await.map_err(in_words)?;
+        let ready = prepared.assemble().map_err(in_words)?.config_file(file).ready().await.map_err(in_words)?;
         // Commands reach it before the first client does.
         let management = AdminServer::start(&admin, ready.control().clone()).await.map_err(in_words)?;
         let metrics = MetricsServer::start(&metrics, ready.control().clone()).await.map_err(in_words)?;
         catch_up(ready.control()).await;
         let relay = ready.begin().map_err(in_words)?;
         tracing::info!("started");
+        manager.ready();
         tokio::select! {
             () = stopped => {}
-            never = reload(&mut hangups, relay.control()) => match never {},
+            never = reload(&mut hangups, relay.control(), &manager) => match never {},
+            never = manager.keep_alive() => match never {},
         }
+        manager.stopping();
         tracing::info!("stopping: what is under way may finish, what is not delivered stays queued");
         management.shutdown().await;
         relay.shutdown(GRACE).await;
@@ -42,6 +53,11 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Nothing that is not there can be allowed.
+fn make_folder(data_dir: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(data_dir).map_err(|source| in_words(StartError::DataDir { path: data_dir.to_owned(), source }))
 }
 
 /// Waits for the first SIGTERM or SIGINT after this call.
@@ -70,11 +86,12 @@ async fn catch_up(control: &RelayControl) {
 }
 
 /// SIGHUP: everything is read again. What was wrong with it stands in the log, and that of before stays.
-async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
+async fn reload(hangups: &mut Signal, control: &RelayControl, manager: &Manager) -> Infallible {
     loop {
         if hangups.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+        manager.reloading();
         match control.by("SIGHUP").reload_all(ChangeOptions::default()).await {
             Ok(_) => {}
             Err(ReloadError::Policy(error)) => {
@@ -82,6 +99,7 @@ async fn reload(hangups: &mut Signal, control: &RelayControl) -> Infallible {
             }
             Err(error) => tracing::error!("SIGHUP: settings and policy of before stay in force: {}", WithCauses(&error)),
         }
+        manager.ready();
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct House {
     routes: Vec<(String, SocketAddr)>,
     policy: String,
     more: String,
-    environment: Option<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A running relay; it is killed when this is dropped, and its log is shown when the test failed.
@@ -49,7 +49,7 @@ impl House {
             routes: Vec::new(),
             policy: String::new(),
             more: String::new(),
-            environment: None,
+            environment: Vec::new(),
         }
     }
 
@@ -93,7 +93,7 @@ impl House {
 
     /// A variable that the relay is started with.
     pub(crate) fn environment(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.environment = Some((name, value.into()));
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -137,9 +137,14 @@ impl House {
 
     /// Starts the relay with the files that are there, with mounts of its own.
     pub(crate) fn start_unshared(&self) -> Relay {
-        let mut command = clean(Command::new("unshare"));
+        let mut command = Command::new("unshare");
         command.args(["--mount", env!("CARGO_BIN_EXE_sealpost")]);
-        self.wait_for_start(self.begin_by(command), 0)
+        self.start_under(command)
+    }
+
+    /// Starts the relay with the files that are there, by a program that is told to run `sealpost` with the arguments behind its own.
+    pub(crate) fn start_under(&self, launcher: Command) -> Relay {
+        self.wait_for_start(self.begin_by(clean(launcher)), 0)
     }
 
     fn begin_by(&self, mut command: Command) -> Relay {
@@ -272,7 +277,16 @@ pub(crate) fn sealpost() -> Command {
 
 /// Without what this process was told by its environment.
 fn clean(mut command: Command) -> Command {
-    for name in ["SEALPOST_CONFIG", "SEALPOST_LOG", "SEALPOST_LOG_FORMAT", "RUST_LOG", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
+    for name in [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "SEALPOST_CONFIG",
+        "SEALPOST_LOG",
+        "SEALPOST_LOG_FORMAT",
+        "RUST_LOG",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());

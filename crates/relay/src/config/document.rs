@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::problem::Problems;
 use super::tls::TlsTable;
-use super::{Config, ConfigError, DnssecMode, Identity, Listener, ListenerTls, TlsReports};
+use super::{Config, ConfigError, DnssecMode, Identity, Landlock, Listener, ListenerTls, TlsReports};
 
 pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
@@ -55,6 +55,8 @@ struct Document {
     history: HistoryTable,
     #[serde(default)]
     tlsrpt: TlsrptTable,
+    #[serde(default)]
+    process: ProcessTable,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +169,12 @@ struct TlsrptTable {
     delay: Option<Text>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProcessTable {
+    landlock: Option<Text>,
+}
+
 pub(super) fn read(name: &str, text: &str, folder: &Path) -> Result<Config, ConfigError> {
     let mut problems = Problems::new(name, text);
     let document: Document = match toml::from_str(text) {
@@ -211,6 +219,7 @@ impl Reader<'_, '_> {
         self.metrics(&document.metrics, &mut config);
         self.history(document.history, &mut config);
         self.tlsrpt(document.tlsrpt, &mut config);
+        self.process(&document.process, &mut config);
         found.then_some(config)
     }
 
@@ -354,6 +363,12 @@ impl Reader<'_, '_> {
             let message = "everybody could manage the relay there; [admin] token = \"FILE\" is needed, or an address on loopback";
             self.problems.add(text.span(), format!("{:?}: {message}", text.get_ref()));
         }
+    }
+
+    fn process(&mut self, table: &ProcessTable, config: &mut Config) {
+        let words = [("on", Landlock::On), ("best-effort", Landlock::BestEffort), ("off", Landlock::Off)];
+        let found = table.landlock.as_ref().and_then(|word| self.word(word, &words));
+        config.process.landlock = found.unwrap_or(config.process.landlock);
     }
 
     fn metrics(&mut self, table: &MetricsTable, config: &mut Config) {

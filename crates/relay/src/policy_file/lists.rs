@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use sealpost_policy::{Include, IncludeError};
 
+use crate::places::explained;
+
 /// A list as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List {
@@ -69,7 +71,7 @@ impl<'a> ListsBeside<'a> {
 
 impl Include for ListsBeside<'_> {
     fn read(&self, file: &str) -> Result<Arc<str>, IncludeError> {
-        let text = std::fs::read_to_string(beside(self.policy, file)).map_err(|error| IncludeError::new(error.to_string()))?;
+        let text = std::fs::read_to_string(beside(self.policy, file)).map_err(|error| IncludeError::new(explained(error).to_string()))?;
         let mut digest = Digest::default();
         digest.take(text.as_bytes());
         self.read.borrow_mut().push(List { file: file.to_owned(), digest: digest.value() });
@@ -78,7 +80,7 @@ impl Include for ListsBeside<'_> {
 }
 
 /// Where a list lies.
-pub(super) fn beside(policy: &Path, file: &str) -> PathBuf {
+pub(crate) fn beside(policy: &Path, file: &str) -> PathBuf {
     policy.parent().unwrap_or_else(|| Path::new(".")).join(file)
 }
 
