@@ -75,7 +75,7 @@ pub enum MailboxError {
     #[error(transparent)]
     Domain(#[from] DomainError),
     /// The brackets hold no IPv4 address and no `IPv6:` address.
-    #[error("the address literal [{found}] is neither an IPv4 address nor 'IPv6:' with one")]
+    #[error("the address literal [{}] is neither an IPv4 address nor 'IPv6:' with one", found.escape_debug())]
     Literal {
         /// What stands in the brackets.
         found: String,

@@ -1,6 +1,6 @@
 //! What an import or an export cannot keep, and what follows from it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::edit::EntryKind;
@@ -313,7 +313,10 @@ impl fmt::Display for Warning {
         if let Some(column) = self.column {
             write!(f, "{column}:")?;
         }
-        write!(f, " {}: {}", self.found, self.loss)
+        f.write_str(" ")?;
+        // What stands in a table must not steer the terminal that this is shown on.
+        self.found.chars().try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_debug()) } else { f.write_char(c) })?;
+        write!(f, ": {}", self.loss)
     }
 }
 
