@@ -1,5 +1,5 @@
-//! What holds for the workspace as a whole: who imports whom, what every member states, and that `docs/requirements.md` tells
-//! the truth.
+//! What holds for the workspace as a whole: who imports whom, what every member states, that what others say cannot make it
+//! panic, and that `docs/requirements.md` and `docs/security.md` tell the truth.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-probe", &["manual", "types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
+    ("sealpost-fuzz", ALL),
 ];
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
 const ALL_BELOW_ADMIN: &[&str] =
@@ -56,6 +57,12 @@ const RESERVED: &[(&str, &str)] = &[("nom", "sealpost-smtp"), ("x509-parser", "s
 /// Members without sockets, files, clocks and randomness, and what would bring these in, directly or not.
 const SANS_IO: &[&str] = &["sealpost-types", "sealpost-smtp", "sealpost-cipher", "sealpost-policy", "sealpost-cert"];
 const IO: &[&str] = &["async-std", "mio", "polling", "rand", "rusqlite", "rustix", "smol", "socket2", "tempfile", "tokio"];
+
+/// What clippy must deny outside of tests; `todo` and `unimplemented` stand in the workspace's own table.
+const PANICS: &[&str] = &["unwrap_used", "expect_used", "panic", "unreachable", "indexing_slicing", "string_slice"];
+
+/// Members that are read, measured and tested with, not shipped.
+const NOT_SHIPPED: &[&str] = &["sealpost-examples", "sealpost-benches", "sealpost-fuzz"];
 
 /// The names of the requirements: a letter and how many there are.
 const REQUIREMENTS: &[(char, usize)] = &[('A', 10), ('B', 10), ('C', 6), ('D', 5), ('E', 10), ('F', 7)];
@@ -121,6 +128,27 @@ fn a_member_that_opts_out_is_found() {
 }
 
 #[test]
+fn every_library_and_program_denies_what_panics() {
+    for package in &metadata(false).packages {
+        for target in package.targets.iter().filter(|target| target.is_lib() || target.is_bin()) {
+            if !NOT_SHIPPED.contains(&package.name.as_str()) {
+                assert_none(&panics_allowed(&target.name, &fs::read_to_string(&target.src_path).unwrap()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_library_that_may_panic_is_found() {
+    let good = "//! It.\n#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]\n\
+        #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]\n";
+    assert_none(&panics_allowed("good", good));
+    for (from, to) in [("clippy::panic, ", ""), ("not(test), deny(", "test, deny("), ("#![deny(", "// #![deny(")] {
+        assert!(!panics_allowed("bad", &good.replace(from, to)).is_empty(), "{to}");
+    }
+}
+
+#[test]
 fn the_requirements_table_is_true() {
     let root = root();
     let table = fs::read_to_string(root.join("docs/requirements.md")).unwrap();
@@ -157,6 +185,21 @@ fn a_wrong_requirements_table_is_found() {
     }
     let unknown = [mark("A1", "first"), mark("A2", "second"), mark("Z9", "first")];
     assert!(!table_problems(&good, &unknown, read).is_empty());
+}
+
+#[test]
+fn the_defences_are_tested() {
+    let root = root();
+    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let read = |file: &str| fs::read_to_string(root.join(file)).ok();
+    assert!(defences(&page).len() >= 30);
+    assert_none(&defence_problems(&page, read));
+    // The negative controls.
+    for (from, to) in
+        [("`no_peer_steers_the_terminal`", "`a_peer_steers_it`"), ("e2e/secrets.rs", "e2e/public.rs"), ("`corpora_replay`", "")]
+    {
+        assert!(page.contains(from) && !defence_problems(&page.replace(from, to), read).is_empty(), "{from}");
+    }
 }
 
 #[test]
@@ -264,6 +307,14 @@ fn manifest_problems(name: &str, text: &str) -> Vec<String> {
     problems
 }
 
+/// What of [`PANICS`] the root of a crate does not deny.
+fn panics_allowed(name: &str, root: &str) -> Vec<String> {
+    let lists = root.lines().filter_map(|line| line.strip_prefix("#![deny(").or_else(|| line.strip_prefix("#![cfg_attr(not(test), deny(")));
+    let denied: BTreeSet<_> = lists.flat_map(|list| list.split([',', ')', ' '])).collect();
+    let allowed = PANICS.iter().filter(|lint| !denied.contains(format!("clippy::{lint}").as_str()));
+    allowed.map(|lint| format!("{name} does not deny clippy::{lint}")).collect()
+}
+
 /// A comment that names a requirement, and the test below it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Mark {
@@ -275,7 +326,7 @@ struct Mark {
 /// All Rust sources of the repository, by their path in it.
 fn sources(root: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders: VecDeque<PathBuf> = ["bins", "crates", "examples", "benches"].iter().map(|name| root.join(name)).collect();
+    let mut folders: VecDeque<PathBuf> = ["bins", "crates", "examples", "benches", "fuzz"].iter().map(|name| root.join(name)).collect();
     while let Some(folder) = folders.pop_front() {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
@@ -370,6 +421,31 @@ fn table_problems(table: &str, marks: &[Mark], read: impl Fn(&str) -> Option<Str
         } else if !rows.iter().any(|row| row.0 == *requirement && !row.2.is_empty()) {
             problems.push(format!("{requirement}: the table says that nothing proves it, but {test} in {file} does"));
         }
+    }
+    problems
+}
+
+/// The rows of the table of defences: what must not happen, file, tests.
+fn defences(page: &str) -> Vec<(String, String, Vec<String>)> {
+    let table =
+        page.lines().skip_while(|line| !line.starts_with("| what must not happen |")).skip(2).take_while(|line| line.starts_with("| "));
+    let row = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+        let [threat, _, file, tests] = cells.try_into().unwrap_or_else(|cells| panic!("not four cells: {cells:?}"));
+        (threat, file, tests.split(',').map(|test| test.trim().trim_matches('`').to_owned()).collect())
+    };
+    table.map(row).collect()
+}
+
+fn defence_problems(page: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (threat, file, tests) in defences(page) {
+        let Some(source) = read(&file) else {
+            problems.push(format!("{threat}: there is no file {file}"));
+            continue;
+        };
+        let is_there = |test: &String| source.lines().any(|line| function(line.trim_start()) == Some(test.as_str()));
+        problems.extend(tests.iter().filter(|test| !is_there(test)).map(|test| format!("{threat}: there is no test {test:?} in {file}")));
     }
     problems
 }
