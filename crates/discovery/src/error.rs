@@ -28,7 +28,7 @@ pub enum ResolveError {
         domain: Domain,
     },
     /// Each MX names something that is no host: an IP address, `localhost`, a text that is no host name.
-    #[error("no MX of {domain} names a host: {}", found.join(", "))]
+    #[error("no MX of {domain} names a host: {}", found.join(", ").escape_debug())]
     UnusableMx {
         /// What was asked for.
         domain: Domain,

@@ -42,7 +42,7 @@ pub enum NextHopError {
         found: String,
     },
     /// The brackets do not hold an IPv6 address.
-    #[error("[{found}] is no IPv6 address")]
+    #[error("[{}] is no IPv6 address", found.escape_debug())]
     Address {
         /// What stands in the brackets.
         found: String,

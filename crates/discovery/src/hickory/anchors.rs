@@ -22,7 +22,7 @@ pub struct DnssecAnchors {
 #[non_exhaustive]
 pub enum AnchorsError {
     /// It is not a list of DNSKEY records.
-    #[error("it cannot be read as DNSKEY records ({detail}); lines such as \". IN DNSKEY 257 3 13 ...\" are meant")]
+    #[error("it cannot be read as DNSKEY records ({}); lines such as \". IN DNSKEY 257 3 13 ...\" are meant", detail.escape_debug())]
     Unreadable {
         /// What is wrong with it.
         detail: String,

@@ -40,7 +40,7 @@ pub enum ReportReadError {
         found: String,
     },
     /// A mail without a report.
-    #[error("the mail has no report attached; application/tlsrpt+gzip or application/tlsrpt+json is meant, and it has {}", found.join(", "))]
+    #[error("the mail has no report attached; application/tlsrpt+gzip or application/tlsrpt+json is meant, and it has {}", found.join(", ").escape_debug())]
     NoReport {
         /// What its parts are.
         found: Vec<String>,
