@@ -1,22 +1,23 @@
 //! One session: the dialogue, with the faults that were asked for.
 
-use std::future::poll_fn;
+mod content;
+mod wire;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
-use sealpost_smtp::{AuthMechanism, BodyCheck, BodyFault, Command, DataScanner, Extensions, Offer, Secret};
+use sealpost_smtp::{AuthMechanism, Command, Extensions, Offer, Secret};
 use sealpost_transport::{ClientCertificate, RustlsBackend, TlsBackend as _};
-use sealpost_types::{Domain, ForwardPath, Octets, ReversePath, TlsFacts};
+use sealpost_types::{Domain, Octets, TlsFacts};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 
+use self::content::{Begun, Content, SIZE_LIMIT};
+use self::wire::{Answered, Wire};
 use super::fault::{Deed, Faults, Stage};
 use super::login::{self, Login};
 use super::refusal;
@@ -60,33 +61,11 @@ struct Session<'a> {
     login: Option<String>,
 }
 
-/// A transaction under way.
-struct Begun {
-    from: ReversePath,
-    to: Vec<ForwardPath>,
-    content: Content,
-}
-
-/// What has come of the content.
-#[derive(Default)]
-struct Content {
-    octets: u64,
-    kept: Vec<u8>,
-    check: BodyCheck,
-}
-
 /// How a stretch of dialogue ended.
 #[derive(PartialEq, Eq)]
 enum End {
     StartTls,
     Closed,
-}
-
-/// A stream, what is to be written to it, and the line at hand.
-struct Wire<S> {
-    stream: S,
-    out: Vec<u8>,
-    line: Vec<u8>,
 }
 
 impl Session<'_> {
@@ -223,91 +202,6 @@ impl Session<'_> {
         }
     }
 
-    async fn data<S: AsyncBufRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> io::Result<Answered> {
-        let answered = self.answer(wire, Stage::Data, "354 go on, end with a dot").await?;
-        let (b'3', Some(begun)) = (answered.class, &mut self.begun) else { return Ok(answered) };
-        let mut scanner = DataScanner::new();
-        wire.flush().await?;
-        loop {
-            let input = wire.stream.fill_buf().await?;
-            if input.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let input = self.server.faults.read_rate.and_then(|rate| input.get(..piece(rate))).unwrap_or(input);
-            let scan = scanner.scan(input);
-            begun.content.take(input.get(scan.content).unwrap_or_default(), self.server.tally.keeps());
-            wire.stream.consume(scan.used);
-            slow_down(scan.used, self.server.faults.read_rate).await;
-            if scan.ended {
-                break;
-            }
-        }
-        self.finish(wire, scanner.fault()).await
-    }
-
-    async fn bdat<S: AsyncBufRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>, size: Octets, last: bool) -> io::Result<Answered> {
-        let mut left = size.0;
-        let wanted = self.has_recipients();
-        wire.flush().await?;
-        while left > 0 {
-            let input = wire.stream.fill_buf().await?;
-            if input.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.server.faults.read_rate.map_or(usize::MAX, piece));
-            let input = input.get(..most).unwrap_or(input);
-            if let Some(begun) = self.begun.as_mut().filter(|_| wanted) {
-                begun.content.check.check(input);
-                begun.content.take(input, self.server.tally.keeps());
-            }
-            let used = input.len();
-            left = left.saturating_sub(u64::try_from(used).unwrap_or(u64::MAX));
-            wire.stream.consume(used);
-            slow_down(used, self.server.faults.read_rate).await;
-        }
-        let Some(begun) = self.begun.as_mut().filter(|_| wanted) else { return Ok(wire.usual("503 5.5.1 MAIL and RCPT come first")) };
-        if !last {
-            return Ok(wire.usual("250 2.0.0 chunk taken"));
-        }
-        let fault = std::mem::take(&mut begun.content.check).finish();
-        self.finish(wire, fault).await
-    }
-
-    /// Answers for the whole content, keeps it before that, and counts it after.
-    async fn finish<S: AsyncBufRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>, fault: Option<BodyFault>) -> io::Result<Answered> {
-        let Some(begun) = self.begun.take() else { return Ok(wire.usual("503 5.5.1 MAIL comes first")) };
-        if let Some(fault) = fault {
-            self.tell(&format!("message refused: {fault}"), json!({ "event": "refused", "reason": fault.to_string() }));
-            return Ok(wire.usual(&format!("554 5.6.0 {fault}")));
-        }
-        let octets = begun.content.octets;
-        if octets > SIZE_LIMIT {
-            return Ok(wire.usual(&format!("552 5.3.4 {octets} octets, {SIZE_LIMIT} are allowed")));
-        }
-        let answered = self.answer(wire, Stage::Body, &format!("250 2.0.0 {octets} octets taken")).await?;
-        let bare = |path: String| path.trim_matches(['<', '>']).to_owned();
-        let from = bare(begun.from.to_string());
-        let to: Vec<_> = begun.to.iter().map(|path| bare(path.to_string())).collect();
-        let whom = format!("from <{from}> to {}", to.join(" "));
-        if answered.class != b'2' {
-            self.tell(&format!("message {whom} refused"), json!({ "event": "refused", "from": from, "to": to, "octets": octets }));
-            return Ok(answered);
-        }
-        let kept = tokio::task::block_in_place(|| self.server.tally.keep(self.number, &begun.content.kept))?;
-        let tls = self.tls.as_ref();
-        let how = tls.map_or_else(|| "in clear".to_owned(), |tls| format!("over {}", tls.version));
-        self.server
-            .tally
-            .tell(|| format!("#{} message {whom}: {octets} octets {how}", self.number), || self.message(&from, &to, octets, kept.as_ref()));
-        self.server.tally.count(to.len(), octets);
-        Ok(answered)
-    }
-
-    fn message(&self, from: &str, to: &[String], octets: u64, kept: Option<&PathBuf>) -> Value {
-        json!({ "event": "message", "session": self.number, "client": self.client.to_string(), "from": from, "to": to, "octets": octets,
-            "tls": self.tls.as_ref().map(shown::session_json), "login": self.login, "file": kept.map(|path| path.display().to_string()) })
-    }
-
     async fn auth<S: AsyncBufRead + AsyncWrite + Unpin>(
         &mut self,
         wire: &mut Wire<S>,
@@ -329,10 +223,6 @@ impl Session<'_> {
         let answered = self.answer(wire, Stage::Auth, usual).await?;
         self.login = who.filter(|_| answered.class == b'2');
         Ok(answered)
-    }
-
-    fn has_recipients(&self) -> bool {
-        self.begun.as_ref().is_some_and(|begun| !begun.to.is_empty())
     }
 
     fn extensions(&self) -> String {
@@ -401,111 +291,9 @@ impl Session<'_> {
     }
 }
 
-/// What was said.
-#[derive(Clone, Copy, Debug)]
-struct Answered {
-    /// The first digit.
-    class: u8,
-    /// Whether the session ends with it.
-    closes: bool,
-}
-
-impl Answered {
-    fn of(octets: &[u8]) -> Self {
-        Self { class: octets.first().copied().unwrap_or_default(), closes: octets.starts_with(b"421") }
-    }
-}
-
-impl Content {
-    fn take(&mut self, piece: &[u8], keep: bool) {
-        self.octets = self.octets.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        if keep && self.octets <= SIZE_LIMIT {
-            self.kept.extend_from_slice(piece);
-        }
-    }
-}
-
-impl<S: AsyncBufRead + AsyncWrite + Unpin> Wire<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, out: Vec::new(), line: Vec::new() }
-    }
-
-    /// Answers when it is time to: behind the last command that has come.
-    fn usual(&mut self, reply: &str) -> Answered {
-        self.out.extend_from_slice(reply.as_bytes());
-        self.out.extend_from_slice(b"\r\n");
-        Answered::of(reply.as_bytes())
-    }
-
-    /// Takes the next line, without its end; false at the end of the stream. What is to be said is said before it waits.
-    async fn line(&mut self) -> io::Result<bool> {
-        self.line.clear();
-        loop {
-            let is_there = poll_fn(|cx| Poll::Ready(Pin::new(&mut self.stream).poll_fill_buf(cx).is_ready())).await;
-            if !is_there {
-                self.flush().await?;
-            }
-            let input = self.stream.fill_buf().await?;
-            if input.is_empty() {
-                return Ok(false);
-            }
-            let end = input.iter().position(|octet| *octet == b'\n');
-            let used = end.map_or(input.len(), |end| end + 1);
-            self.line.extend(input.iter().take(used));
-            self.stream.consume(used);
-            if end.is_some() {
-                let length = self.line.strip_suffix(b"\r\n").or_else(|| self.line.strip_suffix(b"\n")).map_or(0, <[u8]>::len);
-                self.line.truncate(length);
-                return Ok(true);
-            }
-            if self.line.len() > LINE_OCTETS {
-                return Err(io::Error::other("a line without end"));
-            }
-        }
-    }
-
-    /// Says this and takes the line that answers it.
-    async fn ask(&mut self, what: &str) -> io::Result<Vec<u8>> {
-        self.usual(what);
-        if self.line().await? { Ok(self.line.clone()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await?;
-            self.out.clear();
-        }
-        Ok(())
-    }
-
-    async fn close(mut self) -> io::Result<()> {
-        self.flush().await?;
-        self.stream.shutdown().await
-    }
-}
-
-/// How much is read at a time at this rate: a tenth of a second's.
-fn piece(rate: u32) -> usize {
-    usize::try_from(rate / 10).unwrap_or(usize::MAX).max(1)
-}
-
-async fn slow_down(octets: usize, rate: Option<u32>) {
-    if let Some(rate) = rate {
-        let octets = f64::from(u32::try_from(octets).unwrap_or(u32::MAX));
-        tokio::time::sleep(Duration::from_secs_f64(octets / f64::from(rate))).await;
-    }
-}
-
 fn client_certificate(der: &[u8]) -> String {
     sealpost_cert::CertificateDetails::from_der(der)
         .map_or_else(|error| error.to_string(), |details| format!("{} {}", details.subject(), details.pin()))
 }
-
-/// What is announced with SIZE.
-const SIZE_LIMIT: u64 = 64 * 1024 * 1024;
-
-/// No command is longer.
-const LINE_OCTETS: usize = 64 * 1024;
 
 const READ_OCTETS: usize = 32 * 1024;
