@@ -27,13 +27,11 @@ pub(crate) struct Judged {
 impl AtLevel {
     /// The level as the only thing that is asked of mail to this domain.
     pub(crate) fn new(level: Level, domain: Option<&Domain>) -> Result<Self, String> {
-        Self::of_document(&format!("\"{level}\""), domain)
+        Self::by(policy_of(&format!("\"{level}\""))?, domain)
     }
 
-    /// The same of a level as it is written in a policy, options and all.
-    pub(crate) fn of_document(deliver: &str, domain: Option<&Domain>) -> Result<Self, String> {
-        let document = format!("[defaults.external]\ndeliver = {deliver}\n");
-        let policy = Policy::parse("the level", &document).map_err(|error| format!("{deliver}: {error}"))?;
+    /// What a policy asks of mail to this domain.
+    pub(crate) fn by(policy: Policy, domain: Option<&Domain>) -> Result<Self, String> {
         let path = recipient_of(domain)?;
         let decision = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &path, true));
         Ok(Self { policy, decision })
@@ -75,6 +73,12 @@ pub(crate) fn judge(demand: &HostDemand, chain: &[Vec<u8>], tls: Option<&TlsFact
     let verdict = verify_server(&chain, demand, anchors, WallClock::system().now());
     let missed = tls.and_then(|facts| demand.floor_missed(facts)).map(|missed| missed.to_string());
     Judged { would_deliver: verdict.satisfied && missed.is_none(), verdict, missed }
+}
+
+/// A policy in which this level is all that is asked.
+pub(crate) fn policy_of(deliver: &str) -> Result<Policy, String> {
+    let document = format!("[defaults.external]\ndeliver = {deliver}\n");
+    Policy::parse("the level", &document).map_err(|error| format!("{deliver}: {error}"))
 }
 
 /// Somebody there; nobody in particular, where all that is known is an address.

@@ -44,6 +44,11 @@ pub(crate) fn days_left(end: UnixMillis) -> i64 {
     end.0.saturating_sub(WallClock::system().now().0) / DAY_MILLIS
 }
 
+/// Whole days until then; at least one less than none when it is over.
+pub(crate) fn days_to(end: UnixMillis) -> i64 {
+    if end < WallClock::system().now() { days_left(end).min(-1) } else { days_left(end) }
+}
+
 pub(crate) fn certificate_json(verdict: &Verdict) -> Value {
     let findings: Vec<_> = verdict.findings.iter().map(ToString::to_string).collect();
     let leaf = verdict.leaf.as_ref();
@@ -59,6 +64,17 @@ pub(crate) fn certificate_json(verdict: &Verdict) -> Value {
 /// A time-stamp for programs.
 pub(crate) fn moment(at: UnixMillis) -> Option<String> {
     jiff::Timestamp::from_millisecond(at.0).ok().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// The moment that [`moment`] wrote.
+pub(crate) fn read_moment(text: &str) -> Option<UnixMillis> {
+    text.parse::<jiff::Timestamp>().ok().map(|time| UnixMillis(time.as_millisecond()))
+}
+
+/// The day that it is in UTC.
+pub(crate) fn today() -> jiff::civil::Date {
+    let now = jiff::Timestamp::from_millisecond(WallClock::system().now().0).unwrap_or_default();
+    now.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 fn day(at: UnixMillis) -> String {

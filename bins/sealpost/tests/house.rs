@@ -23,7 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sealpost-admin", ALL_BELOW_ADMIN),
     ("sealpost-manual", &[]),
     ("sealpost", ALL_AND_PROBE),
-    ("sealpost-probe", &["manual", "types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay"]),
+    ("sealpost-probe", ALL_BELOW_PROBE),
     ("sealpost-examples", ALL),
     ("sealpost-benches", ALL),
     ("sealpost-fuzz", ALL),
@@ -31,6 +31,9 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ALL_BELOW_RELAY: &[&str] = &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report"];
 const ALL_BELOW_ADMIN: &[&str] =
     &["types", "smtp", "cipher", "policy", "cert", "store", "queue", "transport", "discovery", "report", "relay"];
+/// The test tool asks a running relay which policy it obeys.
+const ALL_BELOW_PROBE: &[&str] =
+    &["manual", "types", "smtp", "cipher", "policy", "cert", "store", "transport", "discovery", "report", "relay", "admin"];
 /// The relay's program shares with the test tool how certificates are shown.
 const ALL_AND_PROBE: &[&str] = &[
     "types",

@@ -1,24 +1,50 @@
 //! One address of a host: the session, the certificate, and what else the server says.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sealpost_relay::{Reach, ReachError, ReachHost, any_certificate};
 use sealpost_smtp::{Extensions, Reply};
 use sealpost_transport::{Connection, RustlsBackend, StageTimes};
-use sealpost_types::{CipherSet, CipherSuite, HostDemand, KexFloor, TlsFacts, TlsRequirement, TlsVersion};
+use sealpost_types::{CipherSet, CipherSuite, Domain, HostDemand, KexFloor, TlsFacts, TlsRequirement, TlsVersion};
+use tokio::sync::OnceCell;
 
-/// How hosts are examined.
-pub(super) struct Examining {
-    pub(super) reach: Arc<Reach>,
-    pub(super) time: Duration,
-    pub(super) asks_in_clear: bool,
-    pub(super) deep: bool,
+use super::manners::{Manners, Turn};
+
+/// Examines hosts, each address under each name once: what it said is shared by all domains whose host it is.
+pub(crate) struct Examiner {
+    pub(crate) reach: Reach,
+    pub(crate) time: Duration,
+    pub(crate) in_clear: InClear,
+    pub(crate) deep: bool,
+    pub(crate) manners: Manners,
+    pub(crate) known: Known,
 }
 
-/// What was found at one address.
-pub(super) struct Examined {
+/// What was seen, by whom was asked for under which name.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<HashMap<(Option<Domain>, SocketAddr), Arc<OnceCell<Arc<Seen>>>>>);
+
+/// Which hosts are asked whether they take mail in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InClear {
+    /// All that answer.
+    Always,
+    /// Those without TLS: there it is what becomes of the mail.
+    WithoutTls,
+    Never,
+}
+
+/// What was found at one address of a host of a domain.
+pub(crate) struct Examined {
     pub(super) host: ReachHost,
+    pub(super) seen: Arc<Seen>,
+}
+
+/// What a server said, whoever's host it is.
+pub(crate) struct Seen {
     pub(super) session: Result<Session, ReachError>,
     /// What it says to MAIL in clear; not asked of a further address of the same host.
     pub(super) in_clear: Option<Result<Reply, String>>,
@@ -34,6 +60,12 @@ pub(super) struct Session {
     pub(super) times: StageTimes,
 }
 
+/// A connection, and the right to it.
+struct Open {
+    connection: Connection<RustlsBackend>,
+    _turn: Turn,
+}
+
 /// Whether a suite was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -43,41 +75,63 @@ pub(super) enum Taken {
     Unknown,
 }
 
-impl Examining {
+impl Known {
+    fn cell(&self, host: &ReachHost) -> Arc<OnceCell<Arc<Seen>>> {
+        // Nothing here is left half-done by a panic, so a poisoned lock is as good as any.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry((host.name().cloned(), host.address())).or_default())
+    }
+
+    /// How many addresses were asked, under each name.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Examiner {
     /// The addresses of one host, one after the other.
     pub(super) async fn group(&self, group: Vec<(usize, ReachHost)>) -> Vec<(usize, Examined)> {
         let mut found: Vec<(usize, Examined)> = Vec::with_capacity(group.len());
         for (place, host) in group {
-            let is_known = found.iter().any(|(_, examined)| examined.in_clear.is_some());
-            found.push((place, self.address(host, !is_known).await));
+            let is_known = found.iter().any(|(_, examined)| examined.seen.in_clear.is_some());
+            let cell = self.known.cell(&host);
+            let seen = cell.get_or_init(async || Arc::new(self.look(&host, !is_known).await)).await;
+            found.push((place, Examined { seen: Arc::clone(seen), host }));
         }
         found
     }
 
-    async fn address(&self, host: ReachHost, first: bool) -> Examined {
-        let session = match self.reach.connect(&host, any_certificate(), false, self.time).await {
-            Ok(connection) => {
-                let session = Session::of(&connection);
-                connection.quit().await;
+    async fn look(&self, host: &ReachHost, first: bool) -> Seen {
+        let session = match self.connect(host, any_certificate()).await {
+            Ok(open) => {
+                let session = Session::of(&open.connection);
+                open.connection.quit().await;
                 Ok(session)
             }
             Err(error) => Err(error),
         };
         // A server that does not answer is not asked again.
-        let answers = match &session {
-            Ok(_) => true,
-            Err(error) => !error.is_inconclusive() && error.is_tls_failure(),
+        let asks = match &session {
+            Ok(_) => self.in_clear == InClear::Always,
+            Err(error) => self.in_clear != InClear::Never && !error.is_inconclusive() && error.is_tls_failure(),
         };
-        let in_clear = if first && answers && self.asks_in_clear { Some(self.in_clear(&host).await) } else { None };
-        let suites = if first && self.deep && session.is_ok() { Some(self.suites(&host).await) } else { None };
-        Examined { host, session, in_clear, suites }
+        let in_clear = if first && asks { Some(self.ask_in_clear(host).await) } else { None };
+        let suites = if first && self.deep && session.is_ok() { Some(self.suites(host).await) } else { None };
+        Seen { session, in_clear, suites }
     }
 
-    async fn in_clear(&self, host: &ReachHost) -> Result<Reply, String> {
+    /// A connection, when it is its turn.
+    async fn connect(&self, host: &ReachHost, demand: HostDemand) -> Result<Open, ReachError> {
+        let turn = self.manners.turn(host.address().ip()).await;
+        let connection = self.reach.connect(host, demand, false, self.time).await?;
+        Ok(Open { connection, _turn: turn })
+    }
+
+    async fn ask_in_clear(&self, host: &ReachHost) -> Result<Reply, String> {
         let demand = HostDemand::new(TlsRequirement::Never, Vec::new(), TlsVersion::default());
-        let mut connection = self.reach.connect(host, demand, false, self.time).await.map_err(|error| error.to_string())?;
-        let answered = connection.try_mail().await.map_err(|error| error.to_string());
-        connection.quit().await;
+        let mut open = self.connect(host, demand).await.map_err(|error| error.to_string())?;
+        let answered = open.connection.try_mail().await.map_err(|error| error.to_string());
+        open.connection.quit().await;
         answered
     }
 
@@ -89,10 +143,9 @@ impl Examining {
             let taken = if gave_up {
                 Taken::Unknown
             } else {
-                tokio::time::sleep(PAUSE).await;
-                match self.reach.connect(host, demand, false, self.time).await {
-                    Ok(connection) => {
-                        connection.quit().await;
+                match self.connect(host, demand).await {
+                    Ok(open) => {
+                        open.connection.quit().await;
                         Taken::Yes
                     }
                     Err(error) if error.is_inconclusive() => Taken::Unknown,
@@ -130,6 +183,3 @@ const SUITES: [CipherSuite; 9] = [
     CipherSuite(0xc02f),
     CipherSuite(0xcca8),
 ];
-
-/// Between two connections to the same host.
-const PAUSE: Duration = Duration::from_millis(100);

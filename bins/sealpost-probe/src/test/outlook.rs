@@ -91,7 +91,7 @@ impl AtHost {
         if *examined.host.dane() == Dane::Unknown && demand.clauses.iter().any(asks_for_records) {
             return new(Outcome::Untested, false, Some("nothing proves here what the DNS says".to_owned()));
         }
-        match &examined.session {
+        match &examined.seen.session {
             Ok(session) => {
                 let judged = crate::levels::judge(&demand, &session.chain, session.tls.as_ref(), anchors);
                 let why = || judged.missed.clone().or_else(|| judged.verdict.most_telling().map(ToString::to_string));
@@ -103,7 +103,7 @@ impl AtHost {
                 let text = text.strip_prefix(&format!("{} ", examined.host.address())).unwrap_or(&text).to_owned();
                 let may_be_clear =
                     demand.tls == TlsRequirement::Opportunistic && error.is_tls_failure() && !examined.host.sts().is_unknown();
-                let refused = examined.in_clear.as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|reply| !reply.is_success()));
+                let refused = examined.seen.in_clear.as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|reply| !reply.is_success()));
                 if may_be_clear && !refused {
                     return new(Outcome::Passes, false, Some(text));
                 }

@@ -7,22 +7,22 @@ use sealpost_transport::WallClock;
 use sealpost_types::WithCauses;
 use serde_json::{Map, Value, json};
 
-use super::Report;
 use super::host::{Examined, Session, Taken};
 use super::outlook::Outlook;
+use super::tester::Report;
 use crate::ping::Outcome;
 use crate::shown::{self, line};
 
 /// Colours, on a terminal only.
 #[derive(Clone, Copy)]
-pub(super) struct Paint(bool);
+pub(crate) struct Paint(bool);
 
 impl Paint {
-    pub(super) fn new(on: bool) -> Self {
+    pub(crate) fn new(on: bool) -> Self {
         Self(on)
     }
 
-    fn of(self, result: Outcome, text: &str) -> String {
+    pub(crate) fn of(self, result: Outcome, text: &str) -> String {
         let colour = match result {
             Outcome::Passes => 32,
             Outcome::Fails => 31,
@@ -38,7 +38,7 @@ impl Paint {
         format!("{}{why}", self.of(outlook.result, first))
     }
 
-    fn strong(self, text: &str) -> String {
+    pub(crate) fn strong(self, text: &str) -> String {
         if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
@@ -49,10 +49,8 @@ impl Report {
         if self.result == Outcome::Passes {
             return;
         }
-        let outlook = match &self.policy {
-            Some(policy) => Some(&policy.outlook),
-            None => self.levels.iter().find(|(word, _)| *word == self.asked).map(|(_, outlook)| outlook),
-        };
+        let at_level = self.levels.iter().find(|(word, _)| *word == self.asked).map(|(_, outlook)| outlook);
+        let outlook = at_level.or_else(|| self.policy.as_ref().map(|policy| &policy.outlook));
         let why = match (&self.error, outlook) {
             (Some((_, error)), _) => error.clone(),
             (None, Some(outlook)) => outlook.words(),
@@ -79,15 +77,16 @@ impl Report {
         }
         if let Some((result, error)) = &self.error {
             line!("  {}", paint.of(*result, error));
-            return;
+        } else {
+            self.hosts.iter().for_each(|examined| print_host(examined, paint));
+            line!("\n{}", paint.strong("At each level"));
         }
-        self.hosts.iter().for_each(|examined| print_host(examined, paint));
-        line!("\n{}", paint.strong("At each level"));
         for (word, outlook) in &self.levels {
             line!("  {word:<21} {}", paint.first_words(outlook));
         }
         if let Some(policy) = &self.policy {
-            line!("\n{}", paint.strong(&format!("By {}: {}", policy.file, policy.level)));
+            let running = if policy.running { ", as the running relay obeys it" } else { "" };
+            line!("\n{}", paint.strong(&format!("By {}{running}: {}", policy.file, policy.level)));
             for line in policy.trace.to_string().lines() {
                 line!("  {line}");
             }
@@ -95,18 +94,18 @@ impl Report {
         }
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let exchangers = self.exchangers.as_ref().map(|set| {
             let hosts: Vec<_> = set.hosts.iter().map(|host| json!({ "preference": host.preference, "host": host.name.as_str() })).collect();
             json!({ "dnssec": set.dnssec.to_string(), "hosts": hosts })
         });
         let levels: Vec<_> = self.levels.iter().map(|(word, outlook)| outlook_json(word, outlook)).collect();
         let policy = self.policy.as_ref().map(|policy| {
-            json!({ "file": policy.file, "level": policy.level.as_str(), "trace": policy.trace,
+            json!({ "file": policy.file, "running": policy.running, "level": policy.level.as_str(), "trace": policy.trace,
                 "outlook": outlook_json(policy.level.as_str(), &policy.outlook) })
         });
         json!({
-            "domain": self.domain, "next_hop": self.next_hop.to_string(), "validation": self.validation.to_string(), "mx": exchangers,
+            "domain": self.domain, "at": shown::moment(self.at), "next_hop": self.next_hop.to_string(), "validation": self.validation.to_string(), "mx": exchangers,
             "mta_sts": self.hosts.first().map(|examined| sts_json(examined.host.sts())),
             "hosts": self.hosts.iter().map(host_json).collect::<Vec<_>>(), "error": self.error.as_ref().map(|(_, text)| text),
             "levels": levels, "policy": policy, "asked": self.asked, "result": self.result.words(),
@@ -146,14 +145,14 @@ fn print_host(examined: &Examined, paint: Paint) {
     let known = if host.is_securely_known() { "securely known" } else { "learnt without DNSSEC" };
     line!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
     line!("  DANE: {}", dane(host.dane()));
-    match &examined.session {
+    match &examined.seen.session {
         Err(error) => line!("  {}", paint.of(Outcome::of(error), &WithCauses(error).to_string())),
         Ok(session) => print_session(session, paint),
     }
-    if let Some(answer) = &examined.in_clear {
+    if let Some(answer) = &examined.seen.in_clear {
         line!("  mail in clear: {}", in_clear(answer));
     }
-    if let Some(suites) = &examined.suites {
+    if let Some(suites) = &examined.seen.suites {
         let of =
             |wanted: Taken| suites.iter().filter(|(_, taken)| *taken == wanted).map(|(suite, _)| suite.to_string()).collect::<Vec<_>>();
         for (word, wanted) in [("takes", Taken::Yes), ("does not take", Taken::No), ("not known", Taken::Unknown)] {
@@ -220,15 +219,15 @@ fn host_json(examined: &Examined) -> Value {
     let mut object = json!({
         "host": host.shown(), "address": host.address().to_string(), "securely_known": host.is_securely_known(),
         "dane": { "state": dane(host.dane()), "records": records },
-        "mail_in_clear": examined.in_clear.as_ref().map(|answer| match answer {
+        "mail_in_clear": examined.seen.in_clear.as_ref().map(|answer| match answer {
             Ok(reply) => json!({ "taken": reply.is_success(), "reply": reply.to_string() }),
             Err(error) => json!({ "taken": null, "reply": error }),
         }),
-        "suites": examined.suites.as_ref().map(|suites| suites.iter().map(|(suite, taken)| {
+        "suites": examined.seen.suites.as_ref().map(|suites| suites.iter().map(|(suite, taken)| {
             json!({ "suite": suite.to_string(), "taken": match taken { Taken::Yes => Some(true), Taken::No => Some(false), Taken::Unknown => None } })
         }).collect::<Vec<_>>()),
     });
-    let (result, more) = match &examined.session {
+    let (result, more) = match &examined.seen.session {
         Err(error) => (Outcome::of(error), json!({ "reason": WithCauses(error).to_string() })),
         Ok(session) => (Outcome::Passes, session_json(session)),
     };
