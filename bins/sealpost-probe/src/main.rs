@@ -11,6 +11,8 @@ mod ping;
 mod send;
 mod shown;
 mod sink;
+mod suggest;
+mod survey;
 mod test;
 
 use std::process::ExitCode;
@@ -36,6 +38,12 @@ enum Command {
     /// Say what mail to a domain would meet, host by host, and at which level it would go.
     #[command(after_help = test::EXAMPLES)]
     Test(Box<test::Test>),
+    /// Say what mail to many domains would meet, with tables and a page of pictures.
+    #[command(after_help = survey::EXAMPLES)]
+    Survey(Box<survey::Survey>),
+    /// Write the entries of a policy that would hold, from a survey or a relay's history.
+    #[command(after_help = suggest::EXAMPLES)]
+    Suggest(Box<suggest::Suggest>),
     /// Send many messages over many sessions, and say how long they took.
     #[command(after_help = load::EXAMPLES)]
     Load(Box<load::Load>),
@@ -61,6 +69,8 @@ fn main() -> ExitCode {
         Command::Ping(options) => ping::ping(&options),
         Command::Send(options) => send::send(&options),
         Command::Test(options) => test::test(&options),
+        Command::Survey(options) => survey::survey(&options),
+        Command::Suggest(options) => suggest::suggest(&options),
         Command::Load(options) => load::load(&options),
         Command::Cert(options) => cert::cert(&options),
         Command::Sink(options) => sink::sink(&options),
@@ -90,13 +100,22 @@ const USAGE: u8 = 64;
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 6] = [ping::EXAMPLES, test::EXAMPLES, send::EXAMPLES, load::EXAMPLES, cert::EXAMPLES, sink::EXAMPLES];
+    const EXAMPLES: [&str; 8] = [
+        ping::EXAMPLES,
+        test::EXAMPLES,
+        survey::EXAMPLES,
+        suggest::EXAMPLES,
+        send::EXAMPLES,
+        load::EXAMPLES,
+        cert::EXAMPLES,
+        sink::EXAMPLES,
+    ];
 
     #[test]
     fn every_example_is_understood() {
         let mut tried = 0;
         for line in EXAMPLES.into_iter().flat_map(str::lines).filter_map(|line| line.strip_prefix("  sealpost-probe ")) {
-            let ends = ["  ", "&&", "||", " < ", " > "];
+            let ends = ["  ", "&&", "||", " < ", " > ", " >> "];
             let command = ends.into_iter().fold(line, |line, end| line.split(end).next().unwrap_or_default());
             let words = std::iter::once("sealpost-probe".to_owned()).chain(words(command));
             let parsed = Arguments::try_parse_from(words);
@@ -122,7 +141,7 @@ mod tests {
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in ["", "ping", "test", "send", "load", "cert", "sink"] {
+        for command in ["", "ping", "test", "survey", "suggest", "send", "load", "cert", "sink"] {
             let words = ["sealpost-probe"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");

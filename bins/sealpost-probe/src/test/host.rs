@@ -25,7 +25,13 @@ pub(crate) struct Examiner {
 
 /// What was seen, by whom was asked for under which name.
 #[derive(Default)]
-pub(crate) struct Known(Mutex<HashMap<(Option<Domain>, SocketAddr), Arc<OnceCell<Arc<Seen>>>>>);
+pub(crate) struct Known(Mutex<HashMap<Place, Cell>>);
+
+/// A name, where there is one, and an address.
+type Place = (Option<Domain>, SocketAddr);
+
+/// What was seen there, once somebody has looked.
+type Cell = Arc<OnceCell<Arc<Seen>>>;
 
 /// Which hosts are asked whether they take mail in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +82,7 @@ pub(super) enum Taken {
 }
 
 impl Known {
-    fn cell(&self, host: &ReachHost) -> Arc<OnceCell<Arc<Seen>>> {
+    fn cell(&self, host: &ReachHost) -> Cell {
         // Nothing here is left half-done by a panic, so a poisoned lock is as good as any.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(known.entry((host.name().cloned(), host.address())).or_default())

@@ -1,6 +1,7 @@
 //! The test tool as its users run it, against servers that behave and servers that do not, and programs that no one here wrote.
 #![allow(clippy::print_stderr, reason = "the log of a server is shown when a test fails")]
 
+mod browser;
 mod cert;
 mod domain;
 mod equipment;
@@ -9,9 +10,13 @@ mod manual;
 mod ping;
 mod programs;
 mod published;
+mod report;
+mod running;
 mod send;
 mod servers;
 mod sink;
+mod suggest;
+mod survey;
 
 // What the tests of the relay use too; they need more of it.
 #[path = "../../../sealpost/tests/e2e/authority.rs"]
