@@ -54,9 +54,18 @@ impl Places {
         if let Some(file) = &config.policy {
             places.of_policy(file, policy);
         }
-        // What may be written may be read.
-        places.read = &places.read - &places.write;
-        places
+        places.in_few_words()
+    }
+
+    /// The same without what lies below another: what may be written may be read.
+    fn in_few_words(self) -> Self {
+        let real = |folders: BTreeSet<PathBuf>| folders.into_iter().map(real).collect::<BTreeSet<_>>();
+        let (read, write) = (real(self.read), real(self.write));
+        let is_below = |folder: &Path, of: &BTreeSet<PathBuf>| folder.ancestors().skip(1).any(|above| of.contains(above));
+        let highest = |of: &BTreeSet<PathBuf>| of.iter().filter(|folder| !is_below(folder, of)).cloned().collect::<BTreeSet<_>>();
+        let (read, write) = (highest(&read), highest(&write));
+        let read = read.into_iter().filter(|folder| !write.contains(folder) && !is_below(folder, &write)).collect();
+        Self { read, write }
     }
 
     /// The policy, the lists that it includes and the files that it names. Commands change policy and lists through the relay.
@@ -96,6 +105,11 @@ fn led_to(file: &Path) -> Option<PathBuf> {
     file.canonicalize().ok().map(|file| folder(&file).to_owned())
 }
 
+/// The folder by its whole name, without links; one that is not there yet as it is named.
+fn real(folder: PathBuf) -> PathBuf {
+    folder.canonicalize().or_else(|_| std::path::absolute(&folder)).unwrap_or(folder)
+}
+
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
@@ -132,7 +146,7 @@ mod tests {
     fn every_file_that_is_named_has_its_folder_and_links_lead_to_theirs() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["etc", "live", "archive", "lists", "partners"] {
+        for name in ["etc", "live", "archive", "lists", "partners", "data", "data/tls", "run", "log", "users"] {
             fs::create_dir(at(name)).unwrap();
         }
         fs::write(at("archive/key1.pem"), "x").unwrap();
@@ -142,18 +156,13 @@ mod tests {
         fs::write(at("etc/policy.toml"), policy_text).unwrap();
         fs::write(at("lists/partners.csv"), "domain\na.example\n").unwrap();
         let text = "hostname = 'a.example'\ndata_dir = '../data'\npolicy = 'policy.toml'\n[tls]\ncertificate = '../live/cert.pem'\n\
-            private_key = '../live/key.pem'\n[auth]\nusers = '../users/users'\n[admin]\nsocket = '../run/admin.sock'\n[history]\nstream = '../log/history.jsonl'\n";
+            private_key = '../live/key.pem'\ntrust_anchors = '../data/tls/ca.pem'\n[auth]\nusers = '../users/users'\n[admin]\nsocket = '../run/admin.sock'\n[history]\nstream = '../log/history.jsonl'\n";
         let config = Config::parse("sealpost.toml", text, &at("etc")).unwrap();
         let (_, policy) = crate::policy_file::PolicyFile::open(&at("etc/policy.toml")).unwrap();
         let places = Places::of(&at("etc/sealpost.toml"), &config, &policy);
-        let archive = at("archive").canonicalize().unwrap();
-        for (folder, set) in [("etc/../live", &places.read), ("etc/../users", &places.read), ("etc/../partners", &places.read)] {
-            assert!(set.contains(&at(folder)), "{folder}: {places:?}");
-        }
-        assert!(places.read.contains(&archive), "{places:?}");
-        for folder in ["etc/../data", "etc/../run", "etc/../log", "etc/../lists", "etc"] {
-            assert!(places.write.contains(&at(folder)), "{folder}: {places:?}");
-        }
+        let all = |names: &[&str]| names.iter().map(|name| at(name).canonicalize().unwrap()).collect::<BTreeSet<_>>();
+        assert_eq!(places.read, all(&["archive", "live", "partners", "users"]));
+        assert_eq!(places.write, all(&["data", "etc", "lists", "log", "run"]), "and what lies below these is not told");
     }
 
     #[test]
