@@ -235,7 +235,7 @@ impl<'a> Surveying<'a> {
             line!("  --retry tests those again that could not be tested");
         }
         if self.bad_lines > 0 {
-            line!("  {} lines name no domain", self.bad_lines);
+            line!("  lines that name no domain: {}", self.bad_lines);
         }
     }
 

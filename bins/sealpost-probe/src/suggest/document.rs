@@ -72,7 +72,8 @@ impl Document {
             let name = self.name(standing);
             let mode = if self.testing { "mode = \"testing\"\n" } else { "" };
             text.push_str(&format!("\n[[partner]]\nname = \"{name}\"\ndomains = \"\"\"\n{}\n\"\"\"\n", domains.join("\n")));
-            text.push_str(&format!("subdomains = false        # only these names were tested\ndeliver = {deliver}\n{mode}"));
+            let needs = if standing == Standing::DaneOnly { "     # the relay has to validate DNSSEC" } else { "" };
+            text.push_str(&format!("subdomains = false        # only these names were tested\ndeliver = {deliver}{needs}\n{mode}"));
         }
         text
     }

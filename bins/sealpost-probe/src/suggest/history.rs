@@ -107,7 +107,7 @@ impl Deliveries {
             ));
         }
         if self.all < FEW && standing.level().is_some() {
-            warnings.push(format!("only {} deliveries say so", self.all));
+            warnings.push(format!("few deliveries say so: {}", self.all));
         }
         Candidate { domain, standing, warnings }
     }

@@ -36,7 +36,8 @@ fn beside(path: &Path) -> PathBuf {
 
 fn html(list: &str, rows: &[Row], summary: &Summary) -> String {
     let mut page = Markup::default();
-    let list = if list == "-" { "standard input" } else { list };
+    let name = Path::new(list).file_name().map(|name| name.to_string_lossy().into_owned());
+    let list = &if list == "-" { "standard input".to_owned() } else { name.unwrap_or_default() };
     put!(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
     // Nothing is loaded from anywhere, and no script runs but this one.
     put!(page, "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; ");
@@ -83,18 +84,36 @@ fn head(page: &mut Markup, list: &str, rows: &[Row], summary: &Summary) {
             put!(page, " to ", short(last), " UTC");
         }
     }
-    put!(page, "</p><h1><b>", grouped(checked), "</b> of ", grouped(summary.domains));
-    put!(page, " domains can be required to use TLS with a checked certificate.</h1><p class=\"lead\">");
-    put!(page, "<b>", grouped(weak), "</b> more have TLS, but the certificate proves too little. <b>", grouped(clear));
-    put!(page, "</b> have no TLS");
-    if none > 0 {
-        put!(page, ", <b>", grouped(none), "</b> take no mail at any level");
+    put!(page, "</p><h1><b>", grouped(checked), "</b> of ", counted(summary.domains, "domain"));
+    put!(page, " can be required to use TLS with a checked certificate.</h1><p class=\"lead\">Of the others ");
+    let rest = [
+        (weak, "have TLS, but with a certificate that proves too little"),
+        (clear, "have no TLS"),
+        (none, "take no mail at any level"),
+        (summary.count(Standing::Untested), "could not be tested"),
+        (summary.count(Standing::NoMail), "are no mail domains"),
+    ];
+    let mut rest = rest.into_iter().filter(|(count, _)| *count > 0).peekable();
+    if rest.peek().is_none() {
+        put!(page, "there are none");
     }
-    put!(page, ". <b>", grouped(summary.count(Standing::Untested)), "</b> could not be tested");
-    if summary.count(Standing::NoMail) > 0 {
-        put!(page, ", <b>", grouped(summary.count(Standing::NoMail)), "</b> are no mail domains");
+    while let Some((count, words)) = rest.next() {
+        put!(page, "<b>", grouped(count), "</b> ", words);
+        if rest.peek().is_some() {
+            put!(page, ", ");
+        }
     }
     put!(page, ".</p></header>");
+}
+
+/// `1 domain`, `1,234 domains`
+fn counted(number: usize, what: &str) -> String {
+    format!("{} {}", grouped(number), noun(number, what))
+}
+
+/// `domain`, `domains`
+fn noun(number: usize, what: &str) -> String {
+    if number == 1 { what.to_owned() } else { format!("{what}s") }
 }
 
 /// `1,234,567`

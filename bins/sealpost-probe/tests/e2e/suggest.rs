@@ -188,3 +188,48 @@ fn what_was_delivered_says_what_would_hold() {
     let text = printed(&["--config", &config]);
     assert!(text.contains("#   bank.example: partner \"Bank\" (") && text.contains("asks no less: chain"), "{text}");
 }
+
+mod with_port_25 {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::dns::{NameServer, Record};
+    use crate::equipment::{LIMIT, Sink};
+    use crate::running::Running;
+
+    /// A relay that delivered by MX says itself what would have held.
+    // req: B7
+    #[test]
+    #[ignore = "needs root and port 25"]
+    fn what_a_relay_delivered_becomes_an_entry_that_holds() {
+        let sink = Sink::start_at("127.0.63.1:25", &["--name", "mx.bank.example"]);
+        let records = vec![("bank.example", Record::Mx(10, "mx.bank.example")), ("mx.bank.example", Record::A([127, 0, 63, 1].into()))];
+        let dns = NameServer::start(records);
+        let world = World::new(&[]);
+        let text = format!(
+            "hostname = 'relay.test'\ndata_dir = 'data'\n[[listener]]\naddress = '127.0.0.1:0'\ntls = 'none'\n[tls]\ntrust_anchors = '{}'\n\
+             [relay]\ntrusted_networks = ['127.0.0.0/8']\n{}dnssec = 'off'\n",
+            sink.anchors(),
+            dns.table()
+        );
+        world.write("sealpost.toml", &text);
+        let running = Running::start(&world);
+        let relay = running.handle.as_ref().unwrap().addresses()[0].to_string();
+        let mail = ["send", "--server", &relay, "--level", "none", "--from", "ann@acme.example", "--to", "bob@bank.example"];
+        ends(&probe(&mail), 0);
+        sink.told("message", 1);
+        let (config, end) = (world.path("sealpost.toml"), Instant::now() + LIMIT);
+        let text = loop {
+            let text = printed(&["--config", &config]);
+            if text.contains("[[partner]]") {
+                break text;
+            }
+            assert!(Instant::now() < end, "the delivery is written down within a moment: {text}");
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        assert!(text.contains("bank.example\n\"\"\"") && text.contains("few deliveries say so: 1"), "{text}");
+        let file = world.write("suggested.toml", &text);
+        let said = holds(&world, "bank.example", &file, 0);
+        assert!(said.contains(&format!("By {file}: verify")) && said.contains("today: would deliver"), "{said}");
+    }
+}

@@ -82,6 +82,7 @@ fn first(page: &mut Markup, summary: &Summary) {
         match one.days_left {
             days @ ..0 => put!(page, days.unsigned_abs(), " days ago"),
             0 => put!(page, "today"),
+            1 => put!(page, "in 1 day"),
             days => put!(page, "in ", days, " days"),
         }
         put!(page, "</td><td>", grouped(one.domains.len()), "</td></tr>");

@@ -2,8 +2,8 @@
 
 use super::super::standing::Standing;
 use super::super::summary::Summary;
-use super::grouped;
 use super::markup::{Markup, put};
+use super::{counted, grouped, noun};
 
 /// The picture that says most: every domain by the strictest level that holds for it.
 pub(super) fn standings(page: &mut Markup, summary: &Summary) {
@@ -44,14 +44,15 @@ pub(super) fn needs_a_look(page: &mut Markup, summary: &Summary) {
         let names: std::collections::BTreeSet<_> = all.iter().flat_map(|one| &one.domains).collect();
         names.len()
     };
-    let (fails, policy) = (summary.policy.map_or(0, |counts| counts[1]), summary.policy.is_some());
+    let fails = summary.policy.map_or(0, |counts| counts[1]);
+    let needed = |all: &[&super::super::summary::Ending]| format!("mail to {} needs a good one", counted(domains(all), "domain"));
     let items: [(&str, usize, String); 6] = [
-        ("bad", if policy { fails } else { 0 }, "domains do not have what the policy asks of them".to_owned()),
-        ("bad", summary.count(Standing::Clear), "domains have no TLS: mail to them can be read on the way".to_owned()),
-        ("bad", summary.count(Standing::Nothing), "domains cannot be reached at any level".to_owned()),
-        ("bad", expired.len(), format!("certificates have expired; {} domains hang on them", grouped(domains(&expired)))),
-        ("warn", soon.len(), format!("certificates end within {SOON} days; {} domains hang on them", grouped(domains(&soon)))),
-        ("warn", summary.count(Standing::Untested), "domains could not be tested; a later try may tell".to_owned()),
+        ("bad", fails, format!("{} without what the policy asks", noun(fails, "domain"))),
+        ("bad", summary.count(Standing::Clear), "without TLS: mail to them can be read on the way".to_owned()),
+        ("bad", summary.count(Standing::Nothing), "cannot be reached at any level".to_owned()),
+        ("bad", expired.len(), format!("expired {}; {}", noun(expired.len(), "certificate"), needed(&expired))),
+        ("warn", soon.len(), format!("{} within {SOON} days of the end; {}", noun(soon.len(), "certificate"), needed(&soon))),
+        ("warn", summary.count(Standing::Untested), "could not be tested; a later try may tell".to_owned()),
     ];
     let there: Vec<_> = items.into_iter().filter(|(_, count, _)| *count > 0).collect();
     if there.is_empty() {
@@ -91,7 +92,8 @@ pub(super) fn levels(page: &mut Markup, summary: &Summary) {
 pub(super) fn providers(page: &mut Markup, summary: &Summary) {
     put!(page, "<section><h2>Who runs the mail servers</h2>");
     // Whoever runs the servers of one domain is that domain, as a rule.
-    let shown: Vec<_> = summary.providers.iter().take_while(|(_, count)| *count > 1).take(PROVIDERS).collect();
+    let few = summary.providers.len() <= PROVIDERS;
+    let shown: Vec<_> = summary.providers.iter().take_while(|(_, count)| few || *count > 1).take(PROVIDERS).collect();
     let more = summary.providers.len().saturating_sub(shown.len());
     bars(page, shown.into_iter(), summary.providers.first().map_or(0, |(_, count)| *count), "domains");
     if more > 0 {
@@ -103,11 +105,11 @@ pub(super) fn providers(page: &mut Markup, summary: &Summary) {
 /// What hosts settle on.
 pub(super) fn sessions(page: &mut Markup, summary: &Summary) {
     let (safe, all) = summary.post_quantum;
-    put!(page, "<section class=\"high\"><h2>What ", grouped(all), " hosts with TLS speak</h2>");
+    put!(page, "<section class=\"high\"><h2>What ", counted(all, "host"), " with TLS can do</h2>");
     bars(page, summary.versions.iter(), all, "hosts");
     put!(page, "<h3>Key exchange</h3>");
     bars(page, summary.groups.iter().take(GROUPS), all, "hosts");
-    put!(page, "<p class=\"key\">", grouped(safe), " of them are safe from a quantum computer of tomorrow.</p></section>");
+    put!(page, "<p class=\"key\">", grouped(safe), " of them safe from a quantum computer of tomorrow.</p></section>");
 }
 
 /// What domains say of themselves.
