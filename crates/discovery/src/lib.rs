@@ -58,7 +58,8 @@ pub use published::Published;
 pub use resolver::Resolver;
 pub use sts::{
     HttpsSource, KeptPolicy, MtaSts, STS_CACHE_OCTETS, STS_MAX_AGE, STS_PAUSE, STS_POLICIES, STS_POLICY_OCTETS, StsCache, StsCacheError,
-    StsFound, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble, parse_sts_policy,
+    StsFailure, StsFound, StsKept, StsNumbers, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble,
+    parse_sts_policy,
 };
 pub use validation::Validation;
 

@@ -131,9 +131,8 @@ pub(crate) async fn policy_of(
 /// What the relay keeps, as it is now.
 fn kept_policies(config: &Config) -> StsCache {
     let path = assemble::sts_cache_file(config);
-    let now = WallClock::system().now();
     match StsCache::peek(&path) {
-        Ok(policies) => StsCache::of(policies, now),
+        Ok(policies) => StsCache::of(policies),
         // A relay that never ran keeps nothing.
         Err(_) if !path.exists() => StsCache::in_memory(),
         Err(error) => {

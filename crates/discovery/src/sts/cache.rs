@@ -1,13 +1,15 @@
 //! Policies that are kept until they end: in memory, and in a database that survives a restart.
 
+mod file;
+
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sealpost_store::rusqlite::{self, Connection, Row, Transaction, params};
-use sealpost_store::{Migrations, OpenError, ReadError, Reader, Settings, Store};
-use sealpost_types::{Domain, MxPattern, Octets, StsPolicy, UnixMillis, WithCauses};
+use sealpost_store::rusqlite::{Transaction, params};
+use sealpost_store::{OpenError, ReadError, Reader, Store, WriteError};
+use sealpost_types::{Domain, StsPolicy, UnixMillis, WithCauses};
 
 /// A policy that was fetched, and until when it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,33 @@ struct Entry {
     refresh_at: UnixMillis,
     /// When mail last asked for it.
     used_at: UnixMillis,
+    failure: Option<StsFailure>,
+}
+
+/// A kept policy with what is known of it beside: for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StsKept {
+    /// Whose it is.
+    pub domain: Domain,
+    /// What it says, and until when.
+    pub kept: Arc<KeptPolicy>,
+    /// When it is looked for anew, if mail goes on asking for it.
+    pub refresh_at: UnixMillis,
+    /// When mail last asked for it, to the day.
+    pub used_at: UnixMillis,
+    /// The last look for a newer one, since this one was fetched, that failed.
+    pub failure: Option<StsFailure>,
+}
+
+/// A look for a newer policy that came to nothing. The one that is kept holds on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StsFailure {
+    /// When.
+    pub at: UnixMillis,
+    /// Why, in words.
+    pub reason: Box<str>,
 }
 
 impl KeptPolicy {
@@ -84,11 +113,10 @@ impl StsCache {
 
     /// A cache that has these, and ends with the process: for those who only look.
     #[must_use]
-    pub fn of(policies: Vec<(Domain, KeptPolicy)>, now: UnixMillis) -> Self {
+    pub fn of(policies: Vec<StsKept>) -> Self {
         let mut kept = Policies::default();
-        for (domain, policy) in policies {
-            let entry = Entry { refresh_at: policy.refresh_at(), used_at: now, kept: Arc::new(policy) };
-            kept.insert_within_limits(domain, entry);
+        for StsKept { domain, kept: policy, refresh_at, used_at, failure } in policies {
+            kept.insert_within_limits(domain, Entry { kept: policy, refresh_at, used_at, failure });
         }
         Self { policies: Mutex::new(kept), store: None }
     }
@@ -100,11 +128,11 @@ impl StsCache {
     /// # Errors
     /// [`OpenError`]: the file is another process's or another program's, or the system does not let it be used.
     pub fn open(path: &Path, now: UnixMillis) -> Result<Self, OpenError> {
-        let (store, policies) = match load(path, now) {
-            Err(error) if is_damage(&error) => {
-                let aside = set_aside(path)?;
+        let (store, policies) = match file::load(path, now) {
+            Err(error) if file::is_damage(&error) => {
+                let aside = file::set_aside(path)?;
                 tracing::error!(error = %WithCauses(&error), aside = %aside.display(), "the cache of MTA-STS policies is damaged and set aside");
-                load(path, now)?
+                file::load(path, now)?
             }
             loaded => loaded?,
         };
@@ -117,9 +145,51 @@ impl StsCache {
     ///
     /// # Errors
     /// What keeps the file from being read.
-    pub fn peek(path: &Path) -> Result<Vec<(Domain, KeptPolicy)>, StsCacheError> {
-        let rows = Reader::open(path, &SCHEMA)?.read(select)?;
-        Ok(rows.into_iter().map(|(domain, entry)| (domain, KeptPolicy::clone(&entry.kept))).collect())
+    pub fn peek(path: &Path) -> Result<Vec<StsKept>, StsCacheError> {
+        let rows = Reader::open(path, &file::SCHEMA)?.read(file::select)?;
+        Ok(in_order(rows.into_iter().map(|(domain, entry)| entry.shown(domain))))
+    }
+
+    /// What is kept and holds now, by domain.
+    #[must_use]
+    pub fn list(&self, now: UnixMillis) -> Vec<StsKept> {
+        let policies = self.policies();
+        in_order(
+            policies
+                .by_domain
+                .iter()
+                .filter(|(_, entry)| entry.kept.expires_at > now)
+                .map(|(domain, entry)| entry.clone().shown(domain.clone())),
+        )
+    }
+
+    /// Octets of memory that the policies take, about.
+    pub(super) fn octets(&self) -> usize {
+        self.policies().octets
+    }
+
+    /// Forgets a domain's policy, and returns what it was when that is durable: the next mail looks for one anew.
+    ///
+    /// # Errors
+    /// [`WriteError`]: the file cannot be written. The policy counts no more all the same, until the file is opened again.
+    pub async fn forget(&self, domain: &Domain) -> Result<Option<StsKept>, WriteError> {
+        let Some(entry) = self.policies().remove(domain) else { return Ok(None) };
+        if let Some(store) = &self.store {
+            let name = domain.clone();
+            store.write(0, move |tx| file::delete(tx, std::slice::from_ref(&name))).await?;
+        }
+        Ok(Some(entry.shown(domain.clone())))
+    }
+
+    /// Writes what waits, and lets the file go.
+    ///
+    /// # Errors
+    /// [`WriteError`]: not all could be written.
+    pub async fn close(&self) -> Result<(), WriteError> {
+        match &self.store {
+            Some(store) => store.close().await,
+            None => Ok(()),
+        }
     }
 
     /// The policy of a domain, if there is one that holds now.
@@ -141,10 +211,11 @@ impl StsCache {
     /// Keeps a policy, and returns when it is durable.
     pub(super) async fn keep(&self, domain: &Domain, kept: KeptPolicy, now: UnixMillis) -> Arc<KeptPolicy> {
         let kept = Arc::new(kept);
-        let entry = Entry { refresh_at: kept.refresh_at(), used_at: self.used_at(domain).unwrap_or(now), kept: Arc::clone(&kept) };
+        let used_at = self.used_at(domain).unwrap_or(now);
+        let entry = Entry { refresh_at: kept.refresh_at(), used_at, kept: Arc::clone(&kept), failure: None };
         if let Some(store) = &self.store {
             let (name, row) = (domain.clone(), entry.clone());
-            let written = store.write(entry.kept.octets(), move |tx| insert(tx, &name, &row)).await;
+            let written = store.write(entry.kept.octets(), move |tx| file::insert(tx, &name, &row)).await;
             if let Err(error) = written {
                 tracing::error!(%domain, error = %WithCauses(&error), "an MTA-STS policy could not be kept, and ends with this process");
             }
@@ -161,6 +232,28 @@ impl StsCache {
             entry.refresh_at = refresh_at;
         }
         self.note(domain, "UPDATE policies SET refresh_at = ?2 WHERE domain = ?1", refresh_at);
+    }
+
+    /// Notes beside a kept policy that no newer one could be had.
+    pub(super) fn note_failure(&self, domain: &Domain, reason: &str, at: UnixMillis) {
+        {
+            let mut policies = self.policies();
+            let Some(entry) = policies.by_domain.get_mut(domain) else { return };
+            // Where each mail finds the same again, not each writes it down.
+            let is_known = |known: &StsFailure| *known.reason == *reason && at.since(known.at) < RETRY_EVERY;
+            if entry.failure.as_ref().is_some_and(is_known) {
+                return;
+            }
+            entry.failure = Some(StsFailure { at, reason: reason.into() });
+        }
+        if let Some(store) = &self.store {
+            let (domain, reason) = (domain.clone(), reason.to_owned());
+            let update = move |tx: &Transaction<'_>| {
+                let mut statement = tx.prepare_cached("UPDATE policies SET failed_at = ?2, failure = ?3 WHERE domain = ?1")?;
+                statement.execute(params![domain.as_str(), at.0, reason]).map(drop)
+            };
+            store.write_soon(0, update, |outcome| file::log(&outcome));
+        }
     }
 
     /// The domains whose policies are to be looked for anew: those that mail asked for in the last month.
@@ -181,11 +274,7 @@ impl StsCache {
 
     fn remove(&self, domains: Vec<Domain>) {
         let Some(store) = self.store.as_ref().filter(|_| !domains.is_empty()) else { return };
-        let delete = move |tx: &Transaction<'_>| {
-            let mut statement = tx.prepare_cached("DELETE FROM policies WHERE domain = ?1")?;
-            domains.iter().try_for_each(|domain| statement.execute([domain.as_str()]).map(drop))
-        };
-        store.write_soon(0, delete, |outcome| log(&outcome));
+        store.write_soon(0, move |tx: &Transaction<'_>| file::delete(tx, &domains), |outcome| file::log(&outcome));
     }
 
     /// Notes a time beside a policy, with the next that is written.
@@ -193,7 +282,7 @@ impl StsCache {
         let Some(store) = &self.store else { return };
         let domain = domain.clone();
         let update = move |tx: &Transaction<'_>| tx.prepare_cached(statement)?.execute(params![domain.as_str(), at.0]).map(drop);
-        store.write_soon(0, update, |outcome| log(&outcome));
+        store.write_soon(0, update, |outcome| file::log(&outcome));
     }
 
     fn policies(&self) -> MutexGuard<'_, Policies> {
@@ -202,7 +291,7 @@ impl StsCache {
     }
 }
 
-/// Why the file of a cache could not be read.
+/// Why the file of a cache could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StsCacheError {
@@ -212,6 +301,9 @@ pub enum StsCacheError {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Default for Policies {
@@ -258,127 +350,29 @@ impl Policies {
     fn remove_ended(&mut self, now: UnixMillis) -> Vec<Domain> {
         let has_ended = |entry: &Entry| entry.kept.expires_at <= now;
         let gone: Vec<_> = self.by_domain.iter().filter(|(_, entry)| has_ended(entry)).map(|(domain, _)| domain.clone()).collect();
-        gone.iter().for_each(|domain| self.remove(domain));
+        gone.iter().for_each(|domain| drop(self.remove(domain)));
         gone
     }
 
-    fn remove(&mut self, domain: &Domain) {
-        if let Some(entry) = self.by_domain.remove(domain) {
-            self.octets -= entry.kept.octets();
-        }
+    fn remove(&mut self, domain: &Domain) -> Option<Entry> {
+        let entry = self.by_domain.remove(domain)?;
+        self.octets -= entry.kept.octets();
+        Some(entry)
     }
 }
 
-/// What stands there and has not ended.
-fn load(path: &Path, now: UnixMillis) -> Result<(Store, Vec<(Domain, Entry)>), OpenError> {
-    Store::open_with(path, &SCHEMA, &settings(), |tx| {
-        tx.execute("DELETE FROM policies WHERE expires_at <= ?1", [now.0])?;
-        select(tx)
-    })
-}
-
-/// What stands there. A row that is no policy is left out.
-fn select(db: &Connection) -> rusqlite::Result<Vec<(Domain, Entry)>> {
-    let mut statement = db.prepare("SELECT domain, id, mode, mx, max_age, fetched_at, expires_at, refresh_at, used_at FROM policies")?;
-    let rows = statement.query_map([], |row| Ok(read(row)?.ok_or_else(|| row.get::<_, String>(0))))?;
-    let mut found = Vec::new();
-    for row in rows {
-        match row? {
-            Ok(policy) => found.push(policy),
-            Err(domain) => tracing::warn!(domain = domain?, "a kept MTA-STS policy cannot be read and does not count"),
-        }
-    }
-    Ok(found)
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<(Domain, Entry)>> {
-    let text = |column| row.get::<_, String>(column);
-    let time = |column| row.get(column).map(UnixMillis);
-    let (domain, id, mode, mx, max_age): (_, _, _, _, i64) = (text(0)?, text(1)?, text(2)?, text(3)?, row.get(4)?);
-    let (fetched_at, expires_at, refresh_at, used_at) = (time(5)?, time(6)?, time(7)?, time(8)?);
-    let mx = mx.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<MxPattern>, _>>();
-    let (Ok(domain), Ok(mode), Ok(mx), Ok(max_age)) = (Domain::parse(&domain), mode.parse(), mx, u64::try_from(max_age)) else {
-        return Ok(None);
-    };
-    let policy = StsPolicy::new(mode, mx, Duration::from_secs(max_age));
-    let kept = Arc::new(KeptPolicy { id: id.into(), policy, fetched_at, expires_at });
-    Ok(Some((domain, Entry { kept, refresh_at, used_at })))
-}
-
-fn insert(tx: &Transaction<'_>, domain: &Domain, entry: &Entry) -> rusqlite::Result<()> {
-    let KeptPolicy { id, policy, fetched_at, expires_at } = &*entry.kept;
-    let mx: Vec<_> = policy.mx.iter().map(ToString::to_string).collect();
-    let max_age = i64::try_from(policy.max_age.as_secs()).unwrap_or(i64::MAX);
-    tx.execute(
-        "INSERT OR REPLACE INTO policies (domain, id, mode, mx, max_age, fetched_at, expires_at, refresh_at, used_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        params![
-            domain.as_str(),
-            id,
-            policy.mode.as_str(),
-            mx.join(" "),
-            max_age,
-            fetched_at.0,
-            expires_at.0,
-            entry.refresh_at.0,
-            entry.used_at.0
-        ],
-    )?;
-    Ok(())
-}
-
-fn log(outcome: &Result<(), sealpost_store::WriteError>) {
-    if let Err(error) = outcome {
-        tracing::error!(error = %WithCauses(error), "the cache of MTA-STS policies could not be written");
+impl Entry {
+    fn shown(self, domain: Domain) -> StsKept {
+        let Self { kept, refresh_at, used_at, failure } = self;
+        StsKept { domain, kept, refresh_at, used_at, failure }
     }
 }
 
-fn is_damage(error: &OpenError) -> bool {
-    matches!(error, OpenError::Sqlite { source, .. } if source.is_damage() || source.code < 0)
+fn in_order(policies: impl Iterator<Item = StsKept>) -> Vec<StsKept> {
+    let mut policies: Vec<_> = policies.collect();
+    policies.sort_unstable_by(|one, other| one.domain.cmp(&other.domain));
+    policies
 }
-
-/// Moves the file, and the log beside it, out of the way.
-fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
-    let with = |end: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    };
-    let aside = with(".damaged");
-    for (from, to) in [(path.to_owned(), aside.clone()), (with("-wal"), with(".damaged-wal"))] {
-        match std::fs::rename(&from, &to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::Io { path: from, source: error }),
-            _ => {}
-        }
-    }
-    Ok(aside)
-}
-
-/// Few and small rows.
-fn settings() -> Settings {
-    let mut settings = Settings::default();
-    (settings.page, settings.cache, settings.readers) = (Octets(4 << 10), Octets(1 << 20), 1);
-    (settings.checkpoint, settings.log_limit) = (Octets(1 << 20), Octets(4 << 20));
-    settings
-}
-
-const SCHEMA: Migrations = Migrations::new(
-    APPLICATION_ID,
-    &["CREATE TABLE policies (
-    domain TEXT PRIMARY KEY,
-    id TEXT NOT NULL,
-    mode TEXT NOT NULL,
-    mx TEXT NOT NULL,
-    max_age INTEGER NOT NULL,
-    fetched_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL,
-    refresh_at INTEGER NOT NULL,
-    used_at INTEGER NOT NULL
-) STRICT;"],
-);
-
-/// `SpSt`.
-const APPLICATION_ID: i32 = 0x5370_5374;
 
 /// Domains whose policies are kept.
 pub const STS_POLICIES: usize = 100_000;
@@ -430,7 +424,7 @@ mod tests {
     }
 
     async fn close(cache: StsCache) {
-        cache.store.unwrap().close().await.unwrap();
+        cache.close().await.unwrap();
     }
 
     // req: E2
@@ -454,6 +448,45 @@ mod tests {
         cache.drop_ended(NOW.after(HOUR * 10));
         close(cache).await;
         assert_eq!(StsCache::peek(&path).unwrap(), [], "what has ended is removed");
+    }
+
+    /// A file of the version before has no failures, and keeps what it has.
+    #[tokio::test]
+    async fn a_failure_is_kept_beside_the_policy_until_a_newer_one_is_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mta-sts.db");
+        let (a, b) = (domain("a.example"), domain("b.example"));
+        let cache = StsCache::open(&path, NOW).unwrap();
+        cache.keep(&b, kept(10), NOW).await;
+        cache.keep(&a, kept(10), NOW).await;
+        cache.note_failure(&a, "the web server is gone", NOW.after(HOUR));
+        cache.note_failure(&domain("none.example"), "nobody keeps it", NOW);
+        let listed = cache.list(NOW.after(HOUR));
+        assert_eq!(listed.iter().map(|kept| kept.domain.as_str()).collect::<Vec<_>>(), ["a.example", "b.example"]);
+        let failure = StsFailure { at: NOW.after(HOUR), reason: "the web server is gone".into() };
+        assert_eq!((listed[0].failure.as_ref(), listed[1].failure.as_ref()), (Some(&failure), None));
+        close(cache).await;
+        assert_eq!(StsCache::peek(&path).unwrap(), listed, "it survives");
+        let cache = StsCache::open(&path, NOW).unwrap();
+        cache.keep(&a, kept(20), NOW.after(HOUR)).await;
+        assert_eq!(cache.list(NOW)[0].failure, None);
+        assert_eq!(cache.list(NOW.after(HOUR * 10)).len(), 1, "what has ended is not listed");
+    }
+
+    #[tokio::test]
+    async fn a_policy_that_is_forgotten_is_not_there_after_a_restart_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mta-sts.db");
+        let (a, b) = (domain("a.example"), domain("b.example"));
+        let cache = StsCache::open(&path, NOW).unwrap();
+        cache.keep(&a, kept(10), NOW).await;
+        cache.keep(&b, kept(10), NOW).await;
+        assert_eq!(*cache.forget(&a).await.unwrap().unwrap().kept, kept(10));
+        assert_eq!(cache.forget(&a).await.unwrap(), None);
+        assert!(cache.find(&a, NOW).is_none() && cache.find(&b, NOW).is_some());
+        close(cache).await;
+        let left = StsCache::peek(&path).unwrap();
+        assert_eq!(left.iter().map(|kept| &kept.domain).collect::<Vec<_>>(), [&b]);
     }
 
     /// Killed between the answer and the next moment: what was used once is there.
@@ -507,7 +540,7 @@ mod tests {
         let entry = |hours: u32, patterns: usize| {
             let mx = (0..patterns).map(|number| format!("mx{number}.a.example").parse().unwrap()).collect();
             let kept = KeptPolicy::new("1".into(), StsPolicy::new(StsMode::Enforce, mx, HOUR * hours), NOW);
-            Entry { refresh_at: kept.refresh_at(), used_at: NOW, kept: Arc::new(kept) }
+            Entry { refresh_at: kept.refresh_at(), used_at: NOW, kept: Arc::new(kept), failure: None }
         };
         for number in 0..limits.domains {
             let gone = policies.insert_within_limits(domain(&format!("n{number}.example")), entry(100 + u32::from(number != 7), 1));

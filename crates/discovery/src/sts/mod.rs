@@ -2,6 +2,7 @@
 
 mod cache;
 mod fetch;
+mod numbers;
 mod policy;
 mod record;
 mod trouble;
@@ -11,16 +12,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use sealpost_store::WriteError;
 use sealpost_transport::WallClock;
 use sealpost_types::{Domain, StsMode, UnixMillis};
 use tokio::sync::OwnedMutexGuard;
 
-pub use cache::{KeptPolicy, STS_CACHE_OCTETS, STS_POLICIES, StsCache, StsCacheError};
+pub use cache::{KeptPolicy, STS_CACHE_OCTETS, STS_POLICIES, StsCache, StsCacheError, StsFailure, StsKept};
 pub use fetch::{HttpsSource, STS_POLICY_OCTETS, StsSource};
+pub use numbers::StsNumbers;
 pub use policy::{STS_MAX_AGE, StsPolicyError, parse_sts_policy};
 pub use record::{StsRecord, StsRecordError};
 pub use trouble::StsTrouble;
 
+use self::numbers::Fetches;
 use crate::Resolver;
 
 /// Finds the MTA-STS policies of recipient domains.
@@ -37,6 +41,7 @@ pub struct MtaSts<S> {
     source: S,
     cache: StsCache,
     clock: WallClock,
+    fetches: Fetches,
     troubles: Mutex<HashMap<Domain, Remembered>>,
     /// Who fetches for a domain now: one at a time.
     under_way: Mutex<HashMap<Domain, Weak<tokio::sync::Mutex<()>>>>,
@@ -72,7 +77,7 @@ impl<S: StsSource> MtaSts<S> {
     /// Fetches from `source` what is not in `cache`.
     #[must_use]
     pub fn new(source: S, cache: StsCache, clock: WallClock) -> Self {
-        Self { source, cache, clock, troubles: Mutex::default(), under_way: Mutex::default() }
+        Self { source, cache, clock, fetches: Fetches::default(), troubles: Mutex::default(), under_way: Mutex::default() }
     }
 
     /// What is known of a domain's policy, after a look whether there is another one.
@@ -88,6 +93,8 @@ impl<S: StsSource> MtaSts<S> {
             Ok(Some(record)) => self.fetched(resolver, domain, record).await,
             Err(trouble) => {
                 let trouble = Arc::new(trouble);
+                self.fetches.count(Some(&trouble));
+                self.cache.note_failure(domain, &trouble.to_string(), now);
                 if matches!(*trouble, StsTrouble::Unknown(_)) {
                     self.remember(domain, &trouble, now.after(PAUSE_OF_DNS));
                 }
@@ -117,6 +124,27 @@ impl<S: StsSource> MtaSts<S> {
         StsRefreshed { fetched: sum(|lane| lane.fetched), failed: sum(|lane| lane.failed) }
     }
 
+    /// What is kept and holds now, by domain.
+    #[must_use]
+    pub fn list(&self) -> Vec<StsKept> {
+        self.cache.list(self.clock.now())
+    }
+
+    /// The same in numbers, with what came of looking for policies.
+    #[must_use]
+    pub fn numbers(&self) -> StsNumbers {
+        StsNumbers::of(&self.list(), self.cache.octets(), &self.fetches)
+    }
+
+    /// Forgets a domain's policy, and what was in the way of a newer one: the next mail looks for it anew. What it was.
+    ///
+    /// # Errors
+    /// As for [`StsCache::forget`].
+    pub async fn forget(&self, domain: &Domain) -> Result<Option<StsKept>, WriteError> {
+        self.troubles().remove(domain);
+        self.cache.forget(domain).await
+    }
+
     /// The policy of this record, fetched unless somebody else has just done so.
     async fn fetched<R: Resolver>(&self, resolver: &R, domain: &Domain, record: StsRecord) -> StsFound {
         let _alone = self.alone(domain).await;
@@ -143,10 +171,15 @@ impl<S: StsSource> MtaSts<S> {
                 Err(trouble) => Some(trouble),
             },
             Ok(None) => None,
-            Err(trouble) => Some(Arc::new(trouble)),
+            Err(trouble) => {
+                self.fetches.count(Some(&trouble));
+                Some(Arc::new(trouble))
+            }
         };
         let now = self.clock.now();
         self.cache.postpone(domain, now);
+        let failure = trouble.as_ref().map_or_else(|| NO_LONGER_ANNOUNCED.to_owned(), ToString::to_string);
+        self.cache.note_failure(domain, &failure, now);
         // RFC 8461 section 3.3: administrators are told, unless the policy is none.
         if let Some(kept) = self.cache.get(domain, now).filter(|kept| kept.policy.mode != StsMode::None) {
             let days = kept.expires_at.since(now).as_secs() / (24 * 3600);
@@ -167,13 +200,17 @@ impl<S: StsSource> MtaSts<S> {
             Ok(policy) => {
                 let now = self.clock.now();
                 tracing::info!(%domain, id = %record.id, mode = %policy.mode, "an MTA-STS policy was fetched");
+                self.fetches.count(None);
                 self.troubles().remove(domain);
                 Ok(self.cache.keep(domain, KeptPolicy::new(record.id, policy, now), now).await)
             }
             Err(trouble) => {
                 tracing::warn!(%domain, id = %record.id, "{trouble}");
+                self.fetches.count(Some(&trouble));
                 let trouble = Arc::new(trouble);
-                self.remember(domain, &trouble, self.clock.now().after(STS_PAUSE));
+                let now = self.clock.now();
+                self.cache.note_failure(domain, &trouble.to_string(), now);
+                self.remember(domain, &trouble, now.after(STS_PAUSE));
                 Err(trouble)
             }
         }
@@ -251,6 +288,9 @@ pub const STS_PAUSE: Duration = Duration::from_secs(300);
 
 /// The same for name servers that do not say whether there is one.
 const PAUSE_OF_DNS: Duration = Duration::from_secs(60);
+
+/// What is noted of a domain whose record is gone.
+const NO_LONGER_ANNOUNCED: &str = "the domain announces no MTA-STS policy any more";
 
 /// Domains of which trouble is remembered.
 const TROUBLES: usize = 10_000;

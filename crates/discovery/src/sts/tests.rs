@@ -272,3 +272,48 @@ async fn the_policy_of_a_domain_is_its_own() {
     assert_eq!(scene.found().await.0, StsMode::Enforce);
     assert_eq!(scene.sts.find(&scene.dns, &shop).await, StsFound::default());
 }
+
+/// What an operator sees and drops is what mail goes by.
+#[tokio::test]
+async fn policies_are_counted_and_one_that_is_forgotten_is_looked_for_anew() {
+    let scene = Scene::new(enforce());
+    assert_eq!(scene.found().await.0, StsMode::Enforce);
+    scene.announce(Some("2"));
+    scene.table.set(&scene.domain, None);
+    assert_eq!(scene.found().await, (StsMode::Enforce, blocked()));
+    let listed = scene.sts.list();
+    assert_eq!((listed.len(), listed[0].failure.as_ref().unwrap().at), (1, UnixMillis(START)));
+    let numbers = scene.sts.numbers();
+    assert_eq!(numbers.policies, [(StsMode::Enforce, 1), (StsMode::Testing, 0), (StsMode::None, 0)]);
+    assert_eq!((numbers.failing, numbers.octets > 300), (1, true));
+    let counted: Vec<_> = numbers.fetches.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("fetched", 1), ("unreachable", 1)]);
+
+    let forgotten = scene.sts.forget(&scene.domain).await.unwrap().unwrap();
+    assert_eq!((&*forgotten.kept.id, scene.sts.list()), ("1", vec![]));
+    assert_eq!(scene.found().await, (StsMode::None, blocked()));
+    assert_eq!(scene.table.fetches(), 3, "the pause after the failure before is over with it");
+    scene.table.set(&scene.domain, Some(enforce()));
+    scene.pass(STS_PAUSE);
+    assert_eq!(scene.found().await, (StsMode::Enforce, None));
+    assert_eq!(scene.sts.list()[0].failure, None);
+}
+
+/// Each kind of trouble has a word of its own, which is counted.
+#[test]
+fn the_words_of_trouble_are_those_that_are_listed() {
+    let host = Domain::parse("mta-sts.bank.example").unwrap();
+    let lookup = || ResolveError::Server { name: host.clone(), code: 2 };
+    let found = [
+        StsTrouble::Unknown(lookup()),
+        StsTrouble::Record(StsRecordError::NoId),
+        StsTrouble::NoHost(lookup()),
+        StsTrouble::Untrusted { detail: "x".into() },
+        StsTrouble::Unreachable { detail: "x".into() },
+        StsTrouble::Status { host: host.clone(), status: 404 },
+        StsTrouble::MediaType { host: host.clone(), found: "x".into() },
+        StsTrouble::TooLong { host: host.clone(), limit: 1 },
+        StsTrouble::Void { host: host.clone(), cause: parse_sts_policy(b"").unwrap_err() },
+    ];
+    assert_eq!(found.each_ref().map(StsTrouble::code), StsTrouble::CODES);
+}

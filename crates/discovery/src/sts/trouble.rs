@@ -67,6 +67,26 @@ pub enum StsTrouble {
 }
 
 impl StsTrouble {
+    /// The words of [`code`](Self::code), one for each kind of trouble.
+    pub const CODES: [&'static str; 9] =
+        ["dns", "record", "no-host", "untrusted", "unreachable", "status", "media-type", "too-long", "void"];
+
+    /// A word for the kind of trouble: it stays the same over versions.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "dns",
+            Self::Record(_) => "record",
+            Self::NoHost(_) => "no-host",
+            Self::Untrusted { .. } => "untrusted",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Status { .. } => "status",
+            Self::MediaType { .. } => "media-type",
+            Self::TooLong { .. } => "too-long",
+            Self::Void { .. } => "void",
+        }
+    }
+
     /// What a report to the domain says of it; nothing where nobody said for sure that there is a policy.
     ///
     /// # Wire
