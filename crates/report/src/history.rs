@@ -7,6 +7,7 @@
 //! ```
 
 mod books;
+mod check;
 mod day;
 mod pump;
 mod query;

@@ -124,6 +124,52 @@ async fn a_broken_page_costs_only_its_own_entries() {
     assert!((5..60).contains(&lost), "{lost} entries were lost by one page");
 }
 
+/// What a query shows of this file, by number; nothing where the file cannot be read at all.
+fn shown(directory: &Path) -> Vec<Row> {
+    HistoryReader::open(directory).and_then(|mut reader| reader.query(&all())).unwrap_or_default()
+}
+
+/// An entry in which an octet has changed is left out and said, and never shown as if it had been written so.
+#[tokio::test]
+async fn no_changed_octet_is_shown_as_if_it_had_been_written_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = History::open(directory.path()).unwrap();
+    let with_proof = |at: i64| {
+        let mut event = event(at);
+        let proof = sealpost_report::Proof::new(None, "TLS, a trusted chain", at % 2 == 0);
+        event.proof = Some(std::sync::Arc::new(proof));
+        event.decided = Some(std::sync::Arc::new(sealpost_report::Decided::new("verify", "partner \"Bank\"", "the words of the trace")));
+        event
+    };
+    history.record_durably((0..60).map(with_proof).collect()).await.unwrap();
+    history.close().await.unwrap();
+    let path = directory.path().join("1970-01-01.db");
+    // The second is the control: where nothing is checked, much that was never written is shown.
+    for is_checked in [true, false] {
+        if !is_checked {
+            let db = sealpost_store::rusqlite::Connection::open(&path).unwrap();
+            db.execute_batch("UPDATE events SET checksum = NULL; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        }
+        let (good, right) = (std::fs::read(&path).unwrap(), shown(directory.path()));
+        assert_eq!(right.len(), 60);
+        let again = tempfile::tempdir().unwrap();
+        let (mut wrong, mut missing) = (0, 0);
+        for offset in (PAGE..good.len()).step_by(23) {
+            for name in ["1970-01-01.db", "1970-01-01.db-wal", "1970-01-01.db-shm", "1970-01-01.db.damaged"] {
+                let _ = std::fs::remove_file(again.path().join(name));
+            }
+            let mut bad = good.clone();
+            bad[offset] ^= 1 << (offset % 8);
+            std::fs::write(again.path().join("1970-01-01.db"), bad).unwrap();
+            let rows = shown(again.path());
+            wrong += rows.iter().filter(|row| !right.contains(row)).count();
+            missing += usize::from(rows.len() < right.len());
+        }
+        assert!(missing > 20, "the damage does nothing: {missing}");
+        assert_eq!(wrong == 0, is_checked, "{wrong} entries are shown that nobody wrote");
+    }
+}
+
 /// A start, and an entry about what happens now, with each of these octets changed.
 #[tokio::test]
 async fn no_changed_octet_stops_the_history() {

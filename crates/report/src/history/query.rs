@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealpost_store::rusqlite;
 use sealpost_types::{Domain, ForwardPath, Hop, Mailbox, Octets, ReversePath, UnixMillis};
 
+use super::check::{Changed, Texts, checksum, digest};
 use crate::{Decided, Event, EventKind, EventResult, Proof, Shadow};
 
 /// Which entries are wanted: those that everything set here applies to.
@@ -91,13 +92,24 @@ impl Default for Filter {
     }
 }
 
+/// What was found in a file.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) rows: Vec<Row>,
+    /// Entries that are not what was written.
+    pub(super) left_out: usize,
+}
+
 /// The entries of these rows, `COLUMNS` of whichever file. One that does not read as an entry is left out and said in the log.
-pub(super) fn read_all(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<Vec<Row>> {
-    let mut found = Vec::new();
+pub(super) fn read_all(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<Found> {
+    let mut found = Found::default();
     while let Some(row) = rows.next()? {
         match read(row) {
-            Ok(row) => found.push(row),
-            Err(error) => tracing::warn!(id = row.get::<_, i64>(0).unwrap_or(-1), %error, "a history entry is damaged"),
+            Ok(row) => found.rows.push(row),
+            Err(error) => {
+                tracing::warn!(id = row.get::<_, i64>(0).unwrap_or(-1), %error, "a history entry is damaged");
+                found.left_out += 1;
+            }
         }
     }
     Ok(found)
@@ -128,7 +140,35 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     event.level_header = row.get(21)?;
     event.shadow = optional(row, 22, |text| serde_json::from_str::<Shadow>(text))?.map(Arc::new);
     event.more = row.get::<_, Option<i64>>(23)?.and_then(|more| u64::try_from(more).ok());
-    Ok(Row { id: row.get(0)?, event })
+    let row_of = Row { id: row.get(0)?, event };
+    verify(row, &row_of)?;
+    Ok(row_of)
+}
+
+/// Whether an entry, and what it refers to, is what was written; those of earlier versions have no checksum.
+fn verify(row: &rusqlite::Row<'_>, Row { id, event }: &Row) -> rusqlite::Result<()> {
+    let changed = |column| damaged(column, Changed);
+    if let Some(expected) = row.get::<_, Option<u32>>(24)? {
+        let references = [row.get(25)?, row.get(27)?];
+        if checksum(*id, event, &Texts::of(event)?, references) != expected {
+            return Err(changed(24));
+        }
+        let is_there = [(references[0], event.decided.is_some()), (references[1], event.proof.is_some())];
+        if is_there.into_iter().any(|(reference, found)| reference.is_some() != found) {
+            return Err(changed(24));
+        }
+    }
+    if let (Some(expected), Some(decided)) = (row.get::<_, Option<i64>>(26)?, &event.decided)
+        && digest(&[&decided.level, &decided.source, &decided.trace]) != expected
+    {
+        return Err(changed(26));
+    }
+    if let (Some(expected), Some(proof)) = (row.get::<_, Option<i64>>(28)?, row.get::<_, Option<String>>(19)?)
+        && digest(&[&proof]) != expected
+    {
+        return Err(changed(28));
+    }
+    Ok(())
 }
 
 fn sender(text: &str) -> Result<ReversePath, <Mailbox as FromStr>::Err> {

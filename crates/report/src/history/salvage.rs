@@ -66,7 +66,9 @@ impl Salvage for HistorySalvage {
 
 impl HistorySalvage {
     fn forget_missing(&self, tx: &Transaction<'_>, column: &str, table: &str) -> rusqlite::Result<()> {
-        let forget = format!("UPDATE events SET {column} = NULL WHERE id >= ?1 AND {column} NOT IN (SELECT id FROM {table})");
+        // Its checksum is over what it referred to.
+        let more = if self.kind == Kind::Day && ["decision", "proof"].contains(&column) { ", checksum = NULL" } else { "" };
+        let forget = format!("UPDATE events SET {column} = NULL{more} WHERE id >= ?1 AND {column} NOT IN (SELECT id FROM {table})");
         tx.execute(&forget, [self.first]).map(drop)
     }
 }

@@ -7,7 +7,7 @@ use sealpost_store::rusqlite::{self, Connection, OptionalExtension as _, params_
 use sealpost_types::{Domain, ReversePath};
 
 use super::day::Day;
-use super::query::{Filter, Row, read_all};
+use super::query::{Filter, Found, read_all};
 use crate::{EventKind, EventResult};
 
 /// Whether the day may have entries that the filter lets through, by its times.
@@ -17,14 +17,14 @@ pub(super) fn may_have(day: Day, filter: &Filter) -> bool {
 }
 
 /// At most `limit` of the entries that the filter lets through.
-pub(super) fn select(db: &Connection, day: Day, filter: &Filter, limit: usize) -> rusqlite::Result<Vec<Row>> {
-    let Some(search) = Search::new(db, day, filter, limit)? else { return Ok(Vec::new()) };
+pub(super) fn select(db: &Connection, day: Day, filter: &Filter, limit: usize) -> rusqlite::Result<Found> {
+    let Some(search) = Search::new(db, day, filter, limit)? else { return Ok(Found::default()) };
     let (sql, values) = search.statement();
-    let mut rows = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
-    for row in &mut rows {
+    let mut found = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    for row in &mut found.rows {
         row.event.at = day.time_of(row.id);
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// A filter in the numbers of one file.
@@ -153,7 +153,7 @@ fn domain_id(db: &Connection, domain: &Domain) -> rusqlite::Result<Option<i64>> 
 /// The time is in the number.
 const COLUMNS: &str = "SELECT e.id, 0, c.kind, c.hop, c.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
     e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
-    e.received_secure, e.level_header, e.shadow, e.more";
+    e.received_secure, e.level_header, e.shadow, e.more, e.checksum, e.decision, d.digest, e.proof, p.digest";
 
 const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id CROSS JOIN codes AS c ON c.id = e.code
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";

@@ -7,7 +7,7 @@ use sealpost_store::{OpenError, ReadError, Reader};
 use sealpost_types::WithCauses;
 
 use super::day::Day;
-use super::query::{Filter, Row};
+use super::query::{Filter, Found, Row};
 use super::{schema, select, single};
 
 /// The files of a history, opened as they are needed and kept open.
@@ -70,7 +70,13 @@ impl Shelf {
                 continue;
             }
             match self.ask(part, filter, limit) {
-                Ok(more) => found.extend(more),
+                Ok(more) => {
+                    found.extend(more.rows);
+                    if more.left_out > 0 {
+                        let problem = format!("{} entries are not what was written, and left out", more.left_out);
+                        self.damaged.push((self.path(part), problem));
+                    }
+                }
                 Err(problem) => {
                     let path = self.path(part);
                     tracing::error!(file = %path.display(), problem, "a file of the history cannot be read");
@@ -89,15 +95,15 @@ impl Shelf {
         &self.damaged
     }
 
-    fn ask(&mut self, part: Part, filter: &Filter, limit: usize) -> Result<Vec<Row>, String> {
+    fn ask(&mut self, part: Part, filter: &Filter, limit: usize) -> Result<Found, String> {
         let path = self.path(part);
         let reader = match self.reader(part) {
             Ok(reader) => reader,
             // It is being made, or has just been taken away.
-            Err(OpenError::Older { found: 0, .. }) => return Ok(Vec::new()),
+            Err(OpenError::Older { found: 0, .. }) => return Ok(Found::default()),
             Err(error) if !path.exists() => {
                 tracing::debug!(%error, "a file of the history is gone");
-                return Ok(Vec::new());
+                return Ok(Found::default());
             }
             Err(error) => {
                 if error.is_damage() {

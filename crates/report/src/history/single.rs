@@ -6,20 +6,20 @@ use sealpost_store::rusqlite::types::Value;
 use sealpost_store::rusqlite::{self, Connection, params_from_iter};
 use sealpost_types::UnixMillis;
 
-use super::query::{Filter, Row, read_all};
+use super::query::{Filter, Found, read_all};
 use crate::EventKind;
 
 /// The name of the file.
 pub(super) const NAME: &str = "history.db";
 
 /// The entries that the filter lets through. Their numbers are below those of any day's file.
-pub(super) fn select(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Row>> {
+pub(super) fn select(db: &Connection, filter: &Filter) -> rusqlite::Result<Found> {
     let (sql, values) = statement(filter);
-    let mut rows = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
-    for row in &mut rows {
+    let mut found = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    for row in &mut found.rows {
         row.id -= BELOW;
     }
-    Ok(rows)
+    Ok(found)
 }
 
 /// When the newest entry happened; none in an empty file.
@@ -92,7 +92,7 @@ const BELOW: i64 = 1 << 62;
 
 const COLUMNS: &str = "SELECT e.id, e.at, e.kind, e.hop, e.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
     e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
-    e.received_secure, e.level_header, e.shadow, NULL";
+    e.received_secure, e.level_header, e.shadow, NULL, NULL, NULL, NULL, NULL, NULL";
 
 const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";

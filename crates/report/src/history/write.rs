@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealpost_store::rusqlite::{self, CachedStatement, OptionalExtension, Transaction, params};
 use sealpost_types::{Domain, Hop};
 
+use super::check::{Texts, checksum, digest, json};
 use super::day::Day;
 use crate::{Decided, Event, EventKind, EventResult, Proof};
 
@@ -105,28 +106,31 @@ impl<'a> Writer<'a> {
         let recipient_domain = recipient_domain.map(|domain| self.domain(domain)).transpose()?;
         let decision = event.decided.as_ref().map(|decided| self.decision(decided)).transpose()?;
         let proof = event.proof.as_ref().map(|proof| self.proof(proof)).transpose()?;
+        let texts = Texts::of(event)?;
+        let checksum = checksum(number, event, &texts, [decision, proof]);
         statements.event.execute(params![
             number,
             code,
             event.queue_id,
-            event.sender.as_ref().map(ToString::to_string),
+            texts.sender,
             sender_domain,
-            event.recipient.as_ref().map(ToString::to_string),
+            texts.recipient,
             recipient_domain,
             event.received_secure,
             event.level_header,
             event.size.map(|size| i64::try_from(size.0).unwrap_or(i64::MAX)),
             event.next_hop,
             event.host,
-            event.address.map(|address| address.to_string()),
+            texts.address,
             event.attempts,
             event.next_attempt.map(|at| at.0),
             event.reason,
             event.reply,
             decision,
             proof,
-            event.shadow.as_deref().map(json).transpose()?,
+            texts.shadow,
             event.more.map(|more| i64::try_from(more).unwrap_or(i64::MAX)),
+            checksum,
         ])?;
         for domain in sender_domain.into_iter().chain(recipient_domain.filter(|domain| Some(*domain) != sender_domain)) {
             statements.domain.execute(params![domain, code, number])?;
@@ -244,20 +248,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// FNV-1a of 64 bits: the same in every version of this program, as what is stored must be.
-fn digest(parts: &[&str]) -> i64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    // The octet 0xff occurs in no text, so it keeps the parts apart.
-    for octet in parts.iter().flat_map(|part| part.bytes().chain([0xff])) {
-        hash = (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash.cast_signed()
-}
-
 /// Domains whose ids are remembered.
 const KNOWN_DOMAINS: usize = 64 * 1024;
 
@@ -265,8 +255,8 @@ const KNOWN_DOMAINS: usize = 64 * 1024;
 const KNOWN_TEXTS: usize = 4096;
 
 const INSERT: &str = "INSERT INTO events (id, code, queue_id, sender, sender_domain, recipient, recipient_domain, received_secure,
-    level_header, size, next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, shadow, more)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+    level_header, size, next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, shadow, more, checksum)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
 const INSERT_DOMAIN_EVENT: &str = "INSERT INTO domain_events (domain, code, event) VALUES (?1, ?2, ?3)";
 
