@@ -16,7 +16,7 @@ mod report;
 mod tally;
 mod text;
 
-pub use book::{Book, BookError, BookReader, Counted, FAILURES_COUNTED, POLICIES_COUNTED, Sending, SendingState};
+pub use book::{Book, BookError, BookReader, Counted, FAILURES_COUNTED, POLICIES_COUNTED, Sending, SendingState, Sessions};
 pub use dkim::{DkimKeyError, DkimSigner};
 pub use gzip::{GzipError, pack, unpack};
 pub use mail::ReportMail;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sealpost_relay::{book_path, read_config};
 use sealpost_report::Clock;
-use sealpost_report::tlsrpt::{BookReader, Counted, Day, REPORT_OCTETS, Sending, TlsReport, read_report};
+use sealpost_report::tlsrpt::{BookReader, Counted, Day, REPORT_OCTETS, Sending, SendingState, Sessions, TlsReport, read_report};
 use sealpost_types::Domain;
 
 use super::{Failure, in_words, now};
@@ -45,11 +45,19 @@ fn preview(options: &cli::TlsrptPreview) -> Result<ExitCode, Failure> {
         .tls_reports
         .as_ref()
         .map_or_else(|| (config.hostname.to_string(), of_host()), |reports| (reports.organization.clone(), reports.contact.clone()));
+    let (domains, mut all) = (found.len(), Sessions::default());
     for (number, Counted { domain, policies, .. }) in found.into_iter().enumerate() {
+        for policy in &policies {
+            all.successful = all.successful.saturating_add(policy.summary.total_successful_session_count);
+            all.failed = all.failed.saturating_add(policy.summary.total_failure_session_count);
+        }
         let report = TlsReport::new(&organization, &contact, "not sent yet", (day.start(), day.last_second()), policies);
         let between = if number > 0 { "\n" } else { "" };
         let text = if options.json { json(&report) } else { format!("{between}To             {domain}\n{}", report.to_text()) };
         print(&text);
+    }
+    if domains > 1 && !options.json {
+        print(&format!("\nIn all         {domains} reports, {}\n", of_sessions(all)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,6 +71,9 @@ fn list(options: &cli::TlsrptList) -> Result<ExitCode, Failure> {
     for sending in &sendings {
         print(&if options.json { as_json(sending) } else { in_words_of(sending) });
     }
+    if !sendings.is_empty() && !options.json {
+        print(&totals(&sendings));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -73,7 +84,27 @@ fn in_words_of(sending: &Sending) -> String {
         _ => String::new(),
     };
     let tries = if *attempts == 1 { "1 try".to_owned() } else { format!("{attempts} tries") };
-    format!("{day}  {:<8} {domain} -> {address} ({tries}{due})\n", state.as_str())
+    let told = sending.sessions.map(|sessions| format!("; {}", of_sessions(sessions))).unwrap_or_default();
+    format!("{day}  {:<8} {domain} -> {address} ({tries}{due}{told})\n", state.as_str())
+}
+
+/// How many stand how, and how many sessions they tell of: a report that goes to several places tells of its own once.
+fn totals(sendings: &[Sending]) -> String {
+    let mut all = Sessions::default();
+    let mut reports: Vec<_> = sendings.iter().map(|sending| (&sending.report_id, sending.sessions)).collect();
+    reports.sort_by_key(|(id, _)| *id);
+    reports.dedup_by_key(|(id, _)| *id);
+    for (_, sessions) in reports {
+        let Sessions { successful, failed, .. } = sessions.unwrap_or_default();
+        (all.successful, all.failed) = (all.successful.saturating_add(successful), all.failed.saturating_add(failed));
+    }
+    let of = |state| sendings.iter().filter(|sending| sending.state == state).count();
+    let (waiting, sent, dropped) = (of(SendingState::Waiting), of(SendingState::Sent), of(SendingState::Dropped));
+    format!("{waiting} waiting, {sent} sent, {dropped} dropped; they tell of {}\n", of_sessions(all))
+}
+
+fn of_sessions(Sessions { successful, failed, .. }: Sessions) -> String {
+    format!("sessions: {successful} with TLS as asked, {failed} failed")
 }
 
 fn as_json(sending: &Sending) -> String {
@@ -84,6 +115,8 @@ fn as_json(sending: &Sending) -> String {
         "to": sending.address.to_string(),
         "state": sending.state.as_str(),
         "attempts": sending.attempts,
+        "successful_sessions": sending.sessions.map(|sessions| sessions.successful),
+        "failed_sessions": sending.sessions.map(|sessions| sessions.failed),
         "due": Clock::Utc.iso(sending.due),
         "until": Clock::Utc.iso(sending.until),
     });

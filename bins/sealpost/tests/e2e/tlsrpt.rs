@@ -284,6 +284,7 @@ mod with_bind_and_dkimpy_on_port_25 {
             (text.contains("To             bank.example") && text.contains("To             wrong.example")).then_some(text)
         });
         assert!(seen.contains("DANE (TLSA records)") && seen.contains("tlsa-invalid"), "{seen}");
+        assert!(seen.contains("\nIn all         2 reports, sessions: 1 with TLS as asked, "), "{seen}");
         relay.terminate();
         assert!(relay.wait(LIMIT).success());
         a_day_passes(&house);
@@ -321,6 +322,12 @@ mod with_bind_and_dkimpy_on_port_25 {
         // It went once, whatever is started again.
         let listed = house.says(&["tlsrpt", "list"], 0);
         assert_eq!(listed.lines().filter(|line| line.contains("  sent ")).count(), 3, "{listed}");
+        let of = |words: &str| listed.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("no {words} in {listed}"));
+        assert!(of("bank.example -> https").contains("sessions: 1 with TLS as asked, 0 failed"), "{listed}");
+        assert!(
+            of("wrong.example -> ").contains("sessions: 0 with TLS as asked, ") && of("0 waiting").contains("3 sent, 0 dropped"),
+            "{listed}"
+        );
         relay.kill();
         let relay = house.start_again();
         hand_in(&house, &relay, "teller@post.example");

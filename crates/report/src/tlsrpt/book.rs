@@ -69,6 +69,18 @@ pub struct Sending {
     pub attempts: u32,
     /// How it stands.
     pub state: SendingState,
+    /// How many sessions it tells of; none of one that a version made which did not keep that.
+    pub sessions: Option<Sessions>,
+}
+
+/// Sessions, by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sessions {
+    /// With TLS as it is published.
+    pub successful: u64,
+    /// Without.
+    pub failed: u64,
 }
 
 /// How a report on its way stands.
@@ -153,7 +165,7 @@ impl Book {
         let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         let job = move |tx: &Transaction<'_>| {
             let day = day.number();
-            tx.prepare_cached("INSERT OR REPLACE INTO closed VALUES (?1, ?2, ?3)")?.execute((day, &domain, &report_id))?;
+            tx.prepare_cached(CLOSE)?.execute((day, &domain, &report_id))?;
             for address in &addresses {
                 let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO sending VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)")?;
                 insert.execute((day, &domain, address, due.0, until.0, SendingState::Waiting.as_str()))?;
@@ -188,6 +200,17 @@ impl Book {
             db.prepare_cached("SELECT min(due) FROM sending WHERE state = 'waiting'")?.query_row([], |row| row.get::<_, Option<i64>>(0))
         };
         Ok(self.store.read(next).await?.map(UnixMillis))
+    }
+
+    /// How many reports wait for their time.
+    ///
+    /// # Errors
+    /// [`BookError::Read`].
+    pub async fn waiting(&self) -> Result<u64, BookError> {
+        let count = |db: &Connection| {
+            db.prepare_cached("SELECT count(*) FROM sending WHERE state = 'waiting'")?.query_row([], |row| row.get::<_, i64>(0))
+        };
+        Ok(u64::try_from(self.store.read(count).await?).unwrap_or_default())
     }
 
     /// Records how a report stands; when this returns it is durable.
@@ -370,7 +393,13 @@ fn sending(row: &Record<'_>) -> rusqlite::Result<Option<Sending>> {
         until: UnixMillis(row.get(5)?),
         attempts: row.get(6)?,
         state,
+        sessions: sessions(row.get(8)?, row.get(9)?),
     }))
+}
+
+fn sessions(successful: Option<i64>, failed: Option<i64>) -> Option<Sessions> {
+    let number = |number: i64| u64::try_from(number).unwrap_or_default();
+    Some(Sessions { successful: number(successful?), failed: number(failed?) })
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -384,17 +413,26 @@ pub const POLICIES_COUNTED: usize = 32;
 /// Different failures that are counted apart, under one policy.
 pub const FAILURES_COUNTED: usize = 100;
 
-const SENDINGS: &str = "SELECT sending.day, sending.domain, closed.report_id, address, due, until, attempts, state \
+const SENDINGS: &str = "SELECT sending.day, sending.domain, closed.report_id, address, due, until, attempts, state, successful, failed \
                         FROM sending JOIN closed ON closed.day = sending.day AND closed.domain = sending.domain";
+
+/// Of what cannot be added up in an integer, so much is told.
+const CLOSE: &str = "INSERT OR REPLACE INTO closed (day, domain, report_id, successful, failed) SELECT ?1, ?2, ?3, \
+                     CAST(min(total(count) FILTER (WHERE failure = ''), 4611686018427387904.0) AS INTEGER), \
+                     CAST(min(total(count) FILTER (WHERE failure <> ''), 4611686018427387904.0) AS INTEGER) \
+                     FROM counted WHERE day = ?1 AND domain = ?2";
 
 /// "TLSR".
 const SCHEMA: Migrations = Migrations::new(
     0x544c_5352,
-    &["CREATE TABLE counted (day INTEGER NOT NULL, domain TEXT NOT NULL, policy TEXT NOT NULL, failure TEXT NOT NULL,
+    &[
+        "CREATE TABLE counted (day INTEGER NOT NULL, domain TEXT NOT NULL, policy TEXT NOT NULL, failure TEXT NOT NULL,
          count INTEGER NOT NULL, PRIMARY KEY (day, domain, policy, failure)) STRICT, WITHOUT ROWID;
        CREATE TABLE closed (day INTEGER NOT NULL, domain TEXT NOT NULL, report_id TEXT NOT NULL,
          PRIMARY KEY (day, domain)) STRICT, WITHOUT ROWID;
        CREATE TABLE sending (day INTEGER NOT NULL, domain TEXT NOT NULL, address TEXT NOT NULL, due INTEGER NOT NULL,
          until INTEGER NOT NULL, attempts INTEGER NOT NULL, state TEXT NOT NULL,
-         PRIMARY KEY (day, domain, address)) STRICT, WITHOUT ROWID;"],
+         PRIMARY KEY (day, domain, address)) STRICT, WITHOUT ROWID;",
+        "ALTER TABLE closed ADD COLUMN successful INTEGER; ALTER TABLE closed ADD COLUMN failed INTEGER;",
+    ],
 );

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use sealpost_report::tlsrpt::{Book, DkimSigner, Failure, Observation, PolicyType, ReportedPolicy, read_report, unpack};
+use sealpost_report::tlsrpt::{Book, BookReader, DkimSigner, Failure, Observation, PolicyType, ReportedPolicy, read_report, unpack};
+use sealpost_store::rusqlite::Connection;
 use sealpost_types::TlsFailureType;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::TlsReports;
+use crate::config::{Config, TlsReports};
+use crate::tlsrpt::book_path;
 
 /// The world as a test has it: what is published, who takes what, and what was handed over.
 #[derive(Default)]
@@ -19,6 +21,8 @@ struct Stage {
     posted: Mutex<Vec<(String, TlsReport)>>,
     mailed: Mutex<Vec<(String, String)>>,
     asked: Mutex<usize>,
+    /// Who sends reports by mail, where that is another.
+    sender: String,
 }
 
 /// What is answered for the TXT records of a name.
@@ -43,7 +47,8 @@ impl World for Stage {
         if let Some(reason) = self.refuses.lock().unwrap().clone() {
             return Err(reason);
         }
-        assert_eq!(from.to_string(), "tlsrpt@relay.example");
+        let expected = if self.sender.is_empty() { "tlsrpt@relay.example" } else { &self.sender };
+        assert_eq!(from.to_string(), expected);
         self.mailed.lock().unwrap().push((to.to_string(), String::from_utf8(message).unwrap()));
         Ok(())
     }
@@ -99,9 +104,16 @@ impl Room {
 
     /// The same after the process was killed.
     async fn restarted(self) -> Self {
+        self.restarted_after(|_| ()).await
+    }
+
+    /// The same after somebody changed what is kept.
+    async fn restarted_after(self, change: impl FnOnce(&Connection)) -> Self {
         let Self { folder, stage, reports: old, hostname } = self;
         old.book.close().await.unwrap();
-        let reports = reports(&folder, Some(signer()));
+        change(&Connection::open(folder.path().join("counters.db")).unwrap());
+        let mut reports = reports(&folder, Some(signer()));
+        reports.settings = old.settings;
         Self { folder, stage, reports, hostname }
     }
 
@@ -278,6 +290,100 @@ async fn no_report_goes_twice_and_none_is_lost_when_the_relay_starts_again() {
         room = room.restarted().await;
     }
     assert_eq!(found, (1, 1));
+}
+
+/// The control of the test above: a relay that forgets at each start what it has sent, or which day it has closed, would be noticed.
+#[tokio::test]
+async fn control_a_relay_that_forgets_what_it_sent_sends_it_again() {
+    for forget in ["UPDATE sending SET state = 'waiting', due = 0", "DELETE FROM closed"] {
+        let mut room = Room::new();
+        room.reports.settings.delay = Duration::ZERO;
+        room.stage.publish("bank.example", HTTPS);
+        let midnight = day("2026-11-24").start();
+        let mut found = 0;
+        for hour in 0..6 {
+            // What is seen late of a day that is over.
+            room.saw(day("2026-11-23").start(), "bank.example", None);
+            room.through(midnight.after(Duration::from_secs(3600 * hour)), 1).await;
+            found += room.stage.posted().len();
+            room = room
+                .restarted_after(|db| {
+                    db.execute(forget, []).unwrap();
+                    // The next attempt is a new one.
+                    db.execute("DELETE FROM sending WHERE NOT EXISTS (SELECT 1 FROM closed)", []).unwrap();
+                })
+                .await;
+        }
+        assert!(found > 1, "{forget}: {found}");
+    }
+}
+
+/// What a report tells of is known as long as the report is, also when what was counted is gone.
+#[tokio::test]
+async fn a_report_says_how_many_sessions_it_tells_of() {
+    let room = Room::new();
+    room.stage.publish("bank.example", "v=TLSRPTv1; rua=https://r.bank.example/in,https://s.bank.example/in");
+    let start = day("2026-11-23").start();
+    for _ in 0..3 {
+        room.saw(start, "bank.example", None);
+    }
+    for kind in [TlsFailureType::CertificateExpired, TlsFailureType::ValidationFailure] {
+        room.saw(start, "bank.example", Some(Failure::new(kind)));
+    }
+    room.through(day("2026-11-24").start(), 5).await;
+    assert_eq!(room.stage.posted().len(), 2);
+    let sent = BookReader::open(&room.folder.path().join("counters.db")).unwrap().sendings().unwrap();
+    let told: Vec<_> = sent.iter().map(|sending| sending.sessions.map(|sessions| (sessions.successful, sessions.failed))).collect();
+    assert_eq!(told, [Some((3, 2)), Some((3, 2))]);
+}
+
+/// Each setting of `[tlsrpt]` that is about the mail and its time, beside what holds without it.
+// req: E3
+#[tokio::test]
+async fn the_settings_are_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap().serialize_pem();
+    std::fs::write(folder.path().join("dkim.pem"), key).unwrap();
+    let text =
+        |more: &str| format!("hostname = 'relay.example'\ndata_dir = 'data'\n[tlsrpt]\nenabled = true\ndkim_key = 'dkim.pem'\n{more}");
+    let own = "from = 'tls@reports.acme.example'\ndkim_domain = 'acme.example'\ndkim_selector = 'k2'\norganization = 'Acme Ltd'\n\
+               contact = 'help@acme.example'\ndelay = '30m'\n";
+    for (more, from, signed, organization, contact, delay) in [
+        ("", "tlsrpt@relay.example", "d=relay.example; s=tlsrpt;", "relay.example", "postmaster@relay.example", 4 * 60),
+        (own, "tls@reports.acme.example", "d=acme.example; s=k2;", "Acme Ltd", "help@acme.example", 30),
+        (
+            "from = 'tls@acme.example'\n",
+            "tls@acme.example",
+            "d=acme.example; s=tlsrpt;",
+            "relay.example",
+            "postmaster@relay.example",
+            4 * 60,
+        ),
+    ] {
+        let config = Config::parse("sealpost.toml", &text(more), folder.path()).unwrap();
+        std::fs::remove_dir_all(folder.path().join("data")).ok();
+        std::fs::create_dir_all(book_path(&config).parent().unwrap()).unwrap();
+        let reports = Reports::open(&config).unwrap().unwrap();
+        let (stage, hostname) = (Stage { sender: from.to_owned(), ..Stage::default() }, config.hostname.clone());
+        let room = Room { stage, reports, folder: tempfile::tempdir().unwrap(), hostname };
+        for number in 0..30 {
+            let domain = format!("d{number}.example");
+            room.stage.publish(&domain, "v=TLSRPTv1; rua=mailto:r@bank.example");
+            room.saw(day("2026-11-23").start(), &domain, None);
+        }
+        let midnight = day("2026-11-24").start();
+        let mut went = Vec::new();
+        for minute in 0..=delay {
+            room.at(midnight.after(Duration::from_secs(60 * minute))).await;
+            went.extend(room.stage.mailed().into_iter().map(|(_, text)| (minute, text)));
+        }
+        assert_eq!(went.len(), 30, "{more}: all within the delay");
+        assert!(went.iter().any(|(minute, _)| *minute > delay / 2), "{more}: spread over it");
+        let text = &went[0].1;
+        assert!(text.contains(signed) && text.contains(&format!("From: <{from}>\r\n")), "{more}: {text}");
+        let report = read_report(text.as_bytes()).unwrap();
+        assert_eq!((report.organization_name.as_str(), report.contact_info.as_str()), (organization, contact));
+    }
 }
 
 #[tokio::test]
