@@ -111,6 +111,16 @@ impl<T> Lanes<T> {
         self.lock().iter().filter(|(_, lane)| is_left_alone(lane)).map(|(destination, _)| destination.clone()).collect()
     }
 
+    /// How many workers are at a destination.
+    pub(crate) fn workers(&self, destination: &Destination) -> usize {
+        self.lock().get(destination).map_or(0, |lane| lane.workers)
+    }
+
+    /// How many destinations do not answer, as far as anybody knows.
+    pub(crate) fn silences(&self, now: UnixMillis) -> usize {
+        self.lock().values().filter(|lane| lane.silence.as_ref().is_some_and(|silence| silence.until > now || lane.is_busy())).count()
+    }
+
     /// When the next probe is due of a destination that does not answer.
     pub(crate) fn next_probe(&self, now: UnixMillis) -> Option<UnixMillis> {
         self.lock().values().filter_map(|lane| lane.silence.as_ref()).map(|silence| silence.until).filter(|until| *until > now).min()
@@ -340,7 +350,9 @@ mod tests {
         let mut worker = lanes.worker(destination());
         assert_eq!(worker.next(), Some(0));
         let (_, back) = lanes.fell_silent(&destination(), UnixMillis(0), ("refused", "1"), wait);
+        assert_eq!(lanes.workers(&destination()), 1);
         assert_eq!((back, lanes.waiting(), worker.next()), (vec![1, 2, 3, 4], 0, None));
+        assert_eq!((lanes.workers(&destination()), lanes.silences(UnixMillis(9_999)), lanes.silences(UnixMillis(10_000))), (0, 1, 0));
         assert_eq!(lanes.silence(&destination(), UnixMillis(9_999)).map(|s| s.failures), Some(1));
         assert_eq!(lanes.left_alone(UnixMillis(9_999)), [destination()]);
         assert_eq!(lanes.next_probe(UnixMillis(0)), Some(UnixMillis(10_000)));

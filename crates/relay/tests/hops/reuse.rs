@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sealpost_report::EventKind;
 
+use crate::numbers::{page, sum};
 use crate::support::{Behaviour, Body, Client, House, Kind, Mx, StartTls, backend_and_pin, letter};
 
 const FROM: &str = "ann@shop.example";
@@ -152,6 +153,34 @@ async fn a_new_policy_uses_no_old_connection() {
     assert_eq!(last.proof.as_ref().and_then(|proof| proof.tls).map(|tls| tls.resumed), Some(false), "nor an old ticket");
     drop(client);
     relay.shutdown().await;
+}
+
+/// Idle connections under several demands of one destination together were more than `connections_per_destination` allows.
+// req: E7
+#[tokio::test]
+async fn demands_of_one_destination_share_its_limit() {
+    // the second is the control: with room for both, both stay open
+    for (limit, idle) in [(1, 1.0), (2, 2.0)] {
+        let server = Mx::start(Behaviour::secure(Kind::Right, "mx.shared.example")).await;
+        let mut house = House::new().partner("a.example", "\"verify\"").partner("b.example", "\"require\"");
+        house.config.delivery.connections_per_destination = limit;
+        for domain in ["a.example", "b.example"] {
+            house = house.route_via(domain, "mx.shared.example", &[server.address]);
+        }
+        let relay = house.start().await;
+        let mut client = Client::secure(relay.address).await;
+        for to in ["x@a.example", "y@b.example", "x@a.example"] {
+            let before = relay.count(EventKind::Delivered);
+            client.send(FROM, &[to], &letter("limit")).await;
+            relay
+                .when("another delivery", |events| events.iter().filter(|event| event.kind == EventKind::Delivered).count() > before)
+                .await;
+        }
+        let open = sum(&page(&relay).await, "sealpost_connections", "hop=\"deliver\",state=\"idle\"");
+        assert_eq!((open, server.record().sessions), (idle, if limit == 1 { 3 } else { 2 }));
+        drop(client);
+        relay.shutdown().await;
+    }
 }
 
 /// A server that closes a connection which lies idle: the next message goes over a new one at once, and nothing is deferred.

@@ -3,6 +3,7 @@
 mod shelf;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -113,6 +114,13 @@ impl<B: TlsBackend> Pool<B> {
     pub fn make_room(&self, idle: usize) {
         let mut gone = Vec::new();
         self.shelf().shrink(idle, &mut gone);
+        close_all(gone);
+    }
+
+    /// The same for one address, whatever the connections to it were opened for: before another one to it is opened.
+    pub fn make_room_at(&self, address: SocketAddr, idle: usize) {
+        let mut gone = Vec::new();
+        self.shelf().shrink_at(address, idle, &mut gone);
         close_all(gone);
     }
 

@@ -1,6 +1,7 @@
 //! What lies idle, by [`WireKey`], with all limits; it knows nothing of sockets.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use sealpost_types::WireKey;
 use tokio::time::Instant;
@@ -78,8 +79,21 @@ impl<T> Shelf<T> {
         }
     }
 
+    /// Takes the coldest at one address away, whatever their keys, until no more than `most` lie here.
+    pub(super) fn shrink_at(&mut self, address: SocketAddr, most: usize, gone: &mut Vec<T>) {
+        let at_address = self.stacks.iter().filter(|(key, _)| key.address == address).map(|(_, stack)| stack.len()).sum::<usize>();
+        for _ in most..at_address {
+            self.drop_coldest_of(gone, |key| key.address == address);
+        }
+    }
+
     fn drop_coldest(&mut self, gone: &mut Vec<T>) {
-        let coldest = self.stacks.iter().filter_map(|(key, stack)| Some((stack.first()?.since, key))).min_by_key(|(since, _)| *since);
+        self.drop_coldest_of(gone, |_| true);
+    }
+
+    fn drop_coldest_of(&mut self, gone: &mut Vec<T>, is_meant: impl Fn(&WireKey) -> bool) {
+        let meant = self.stacks.iter().filter(|(key, _)| is_meant(key));
+        let coldest = meant.filter_map(|(key, stack)| Some((stack.first()?.since, key))).min_by_key(|(since, _)| *since);
         let Some(key) = coldest.map(|(_, key)| key.clone()) else { return };
         if let Some(stack) = self.stacks.get_mut(&key) {
             gone.push(stack.remove(0).item);
@@ -139,7 +153,6 @@ impl<T> Idle<T> {
 mod tests {
     use super::*;
     use sealpost_types::{HostClause, HostDemand, TlsRequirement, TlsVersion};
-    use std::net::SocketAddr;
     use std::time::Duration;
 
     fn key(port: u16, clauses: Vec<HostClause>) -> WireKey {
@@ -188,6 +201,23 @@ mod tests {
         assert_eq!((gone.as_slice(), shelf.len()), ([2, 1].as_slice(), 1));
         shelf.shrink(0, &mut gone);
         assert_eq!((gone.len(), shelf.len()), (3, 0));
+    }
+
+    /// Several demands of one destination: each had as many connections lying idle as all together may have.
+    #[test]
+    fn all_keys_of_an_address_make_room_together() {
+        let mut shelf = Shelf::new(PoolSettings { idle_total: 9, ..settings() });
+        let (start, mut gone) = (Instant::now(), Vec::new());
+        let (plain, chain, other) = (key(1, vec![]), key(1, vec![HostClause::Chain]), key(2, vec![]));
+        for (place, (key, name)) in [(&other, "o"), (&chain, "c1"), (&plain, "p1"), (&chain, "c2")].into_iter().enumerate() {
+            shelf.put(key, name, 0, start + Duration::from_secs(place as u64), &mut gone);
+        }
+        shelf.shrink_at(plain.address, 3, &mut gone);
+        assert_eq!(gone, [""; 0]);
+        shelf.shrink_at(plain.address, 1, &mut gone);
+        assert_eq!((gone.as_slice(), shelf.len()), (["c1", "p1"].as_slice(), 2), "the other address keeps its own, though it is colder");
+        shelf.shrink_at(plain.address, 0, &mut gone);
+        assert_eq!((gone.len(), shelf.len()), (3, 1));
     }
 
     #[test]
