@@ -11,6 +11,7 @@ mod pump;
 mod settle;
 mod shadow;
 mod sign;
+mod slow_start;
 mod subject;
 mod transfer;
 

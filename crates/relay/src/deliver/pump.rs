@@ -6,16 +6,18 @@ use std::time::Duration;
 use sealpost_queue::{Selector, Spool as _};
 use tokio::sync::watch;
 
+use super::slow_start::SlowStart;
 use crate::deliver;
 use crate::engine::{Components, Engine};
 
 /// Leases what is due, again and again, until `stop` says so.
 pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::Receiver<bool>) {
     let mut wake = engine.spool.wake();
+    let mut slow = Some(SlowStart::new(engine.now()));
     loop {
         engine.lanes.prune(engine.now());
         deliver::reinforce(&engine);
-        let pause = match round(&engine).await {
+        let pause = match round(&engine, &mut slow).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::error!(%error, "the queue cannot be read");
@@ -54,7 +56,8 @@ async fn wake_what_waits<C: Components>(engine: &Arc<Engine<C>>) -> bool {
 }
 
 /// Leases what is due now, as much as the lanes take; says how long nothing more is due.
-async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealpost_queue::SpoolError> {
+async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowStart>) -> Result<Duration, sealpost_queue::SpoolError> {
+    *slow = slow.take().and_then(|mut slow| slow.look(engine.now()).then_some(slow));
     loop {
         let _bringing = engine.bringing.lock().await;
         let room = LEASES.saturating_sub(engine.lanes.waiting());
@@ -63,7 +66,8 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
         }
         // A destination with more than it can take, or one that does not answer, must not keep what is due for others waiting.
         let now = engine.now();
-        let left_alone = engine.lanes.left_alone(now);
+        let mut left_alone = engine.lanes.left_alone(now);
+        left_alone.extend(slow.iter().flat_map(SlowStart::kept_back).cloned());
         let leases = engine.spool.lease_due(now, room.min(BATCH), &left_alone).await?;
         if leases.is_empty() {
             // What is due and was not had waits for a lane, or for the next probe.
@@ -78,7 +82,14 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>) -> Result<Duration, sealp
             };
             return Ok(pause.clamp(SHORTEST_PAUSE, longest));
         }
-        deliver::submit(engine, leases);
+        let admitted = match slow {
+            Some(slow) => slow.admit(leases, now),
+            None => leases,
+        };
+        deliver::submit(engine, admitted);
+        if slow.as_ref().is_some_and(SlowStart::is_enough) {
+            return Ok(LOOK_AGAIN);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use sealpost_queue::{BodyWriter as _, Deferral, EmbeddedSpool, Group, NewMessage
 use sealpost_report::EventKind;
 use sealpost_types::{Destination, Envelope, Mailbox, Reception, Recipient, ReversePath, UnixMillis};
 
-use crate::support::{Behaviour, House, Mx, domain, free_address, letter};
+use crate::support::{Behaviour, Clock, House, Mx, domain, free_address, letter};
 
 /// Live domains.
 const DOMAINS: usize = 10;
@@ -19,10 +19,10 @@ fn sizes() -> (usize, usize) {
 }
 
 /// Puts mail into the queue that is due, that for the dead domain first; `destination` says where each is queued.
-async fn fill(spool: &EmbeddedSpool, dead: usize, live: usize, destination: impl Fn(&str) -> Destination) {
+async fn fill(spool: &EmbeddedSpool, dead: usize, live: usize, domains: usize, destination: impl Fn(&str) -> Destination) {
     let now = UnixMillis(i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap());
     let from = || ReversePath::Mailbox(Mailbox::parse("ann@shop.example").unwrap());
-    let domains = (0..dead).map(|_| "dead.example".to_owned()).chain((0..live).map(|number| format!("d{}.example", number % DOMAINS)));
+    let domains = (0..dead).map(|_| "dead.example".to_owned()).chain((0..live).map(|number| format!("d{}.example", number % domains)));
     let mut accepting = tokio::task::JoinSet::new();
     for (place, domain) in domains.enumerate() {
         let to = Recipient::new(Mailbox::parse(&format!("bob@{domain}")).unwrap().into());
@@ -58,7 +58,7 @@ async fn run(dead: usize, live: usize, at_most: Duration, in_one: bool) -> Run {
     let spool = EmbeddedSpool::open(folder.path(), Settings::default()).unwrap();
     let routes = house.config.routes.clone();
     let own = |name: &str| routes.find(&domain(name)).unwrap().destination();
-    fill(&spool, dead, live, |name| if in_one { Destination::new("all") } else { own(name) }).await;
+    fill(&spool, dead, live, DOMAINS, |name| if in_one { Destination::new("all") } else { own(name) }).await;
     let start = Instant::now();
     let relay = house.start_with(spool.clone()).await;
     let mut took = None;
@@ -71,6 +71,35 @@ async fn run(dead: usize, live: usize, at_most: Duration, in_one: bool) -> Run {
     assert!(took.is_none() || left.deferred + left.fresh >= dead as u64, "{left:?}");
     relay.handle.shutdown(Duration::from_millis(100)).await;
     Run { took, dials }
+}
+
+/// A thousand destinations that were due while the relay was down were dialled in the same moment at its start. It is told by its clock that
+/// time passes; the control is that without that the rest keeps waiting.
+// req: A8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_start_destinations_are_tried_more_and_more() {
+    const MANY: usize = 150;
+    let server = Mx::start_at((std::net::Ipv4Addr::UNSPECIFIED, free_address().port()).into(), Behaviour::plain()).await;
+    let clock = Clock::default();
+    let mut house = House::new().clock(&clock).retry(Duration::from_secs(3600));
+    for number in 0..MANY {
+        let address = std::net::Ipv4Addr::new(127, 77, 0, u8::try_from(number).unwrap() + 1);
+        house = house.route_to(&format!("d{number}.example"), &[(address, server.address.port()).into()]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let spool = EmbeddedSpool::open(folder.path(), Settings::default()).unwrap();
+    let routes = house.config.routes.clone();
+    fill(&spool, 0, MANY, MANY, |name| routes.find(&domain(name)).unwrap().destination()).await;
+    let relay = house.start_with(spool.clone()).await;
+    server.messages(50).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let early = server.count();
+    assert!((50..80).contains(&early), "{early} of {MANY}");
+    clock.advance(Duration::from_secs(5));
+    server.messages(100).await;
+    clock.advance(Duration::from_secs(5));
+    server.messages(MANY).await;
+    relay.shutdown().await;
 }
 
 /// The negative control: with one queue for all destinations the live mail waits behind all the dead mail.
