@@ -50,7 +50,7 @@ impl Access {
             }
             Self::LocalReaders if WHO_WROTE_TO_WHOM.iter().any(|begin| path.starts_with(begin)) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
-                "over TCP history and queue are not shown without a token: they say who wrote to whom",
+                "over TCP history, queue and kept MTA-STS policies are not shown without a token: they say who wrote to whom",
             )
             .meant("[admin] token = \"FILE\" in sealpost.toml, or the unix socket")),
             // A page in a browser on this host may lead a name of its own here, and would read what is answered.
@@ -92,8 +92,8 @@ fn is_local(host: &HeaderValue) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// What begins so names senders and recipients.
-const WHO_WROTE_TO_WHOM: [&str; 2] = ["/v1/history", "/v1/queue"];
+/// What begins so names senders and recipients, or the domains that mail goes to.
+const WHO_WROTE_TO_WHOM: [&str; 3] = ["/v1/history", "/v1/queue", "/v1/mta-sts"];
 
 const BEARER: &[u8] = b"Bearer ";
 
@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn who_wrote_to_whom_needs_a_token() {
-        for path in ["/v1/history", "/v1/history/follow", "/v1/queue", "/v1/queue/1M8CB0EW30000"] {
+        for path in ["/v1/history", "/v1/history/follow", "/v1/queue", "/v1/queue/1M8CB0EW30000", "/v1/mta-sts", "/v1/mta-sts/bank.example"]
+        {
             let status = |access: &Access, name, value| status_of(access, &Method::GET, path, name, value);
             assert_eq!(status(&Access::LocalReaders, header::HOST, "localhost"), StatusCode::FORBIDDEN, "{path}");
             let with_token = Access::Token("0123456789abcdef".into());

@@ -13,7 +13,7 @@ use sealpost_policy::PolicyText as Text;
 use sealpost_relay::RelayControl;
 use sealpost_relay::policy_file::PolicyFileError;
 use sealpost_report::Event;
-use sealpost_types::WithCauses;
+use sealpost_types::{Domain, WithCauses};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ use crate::history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryQueryError}
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::{Failure, Problem};
 use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown, QueueState, queue_id};
+use crate::sts::{StsEntry, StsPage, StsQuery};
 
 /// The OpenAPI document of everything that can be asked, as it is checked in.
 #[must_use]
@@ -56,7 +57,7 @@ pub(crate) fn router(control: RelayControl, stop: watch::Receiver<bool>) -> Rout
     title = "Sealpost",
     description = "Management of a running relay.\n\nOver the unix socket everything may be asked by whoever may open it. Over TCP the \
         token of `[admin] token` has to be shown as `Authorization: Bearer ...`; where no token is configured, only GET is \
-        answered, on loopback, and neither for the history nor for the queue."
+        answered, on loopback, and neither for the history nor for the queue nor for the MTA-STS policies of others."
 ))]
 struct Document;
 
@@ -71,6 +72,8 @@ fn routes() -> OpenApiRouter<RelayControl> {
         .routes(routes!(queue))
         .routes(routes!(queue_entry))
         .routes(routes!(queue_changes))
+        .routes(routes!(sts))
+        .routes(routes!(sts_policy, forget_sts_policy))
         .routes(routes!(history))
         .routes(routes!(follow_history))
 }
@@ -262,6 +265,68 @@ async fn queue_changes(State(control): State<RelayControl>, body: Bytes) -> Resu
             .meant("write \"all\": true, or \"ids\", or \"matching\" with at least one field")
     })?;
     Ok(Json(control.change_queue(selection, request.action.into()).await?.into()))
+}
+
+/// The MTA-STS policies of recipient domains that are kept, page by page, by domain.
+#[utoipa::path(get, path = "/v1/mta-sts", params(StsQuery), responses(
+    (status = 200, body = StsPage),
+    (status = 400, description = "A parameter cannot be read.", body = Problem),
+    (status = 409, description = "The relay uses no MTA-STS.", body = Problem),
+))]
+async fn sts(State(control): State<RelayControl>, query: Result<Parameters<StsQuery>, QueryRejection>) -> Result<Json<StsPage>, Failure> {
+    let bad = |error: String| Failure::new(StatusCode::BAD_REQUEST, error);
+    let Parameters(query) = query.map_err(|error| bad(error.body_text()))?;
+    let kept = control.sts_policies().ok_or_else(without_sts)?;
+    StsPage::of(&kept, &query).map(Json).map_err(bad)
+}
+
+/// The MTA-STS policy of one recipient domain that is kept.
+#[utoipa::path(get, path = "/v1/mta-sts/{domain}", params(("domain" = String, Path, description = "The recipient domain.")), responses(
+    (status = 200, body = StsEntry),
+    (status = 400, description = "That is no domain.", body = Problem),
+    (status = 404, description = "No policy of this domain is kept.", body = Problem),
+    (status = 409, description = "The relay uses no MTA-STS.", body = Problem),
+))]
+async fn sts_policy(State(control): State<RelayControl>, Path(domain): Path<String>) -> Result<Json<StsEntry>, Failure> {
+    let domain = sts_domain(&domain)?;
+    let kept = control.sts_policies().ok_or_else(without_sts)?;
+    let found = kept.iter().find(|kept| kept.domain == domain).ok_or_else(|| not_kept(&domain))?;
+    Ok(Json(StsEntry::of(found)))
+}
+
+/// Forget the MTA-STS policy of a domain; the answer is what it was.
+///
+/// Until another one is had, mail for the domain goes as if it published none: one of mode `enforce` is weakened by it. The next
+/// mail looks for it anew. The history tells of it.
+#[utoipa::path(delete, path = "/v1/mta-sts/{domain}", params(("domain" = String, Path, description = "The recipient domain.")), responses(
+    (status = 200, body = StsEntry),
+    (status = 400, description = "That is no domain.", body = Problem),
+    (status = 404, description = "No policy of this domain is kept.", body = Problem),
+    (status = 409, description = "The relay uses no MTA-STS.", body = Problem),
+    (status = 500, description = "The file of the policies cannot be written.", body = Problem),
+))]
+async fn forget_sts_policy(
+    State(control): State<RelayControl>,
+    Extension(peer): Extension<Peer>,
+    Path(domain): Path<String>,
+) -> Result<Json<StsEntry>, Failure> {
+    let domain = sts_domain(&domain)?;
+    control.sts_policies().ok_or_else(without_sts)?;
+    let forgotten = control.by(peer.to_string()).forget_sts_policy(&domain).await;
+    let forgotten = forgotten.map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(&error).to_string()))?;
+    forgotten.as_ref().map(StsEntry::of).map(Json).ok_or_else(|| not_kept(&domain))
+}
+
+fn sts_domain(text: &str) -> Result<Domain, Failure> {
+    Domain::parse(text).map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("{text:?} is no domain: {error}")))
+}
+
+fn without_sts() -> Failure {
+    Failure::new(StatusCode::CONFLICT, "the relay uses no MTA-STS").meant("[mta_sts] enabled = true in sealpost.toml")
+}
+
+fn not_kept(domain: &Domain) -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, format!("no MTA-STS policy of {domain} is kept"))
 }
 
 /// What became of each message.

@@ -18,6 +18,7 @@ use crate::history::{HistoryEntry, HistoryPage, HistoryQuery};
 use crate::model::{Change, EditRequest, PolicyText, ReloadRequest, RowRequest, Status};
 use crate::problem::Problem;
 use crate::queue::{QueueFilter, QueuePage, QueueRequest, QueueResult, QueueShown};
+use crate::sts::{StsEntry, StsPage, StsQuery};
 
 /// Asks the relay that answers on a unix socket.
 #[derive(Clone, Debug)]
@@ -173,6 +174,30 @@ impl Client {
         self.ask(Method::POST, "/v1/queue/changes", Some(request)).await
     }
 
+    /// A page of the MTA-STS policies that are kept.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn sts_policies(&self, query: &StsQuery) -> Result<StsPage, ClientError> {
+        self.ask(Method::GET, &with_query("/v1/mta-sts", query), None::<&()>).await
+    }
+
+    /// The MTA-STS policy of one domain that is kept.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] with 404 where there is none.
+    pub async fn sts_policy(&self, domain: &str) -> Result<StsEntry, ClientError> {
+        self.ask(Method::GET, &format!("/v1/mta-sts/{}", escaped(domain)), None::<&()>).await
+    }
+
+    /// Forgets it, and gives what it was.
+    ///
+    /// # Errors
+    /// [`ClientError`]; [`ClientError::Refused`] with 404 where there is none.
+    pub async fn forget_sts_policy(&self, domain: &str) -> Result<StsEntry, ClientError> {
+        self.ask(Method::DELETE, &format!("/v1/mta-sts/{}", escaped(domain)), None::<&()>).await
+    }
+
     /// A page of the history.
     ///
     /// # Errors
@@ -314,7 +339,7 @@ impl Drop for Driving {
 }
 
 /// A path with parameters.
-fn with_query(path: &str, query: &HistoryQuery) -> String {
+fn with_query(path: &str, query: &impl Serialize) -> String {
     // Only texts, numbers and booleans are in it.
     let query = serde_urlencoded::to_string(query).unwrap_or_default();
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }

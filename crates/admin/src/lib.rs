@@ -49,6 +49,7 @@ mod problem;
 mod queue;
 mod serve;
 mod socket;
+mod sts;
 
 pub use api::{REQUEST_OCTETS, openapi};
 pub use client::{Absence, Client, ClientError, Followed};
@@ -63,6 +64,7 @@ pub use queue::{
     QueueVerb, queue_id,
 };
 pub use serve::AdminServer;
+pub use sts::{StsEntry, StsFailed, StsPage, StsQuery};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -35,6 +35,8 @@ pub struct ClientCertificate {
     pub pin: Option<Pin>,
     /// The common name of its subject, if that is a name that a host could have; it counts only for a `names = ["cn:..."]`.
     pub common_name: Option<Domain>,
+    /// Why it is not trusted, in words for the client and its administrator; none where that is not known, and where it is trusted.
+    pub problem: Option<Box<str>>,
 }
 
 /// What is known of a session when a client names the sender, and then each recipient.
@@ -161,13 +163,20 @@ impl ClientCertificate {
     /// A certificate of its parts.
     #[must_use]
     pub fn new(is_trusted: bool, names: Vec<Domain>, pin: Option<Pin>) -> Self {
-        Self { is_trusted, names, pin, common_name: None }
+        Self { is_trusted, names, pin, common_name: None, problem: None }
     }
 
     /// The same with the common name of its subject.
     #[must_use]
     pub fn with_common_name(mut self, common_name: Option<Domain>) -> Self {
         self.common_name = common_name;
+        self
+    }
+
+    /// The same with what is wrong with it.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Option<Box<str>>) -> Self {
+        self.problem = problem;
         self
     }
 }

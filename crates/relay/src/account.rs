@@ -24,12 +24,18 @@ pub(crate) fn deciding(trace: &Trace, axis: Axis) -> Option<&Step> {
 }
 
 /// What the session with a client was like, and what was asked of it.
-pub(crate) fn reception_proof(tls: Option<TlsFacts>, client: &ClientFacts<'_>, decision: &ReceiveDecision) -> Proof {
+pub(crate) fn reception_proof(
+    tls: Option<TlsFacts>,
+    client: &ClientFacts<'_>,
+    verdict: Option<&Verdict>,
+    decision: &ReceiveDecision,
+) -> Proof {
     let demand = &decision.demand;
     let asked = if demand.is_mandatory() { format!("{} or later", demand.min_version) } else { "TLS is offered".to_owned() };
     let mut proof = Proof::new(tls, asked, decision.refusal().is_none());
     proof.login = client.login.map(str::to_owned);
     proof.client_names = client.certificate.map(|certificate| certificate.names.clone()).unwrap_or_default();
+    take_in(&mut proof, verdict);
     proof
 }
 
@@ -135,6 +141,12 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
     let mut proof = Proof::new(tls, demand_in_words(demand), satisfied);
     let anchors: Vec<_> = demand.clauses.iter().filter_map(anchors_in_words).collect();
     proof.anchors = (!anchors.is_empty()).then(|| anchors.join(" and "));
+    take_in(&mut proof, verdict);
+    proof
+}
+
+/// What was found of the certificate that the other end showed.
+fn take_in(proof: &mut Proof, verdict: Option<&Verdict>) {
     if let Some(verdict) = verdict {
         if let Some(leaf) = &verdict.leaf {
             proof.subject = Some(leaf.subject.clone());
@@ -145,7 +157,6 @@ fn proof(tls: Option<TlsFacts>, demand: &HostDemand, verdict: Option<&Verdict>, 
         proof.validation_path.clone_from(&verdict.path);
         proof.findings = verdict.findings.iter().map(ToString::to_string).collect();
     }
-    proof
 }
 
 /// What is wrong with a host that an MTA-STS policy leaves out.

@@ -109,7 +109,7 @@ impl Certificates {
 
     /// The file of each, and its last second.
     pub(crate) fn ends(&self) -> Vec<(PathBuf, UnixMillis)> {
-        self.held().iter().map(|held| (held.files.certificate.clone(), held.not_after)).collect()
+        self.held().iter().map(Held::end).collect()
     }
 
     /// Looks whether files have changed, and warns of what ends soon.
@@ -181,6 +181,11 @@ impl Held {
         }
         self.warn(now, warn_before);
         changed
+    }
+
+    /// Its file and its last second.
+    pub(crate) fn end(&self) -> (PathBuf, UnixMillis) {
+        (self.files.certificate.clone(), self.not_after)
     }
 
     /// The files as they were when they were last read.

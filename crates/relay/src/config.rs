@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sealpost_cipher::CipherChoice;
 use sealpost_report::HistorySettings;
-use sealpost_types::{CipherSet, Domain, KexFloor, Mailbox, NextHop, Octets, RetrySchedule, TlsVersion};
+use sealpost_types::{CipherSet, Domain, KexFloor, Mailbox, NextHop, Octets, Reception, RetrySchedule, TlsVersion};
 
 pub(crate) use problem::Problems;
 pub use problem::{ConfigError, ConfigProblem};
@@ -154,6 +154,21 @@ pub struct Rights {
     pub trusted_networks: Vec<IpNet>,
     /// Who gets the mail for `<Postmaster>` without a domain (RFC 5321 section 4.5.1).
     pub postmaster: Option<Mailbox>,
+    /// Whose senders are told of success, where they ask and the next server does not report.
+    pub success_notices: SuccessNotices,
+}
+
+/// Whose senders are told that a server without DSN took their mail (`NOTIFY=SUCCESS`, RFC 3461 section 5.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SuccessNotices {
+    /// Those of clients that may send anywhere. A stranger's sender may be anybody, who would be told of mail that it never sent.
+    #[default]
+    Known,
+    /// Everybody who asks.
+    All,
+    /// Nobody.
+    None,
 }
 
 /// Who may log in.
@@ -395,6 +410,18 @@ impl Rights {
     #[must_use]
     pub fn is_trusted(&self, client: IpAddr) -> bool {
         contain(&self.trusted_networks, client)
+    }
+}
+
+impl SuccessNotices {
+    /// Whether the sender of a message that came in so is told.
+    #[must_use]
+    pub fn covers(self, reception: &Reception) -> bool {
+        match self {
+            Self::Known => reception.may_relay,
+            Self::All => true,
+            Self::None => false,
+        }
     }
 }
 

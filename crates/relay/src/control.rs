@@ -4,10 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sealpost_discovery::Validation;
+use sealpost_discovery::{StsKept, StsNumbers, Validation};
 use sealpost_policy::{Edit, Policy};
 use sealpost_queue::{Filter, Listed, SpoolError};
 use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
+use sealpost_store::WriteError;
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{Mutex, broadcast};
 
@@ -21,6 +22,7 @@ use crate::ready::{DiskLook, Stage};
 use crate::resolver_watch::Found;
 use crate::revocation::WatchedLists;
 use crate::stats::{Counters, RelayStats};
+use crate::tlsrpt::Reports;
 use crate::trust::Trust;
 
 /// What can be asked of a running relay, and done to it. Cheap to clone; when the relay has stopped it does nothing more.
@@ -71,6 +73,10 @@ pub(crate) trait Control: Send + Sync {
     fn outlook(&self, listed: &Listed) -> Vec<Outlook>;
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
     fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>>;
+    fn sts_policies(&self) -> Option<Vec<StsKept>>;
+    fn sts_numbers(&self) -> Option<StsNumbers>;
+    fn reports(&self) -> Option<&Reports>;
+    fn forget_sts_policy<'a>(&'a self, domain: &'a Domain) -> Waiting<'a, Result<Option<StsKept>, WriteError>>;
     fn policy(&self) -> Arc<Policy>;
     fn validation(&self) -> Waiting<'_, Validation>;
     fn generation(&self) -> u64;
@@ -187,6 +193,11 @@ impl RelayControl {
         self.shared.watched.as_ref().map_or_else(Vec::new, |watched| watched.certificates.ends())
     }
 
+    /// The files of the certificates that it shows to servers, and when what is shown of each ends.
+    pub(crate) fn shown_certificate_ends(&self) -> Vec<(PathBuf, UnixMillis)> {
+        self.shared.watched.as_ref().map_or_else(Vec::new, |watched| watched.trust.ends())
+    }
+
     /// How it is.
     ///
     /// # Errors
@@ -247,6 +258,33 @@ impl RelayControl {
     /// The entries of the history that a filter lets through, up to those of this moment; nothing if it keeps none.
     pub async fn history(&self, filter: &HistoryFilter) -> Option<Result<Vec<Row>, HistoryError>> {
         self.engine().history(filter).await
+    }
+
+    /// The MTA-STS policies that are kept, by domain; nothing if it uses none.
+    #[must_use]
+    pub fn sts_policies(&self) -> Option<Vec<StsKept>> {
+        self.engine().sts_policies()
+    }
+
+    /// Forgets the MTA-STS policy of a domain, and returns what it was: the next mail looks for one anew. The history tells of it. It is
+    /// brought to its end even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it counts no more, and may be there again after a restart.
+    pub async fn forget_sts_policy(&self, domain: &Domain) -> Result<Option<StsKept>, WriteError> {
+        let (control, domain) = (self.clone(), domain.clone());
+        let forgetting = tokio::spawn(async move {
+            let engine = control.engine();
+            let forgotten = engine.forget_sts_policy(&domain).await?;
+            if let Some(StsKept { kept, .. }) = &forgotten {
+                let (by, mode, id) = (&*control.by, kept.policy.mode, &*kept.id);
+                tracing::warn!(%domain, by, %mode, id, "a kept MTA-STS policy is dropped");
+                let changes = format!("the kept policy {id} of {domain} is dropped; its mode was {mode}");
+                engine.record(Event::of_policy(engine.now(), by, MTA_STS, changes));
+            }
+            Ok(forgotten)
+        });
+        forgetting.await.unwrap_or(Err(WriteError::Closed))
     }
 
     /// The policy that is in force.
@@ -402,6 +440,9 @@ impl fmt::Debug for RelayControl {
         f.debug_struct("RelayControl").field("hostname", &self.engine().hostname()).finish_non_exhaustive()
     }
 }
+
+/// What the history calls the place of policies that others publish.
+const MTA_STS: &str = "MTA-STS";
 
 /// Who makes changes, where nobody else is named.
 const THE_PROGRAM: &str = "the program itself";

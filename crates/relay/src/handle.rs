@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sealpost_discovery::{Resolver as _, Validation};
+use sealpost_discovery::{MtaSts, Resolver as _, StsKept, StsNumbers, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{Filter, Listed, Spool as _, SpoolError};
 use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
+use sealpost_store::WriteError;
 use sealpost_transport::{Server, TlsBackend as _};
 use sealpost_types::{Domain, UnixMillis};
 use tokio::sync::{broadcast, watch};
@@ -26,6 +27,7 @@ use crate::policy_file::PolicyFile;
 use crate::ready::Stage;
 use crate::resolver_watch::Found;
 use crate::stats::{Counters, RelayStats};
+use crate::tlsrpt::Reports;
 use crate::waking;
 
 /// A running relay.
@@ -172,6 +174,27 @@ impl<C: Components> Control for Controls<C> {
         operate::outlook(&self.0.policy.load(), &self.0.config(), listed, Some(self.0.spool.releases()), self.0.now())
     }
 
+    fn sts_policies(&self) -> Option<Vec<StsKept>> {
+        self.0.sts.as_ref().map(MtaSts::list)
+    }
+
+    fn sts_numbers(&self) -> Option<StsNumbers> {
+        self.0.sts.as_ref().map(MtaSts::numbers)
+    }
+
+    fn reports(&self) -> Option<&Reports> {
+        self.0.reports.as_ref()
+    }
+
+    fn forget_sts_policy<'a>(&'a self, domain: &'a Domain) -> Waiting<'a, Result<Option<StsKept>, WriteError>> {
+        Box::pin(async move {
+            match &self.0.sts {
+                Some(sts) => sts.forget(domain).await,
+                None => Ok(None),
+            }
+        })
+    }
+
     fn policy(&self) -> Arc<Policy> {
         self.0.policy.load_full()
     }
@@ -201,7 +224,7 @@ impl<C: Components> Control for Controls<C> {
     }
 
     fn gauges(&self) -> Gauges {
-        let engine = &self.0;
+        let (engine, now) = (&self.0, self.0.now());
         Gauges {
             clients: engine.gate.connections(),
             turned_away: engine.gate.turned_away(),
@@ -210,6 +233,11 @@ impl<C: Components> Control for Controls<C> {
             health: engine.spool.health(),
             disk: engine.spool.disk(),
             history_dropped: engine.history.as_ref().map_or(0, sealpost_report::History::dropped),
+            left_alone: [
+                ("destination", engine.lanes.silences(now)),
+                ("address", engine.unreachable.len(now)),
+                ("tls", engine.verdicts.len(now)),
+            ],
         }
     }
 

@@ -86,6 +86,7 @@ pub use control::{RelayControl, RelayStatus};
 pub use error::StartError;
 pub use handle::RelayHandle;
 pub use metrics::{MetricsFormat, SERIES, Series, SeriesKind};
+pub use mta_sts::{forget_kept_sts_policy, kept_sts_policies};
 pub use operate::{Outlook, QueueAction, QueueOutcome, QueueSelection, change_queue, outlook};
 pub use places::{Places, process_is_confined};
 pub use prepared::Prepared;

@@ -39,6 +39,8 @@ pub(crate) struct Gauges {
     /// None for a queue that is on no disk.
     pub(crate) disk: Option<Disk>,
     pub(crate) history_dropped: u64,
+    /// Destinations, addresses of hosts, and demands of TLS that failed and are left alone.
+    pub(crate) left_alone: [(&'static str, usize); 3],
 }
 
 /// The queue in numbers, kept for a moment: of a large one they are not had for nothing.
@@ -82,6 +84,8 @@ impl RelayControl {
             tracing::warn!(%error, "the queue has no numbers");
         }
         self.stored(&mut page, &gauges, &readiness);
+        self.published(&mut page);
+        self.reported(&mut page).await;
         self.administered(&mut page);
         for check in &readiness.checks {
             page.flag("sealpost_ready", &[check.name], check.is_met);
@@ -115,6 +119,32 @@ impl RelayControl {
         page.seen("sealpost_delivery_outcomes_total", &counters.outcomes);
         page.seen("sealpost_host_failures_total", &counters.host_failures);
         page.whole("sealpost_history_dropped_total", &[], gauges.history_dropped);
+        for (what, number) in gauges.left_alone {
+            page.whole("sealpost_left_alone", &[what], number as u64);
+        }
+    }
+
+    /// What recipient domains say by MTA-STS.
+    fn published(&self, page: &mut Page) {
+        let Some(numbers) = self.engine().sts_numbers() else { return };
+        for (mode, policies) in numbers.policies {
+            page.whole("sealpost_mta_sts_policies", &[mode.as_str()], policies);
+        }
+        page.whole("sealpost_mta_sts_policies_failing", &[], numbers.failing);
+        page.whole("sealpost_mta_sts_cache_bytes", &[], numbers.octets);
+        for (result, count) in numbers.fetches {
+            page.whole("sealpost_mta_sts_fetches_total", &[result], count);
+        }
+    }
+
+    /// The reports about TLS. Where those that wait cannot be counted, their number is left out.
+    async fn reported(&self, page: &mut Page) {
+        let Some(reports) = self.engine().reports() else { return };
+        page.all("sealpost_tlsrpt_reports_total", reports.sent());
+        match reports.waiting().await {
+            Ok(waiting) => page.whole("sealpost_tlsrpt_reports_waiting", &[], waiting),
+            Err(error) => tracing::warn!(%error, "the TLS reports that wait have no number"),
+        }
     }
 
     async fn queued(&self, page: &mut Page) -> Result<(), SpoolError> {
@@ -176,6 +206,9 @@ impl RelayControl {
         page.real("sealpost_policy_last_reload_timestamp_seconds", &[], seconds(reloads.in_force_since));
         for (file, end) in self.certificate_ends() {
             page.real("sealpost_certificate_expiry_timestamp_seconds", &[&file.display().to_string()], seconds(end));
+        }
+        for (file, end) in self.shown_certificate_ends() {
+            page.real("sealpost_client_certificate_expiry_timestamp_seconds", &[&file.display().to_string()], seconds(end));
         }
         page.whole("sealpost_build_info", &[env!("CARGO_PKG_VERSION")], 1);
         page.real("sealpost_start_time_seconds", &[], seconds(self.started()));

@@ -54,6 +54,8 @@ pub struct Reached {
     pub asked: Option<HostDecision>,
     /// What DNS says of its certificate; not looked up without a decision.
     pub dane: Dane,
+    /// What its domain says by MTA-STS; not looked up without a decision.
+    pub sts: Arc<StsFound>,
     /// How long it took to find the address.
     pub resolve_time: Duration,
     /// The connection, under TLS and after the second EHLO.
@@ -247,8 +249,8 @@ impl Reach {
             match self.connect_by(&key, implicit_tls, left).await {
                 Ok(connection) => {
                     let (shown, address, dane) = (host.shown(), host.address, host.published.dane.clone());
-                    let (name, securely_known) = (host.name.clone(), host.secure);
-                    return Ok(Reached { host: shown, address, name, securely_known, asked, dane, resolve_time, connection });
+                    let (name, securely_known, sts) = (host.name.clone(), host.secure, Arc::clone(&host.sts));
+                    return Ok(Reached { host: shown, address, name, securely_known, asked, dane, sts, resolve_time, connection });
                 }
                 Err(error) => last = Some(error),
             }

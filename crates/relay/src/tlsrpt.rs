@@ -15,12 +15,13 @@ mod watch;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sealpost_report::tlsrpt::{Book, Day, DkimSigner, Observation, Tally};
+use sealpost_report::tlsrpt::{Book, BookError, Day, DkimSigner, Observation, Tally};
 use sealpost_types::{Domain, UnixMillis};
 
 use crate::assemble::read;
 use crate::config::{Config, TlsReports};
 use crate::error::StartError;
+use crate::words::{self, ReportTry};
 
 use self::interest::Interest;
 
@@ -36,6 +37,8 @@ pub(crate) struct Reports {
     book: Book,
     signer: Option<DkimSigner>,
     settings: TlsReports,
+    /// What came of handing them in.
+    sent: words::Tally<ReportTry>,
     /// The day of the last round, and when the next one is due while that day lasts.
     round: Mutex<(Option<Day>, UnixMillis)>,
 }
@@ -56,7 +59,15 @@ impl Reports {
                 tracing::warn!("TLS reports go by HTTPS only: without [tlsrpt] dkim_key no mail is signed, and unsigned ones are ignored")
             }
         }
-        Self { tally: Mutex::default(), interest: Interest::default(), book, signer, settings, round: Mutex::default() }
+        Self {
+            tally: Mutex::default(),
+            interest: Interest::default(),
+            book,
+            signer,
+            settings,
+            sent: words::Tally::default(),
+            round: Mutex::default(),
+        }
     }
 
     /// Whether what is seen of this domain may matter to it.
@@ -67,6 +78,16 @@ impl Reports {
     /// Counts what was seen. Nobody waits for it.
     pub(crate) fn saw(&self, seen: Observation) {
         self.tally().add(seen);
+    }
+
+    /// What came of handing reports in.
+    pub(crate) fn sent(&self) -> &words::Tally<ReportTry> {
+        &self.sent
+    }
+
+    /// How many reports wait for their time.
+    pub(crate) async fn waiting(&self) -> Result<u64, BookError> {
+        self.book.waiting().await
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {

@@ -1,6 +1,7 @@
 //! Whom the relay trusts as a client, and what it shows to servers: by its own file, by its policy, and by revocation lists.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +76,16 @@ impl Trust {
             self.give(&mut state);
         }
         changed
+    }
+
+    /// The files of the certificates that are shown to servers, and when what is shown of each ends.
+    pub(crate) fn ends(&self) -> Vec<(PathBuf, UnixMillis)> {
+        let state = self.state();
+        let mut ends: Vec<_> = state.shown.iter().map(Held::end).chain(state.named.ends()).collect();
+        ends.sort();
+        // One file may be named in several places, and is one series.
+        ends.dedup_by(|one, other| one.0 == other.0);
+        ends
     }
 
     fn give(&self, state: &mut State) {

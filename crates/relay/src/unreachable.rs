@@ -54,6 +54,11 @@ impl Unreachable {
         self.lock().get(&address).filter(|silent| silent.until > now).cloned()
     }
 
+    /// How many addresses are left alone.
+    pub(crate) fn len(&self, now: UnixMillis) -> usize {
+        self.lock().values().filter(|silent| silent.until > now).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Silent>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -60,6 +60,11 @@ impl<V: Clone> Verdicts<V> {
         self.lock().clear();
     }
 
+    /// How many are not tried now.
+    pub(crate) fn len(&self, now: UnixMillis) -> usize {
+        self.lock().values().filter(|known| known.until > now).count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<(NextHop, WireKey), Known<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -192,6 +192,17 @@ words! {
 }
 
 words! {
+    /// What came of handing in a report about TLS.
+    ReportTry {
+        Sent = "sent",
+        /// It is tried again.
+        Refused = "refused",
+        /// It was given up.
+        Dropped = "dropped",
+    }
+}
+
+words! {
     /// What became of a recipient in an attempt.
     Fate {
         Delivered = "delivered",
@@ -356,12 +367,7 @@ impl Words for Reason {
 }
 
 impl VerdictWord {
-    /// Of a client's certificate, whether it proves anything.
-    pub(crate) fn of_client(is_trusted: bool) -> Self {
-        Self(usize::from(!is_trusted))
-    }
-
-    /// Of a server's, whatever was demanded.
+    /// Whatever was demanded.
     pub(crate) fn of(verdict: &Verdict) -> Self {
         let Some(finding) = verdict.most_telling() else { return Self(0) };
         let code = Finding::CODES.iter().position(|code| *code == finding.code());

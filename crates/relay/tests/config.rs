@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealpost_relay::config::{Config, DnssecMode, ListenerTls, TlsReports};
+use sealpost_relay::config::{Config, DnssecMode, ListenerTls, SuccessNotices, TlsReports};
 use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, KexFloor, Octets, TlsVersion};
 
@@ -62,6 +62,7 @@ fn every_key_is_read() {
         [relay]
         trusted_networks = ["127.0.0.0/8", "::1/128"]
         postmaster = "admin@relay.example"
+        success_notices = "all"
         [auth]
         users = "users"
         [routes]
@@ -141,6 +142,7 @@ fn every_key_is_read() {
     assert!(config.rights.is_trusted("127.5.5.5".parse().unwrap()));
     assert!(config.rights.is_trusted("::ffff:127.0.0.1".parse().unwrap()));
     assert!(!config.rights.is_trusted("192.0.2.1".parse().unwrap()));
+    assert_eq!(config.rights.success_notices, SuccessNotices::All);
     assert_eq!(config.rights.postmaster.unwrap().to_string(), "admin@relay.example");
     assert_eq!(config.auth.users, Some(PathBuf::from("/etc/sealpost/users")));
     let route = |domain: &str| config.routes.find(&Domain::parse(domain).unwrap()).map(ToString::to_string);

@@ -23,6 +23,9 @@ pub struct Reception {
     /// The name that the client proved with AUTH.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub login: Option<String>,
+    /// Whether the client may send anywhere: by its login, its address, or because it is a server of a hosted domain.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub may_relay: bool,
     /// Whether the header has a single valid `TLS-Required: No` (RFC 8689), and REQUIRETLS does not make it void.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     pub tls_optional: bool,
@@ -36,7 +39,14 @@ impl Reception {
     /// Mail from a client.
     #[must_use]
     pub fn from_client(at: UnixMillis, client: IpAddr, helo: String, tls: Option<TlsFacts>) -> Self {
-        Self { at, client: Some(client), helo, tls, level_header: None, login: None, tls_optional: false, is_tls_report: false }
+        Self { client: Some(client), helo, tls, ..Self::local(at) }
+    }
+
+    /// The same from a client that may send anywhere, or may not.
+    #[must_use]
+    pub fn with_right_to_relay(mut self, may_relay: bool) -> Self {
+        self.may_relay = may_relay;
+        self
     }
 
     /// The same from a client that proved this name with AUTH.
@@ -56,6 +66,7 @@ impl Reception {
             tls: None,
             level_header: None,
             login: None,
+            may_relay: false,
             tls_optional: false,
             is_tls_report: false,
         }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
@@ -29,10 +29,15 @@ pub(crate) struct Identity {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("Test Authority")
+    }
+
+    /// One of another name: its certificates do not look as if another one had signed them wrongly.
+    pub(crate) fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "Test Authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -41,6 +46,12 @@ impl Authority {
     /// A certificate for these names (host names or addresses), in date.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.sign(params(names))
+    }
+
+    /// The same, with a key of RSA.
+    pub(crate) fn issue_rsa(&self, names: &[&str]) -> Identity {
+        let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
+        Identity { certificate: params(names).signed_by(&key, &self.issuer).unwrap().pem(), key: key.serialize_pem() }
     }
 
     /// The same, but out of date since 2021.
@@ -57,6 +68,13 @@ impl Authority {
         let now = std::time::SystemTime::now();
         params.not_before = (now - std::time::Duration::from_secs(3600)).into();
         params.not_after = (now + span).into();
+        self.sign(params)
+    }
+
+    /// The same, but for TLS servers alone, or for clients alone.
+    pub(crate) fn issue_for(&self, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> Identity {
+        let mut params = params(names);
+        params.extended_key_usages = vec![purpose];
         self.sign(params)
     }
 

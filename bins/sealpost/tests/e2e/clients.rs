@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ClientConfig;
 
 use crate::authority::{Authority, Identity};
@@ -31,16 +32,23 @@ struct Asking {
 impl Asking {
     /// `anchors` go into `client_anchors`.
     fn new(anchors: Option<&Authority>) -> Self {
+        Self::prepared(|house| {
+            if let Some(anchors) = anchors {
+                fs::write(house.file("clients.pem"), &anchors.pem).unwrap();
+                fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nclient_anchors = \"clients.pem\"\n")).unwrap();
+            }
+        })
+    }
+
+    /// With files that are changed before the start.
+    fn prepared(prepare: impl FnOnce(&House)) -> Self {
         let sink = Sink::start(Behaviour::new(StartTls::Absent));
         let (starttls, implicit) = (free_address(), free_address());
         let listener = |address, tls| format!("[[listener]]\naddress = \"{address}\"\ntls = \"{tls}\"\nclient_certificates = true\n");
         let house = House::to(&sink).also(&listener(starttls, "starttls")).also(&listener(implicit, "implicit"));
         let house = house.environment("SEALPOST_LOG", "debug");
         house.write();
-        if let Some(anchors) = anchors {
-            fs::write(house.file("clients.pem"), &anchors.pem).unwrap();
-            fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nclient_anchors = \"clients.pem\"\n")).unwrap();
-        }
+        prepare(&house);
         Self { relay: house.start_again(), house, starttls, implicit, _sink: sink }
     }
 
@@ -93,6 +101,63 @@ fn client_certificates() {
     assert_eq!(asking.relay.log().matches("the client's certificate proves no name").count(), 3);
     let checked = String::from_utf8(asking.house.run(&["check"]).stdout).unwrap();
     assert_eq!(checked.matches("asks         for client certificates").count(), 2, "{checked}");
+}
+
+/// Why a certificate proves nothing stands in the history, for mail that is taken and for mail that is refused, and in the metrics.
+// req: F6
+#[test]
+fn what_is_wrong_with_a_clients_certificate_is_told() {
+    let (metrics, mut revoked) = (free_address(), None);
+    let asking = Asking::prepared(|house| {
+        let identity = house.authority.issue(&[NAME]);
+        fs::write(house.file("crls.pem"), house.authority.revoke(&[&identity])).unwrap();
+        revoked = Some(identity);
+        let config = house.config_text().replace("[tls]\n", "[tls]\nrevocation_lists = \"crls.pem\"\n");
+        fs::write(house.config(), format!("{config}[metrics]\naddress = \"{metrics}\"\n")).unwrap();
+        let strict = "[[partner]]\nname = \"Strict\"\ndomains = \"strict.example\"\nreceive = \"chain\"\n";
+        fs::write(house.file("policy.toml"), strict).unwrap();
+    });
+    let Asking { house, starttls, .. } = &asking;
+    let authority = &house.authority;
+    for (code, words, identity) in [
+        ("expired", "certificate expired ", authority.issue_expired(&[NAME])),
+        ("unknown-issuer", "which is no trust anchor and was not sent along", Authority::named("Other Authority").issue(&[NAME])),
+        ("self-signed", "self-signed certificate: issuer and subject are", Identity::self_signed(&[NAME])),
+        ("not-for-client-auth", "is not for TLS clients, only for", authority.issue_for(&[NAME], ExtendedKeyUsagePurpose::ServerAuth)),
+        ("revoked", "was revoked by its issuer on 2026-01-01", revoked.unwrap()),
+        ("valid", "\"client_names\":[\"out.acme.example\"]", authority.issue_for(&[NAME], ExtendedKeyUsagePurpose::ClientAuth)),
+    ] {
+        let config = authority.client_showing(&identity);
+        let entry = asking.sent(*starttls, &config, &format!("{code}@partner.example"));
+        assert!(entry.contains(words) && entry.contains("\"subject\":") && entry.contains("\"spki_pin\":\"sha256//"), "{code}: {entry}");
+        assert_eq!(entry.contains("\"findings\":[]"), code == "valid", "{code}: {entry}");
+
+        // Where a chain is asked for, the client reads why it has none.
+        let mut client = Client::secure(*starttls, &config).unwrap();
+        client.expect("EHLO client.example", 250).unwrap();
+        if code == "valid" {
+            client.expect("MAIL FROM:<eve@strict.example>", 250).unwrap();
+            continue;
+        }
+        let reply = client.command("MAIL FROM:<eve@strict.example>").unwrap();
+        let text = format!("{reply:?}");
+        assert!(
+            reply.code == 550 && text.contains("has no chain to a trust anchor of this relay: ") && text.contains(words),
+            "{code}: {text}"
+        );
+        house.wait_for_history(&["\"kind\":\"refused\"", "strict.example", words, "\"findings\":[\""], LIMIT);
+    }
+    let csv = house.says(&["history", "export", "--domain", "partner.example", "--since", "1h", "--event", "received"], 0);
+    let (head, records) = csv.split_once("\r\n").unwrap();
+    assert!(head.ends_with(",next_attempt,login,client_names,certificate_names,certificate_shown"), "{head}");
+    let of = |who: &str| records.lines().find(|record| record.contains(who)).unwrap();
+    assert!(of("valid@").ends_with(&format!(",,,{NAME},DNS:{NAME},")), "{records}");
+    assert!(of("revoked@").contains("was revoked by its issuer") && of("revoked@").ends_with(&format!(",,,,DNS:{NAME},")), "{records}");
+    let page = crate::metrics::page(metrics);
+    for code in ["expired", "unknown-issuer", "self-signed", "not-for-client-auth", "revoked", "valid"] {
+        let line = format!("sealpost_tls_verdicts_total{{hop=\"receive\",verdict=\"{code}\"}} 2");
+        assert!(page.contains(&line), "no {line} in\n{page}");
+    }
 }
 
 #[test]

@@ -181,6 +181,10 @@ fn an_auditor_gets_the_proof_of_a_domain_and_a_period() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["domain"], &json["entries"][0]["kind"]), (&"bank.example".into(), &"check-tls".into()));
     assert_eq!(json["entries"][0]["proof"]["satisfied"], false);
+    let deferred = house.says(&["history", "export", "--domain", "bank.example", "--since", "1h", "--event", "deferred"], 0);
+    let records: Vec<Vec<String>> = deferred.lines().map(cells).collect();
+    let next = records[0].iter().position(|column| column == "next_attempt").unwrap();
+    assert!(records[1][next].starts_with("20") && records[1][next].ends_with('Z'), "{deferred}");
     let none = house.says(&["history", "export", "--domain", "other.example", "--since", "2h", "--until", "1h"], 0);
     assert_eq!(none.lines().count(), 1, "another period: {none}");
 }

@@ -283,6 +283,28 @@ fn postmaster() {
     assert_eq!(sink.wait_for(1, LIMIT)[0].to, ["admin@relay.example"]);
 }
 
+/// RFC 3461 section 5.2.2: to servers without DSN the relay reports success itself, to whom the setting says.
+#[test]
+fn success_notices() {
+    for (line, told) in [("", true), ("success_notices = \"known\"\n", true), ("success_notices = \"none\"\n", false)] {
+        let sink = Sink::start(Behaviour::new(StartTls::Absent));
+        let house = House::to(&sink);
+        house.write();
+        fs::write(house.config(), house.config_text().replace("[relay]\n", &format!("[relay]\n{line}"))).unwrap();
+        let relay = house.start_again();
+        let mut client = greeted(&relay);
+        for command in [&format!("MAIL FROM:<{FROM}>"), &format!("RCPT TO:<{TO}> NOTIFY=SUCCESS")] {
+            client.expect(command, 250).unwrap();
+        }
+        client.expect("DATA", 354).unwrap();
+        client.wire.send(&crate::client::stuffed(SMALL)).unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+        sink.wait_for(if told { 2 } else { 1 }, LIMIT);
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(sink.message_count(), if told { 2 } else { 1 }, "{line:?}");
+    }
+}
+
 #[test]
 fn level_header() {
     for (policy, stays) in [("", "X-Level: b"), ("[defaults]\nheader = \"x-level\"\n", "X-TLSLevel: a")] {

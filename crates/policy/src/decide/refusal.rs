@@ -80,7 +80,8 @@ impl Policy {
             (_, _, true) => (LOCAL_ERROR, SECURITY_OTHER_LATER),
             (_, _, false) => (MAILBOX_UNAVAILABLE, SECURITY_OTHER),
         };
-        let text = refusal_text(&reason, [&asked_by, &beside], self.whose(facts, &asked_by));
+        let problem = facts.client.certificate.and_then(|certificate| certificate.problem.as_deref());
+        let text = refusal_text(&reason, problem, [&asked_by, &beside], self.whose(facts, &asked_by));
         Refusal { reason, asked_by, code, status, text }
     }
 }
@@ -132,7 +133,7 @@ fn twice(origin: Option<Origin>) -> Option<[Origin; 2]> {
     origin.map(|origin| [origin, origin])
 }
 
-fn refusal_text(reason: &RefusalReason, [asked_by, beside]: [&Source; 2], whose: Whose<'_>) -> String {
+fn refusal_text(reason: &RefusalReason, problem: Option<&str>, [asked_by, beside]: [&Source; 2], whose: Whose<'_>) -> String {
     let by =
         if beside == asked_by { asked_by.in_words().to_string() } else { format!("{} and {}", asked_by.in_words(), beside.in_words()) };
     let text = match reason {
@@ -151,7 +152,9 @@ fn refusal_text(reason: &RefusalReason, [asked_by, beside]: [&Source; 2], whose:
                 CertificateLack::Name => "has none of the names that are asked for",
                 CertificateLack::Pin => "has none of the keys that are asked for",
             };
-            format!("{whose}: the client certificate {what} ({by})")
+            // What is wrong with its names or its key is another matter than why it is not trusted.
+            let why = problem.filter(|_| *lack == CertificateLack::Chain).map(|problem| format!(": {problem}")).unwrap_or_default();
+            format!("{whose}: the client certificate {what}{why} ({by})")
         }
     };
     text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).take(REFUSAL_TEXT_OCTETS).collect()

@@ -16,7 +16,7 @@ use toml::Spanned;
 
 use super::problem::Problems;
 use super::tls::TlsTable;
-use super::{Config, ConfigError, DnssecMode, Identity, Landlock, Listener, ListenerTls, TlsReports};
+use super::{Config, ConfigError, DnssecMode, Identity, Landlock, Listener, ListenerTls, SuccessNotices, TlsReports};
 
 pub(super) type Text = Spanned<String>;
 type Number = Spanned<u64>;
@@ -75,6 +75,7 @@ struct RelayTable {
     #[serde(default)]
     trusted_networks: Vec<Text>,
     postmaster: Option<Text>,
+    success_notices: Option<Text>,
 }
 
 #[derive(Default, Deserialize)]
@@ -258,6 +259,8 @@ impl Reader<'_, '_> {
 
     fn rights(&mut self, table: RelayTable, config: &mut Config) {
         config.rights.trusted_networks = self.networks(&table.trusted_networks);
+        let words = [("known", SuccessNotices::Known), ("all", SuccessNotices::All), ("none", SuccessNotices::None)];
+        config.rights.success_notices = table.success_notices.and_then(|word| self.word(&word, &words)).unwrap_or_default();
         config.rights.postmaster = table.postmaster.and_then(|text| self.parse::<Mailbox>(&text, "a mailbox is meant"));
     }
 

@@ -57,7 +57,9 @@ impl<'a, C: Components> Settling<'a, C> {
                     let in_clear = contact.downgrade.as_ref().and(contact.proof.no_tls);
                     self.engine.counters.delivered(party.decision.level, in_clear);
                     let recipient = self.subject.entry.envelope.recipients.get(index);
-                    self.notices.extend(recipient.and_then(|to| notice::relayed(index, to, &party.decision, &contact, &reply)));
+                    let told = recipient.and_then(|to| notice::relayed(index, to, &party.decision, &contact, &reply));
+                    let notices = |engine: &Engine<C>| engine.config().rights.success_notices;
+                    self.notices.extend(told.filter(|_| notices(self.engine).covers(&self.subject.entry.reception)));
                     let Some(mut event) = self.event(EventKind::Delivered, index, party) else { continue };
                     event.host = Some(contact.host.clone());
                     event.address = Some(contact.address);

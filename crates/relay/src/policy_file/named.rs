@@ -84,6 +84,11 @@ impl NamedFiles {
         ClientIdentities::new(usual, named)
     }
 
+    /// The files of the certificates to show, and the last second of each.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (PathBuf, UnixMillis)> {
+        self.identities.values().map(Held::end)
+    }
+
     /// Whether they are the same files with the same content as far as their dates tell.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         let anchors = |all: &Self| all.anchors.iter().map(|named| (named.files.clone(), named.read.clone())).collect::<Vec<_>>();

@@ -1,14 +1,22 @@
 //! What a client's certificate proves.
 
-use sealpost_cert::{CertificateDetails, PresentedName, TrustAnchors, verify_client};
+use sealpost_cert::{CertificateDetails, PresentedName, TrustAnchors, Verdict, verify_client};
 use sealpost_policy::ClientCertificate;
 use sealpost_types::{Domain, HostClause, HostDemand, TlsRequirement, TlsVersion, UnixMillis};
+
+/// A certificate that a client showed.
+pub(crate) struct Shown {
+    /// What it proves.
+    pub(crate) certificate: ClientCertificate,
+    /// What was found of it.
+    pub(crate) verdict: Verdict,
+}
 
 /// What a chain of certificates in DER, the client's own first, proves; nothing where none was shown.
 ///
 /// Its names count if it leads to a trust anchor, is in date, and is meant for clients; its key counts without that. What
 /// cannot be verified is no error. A wildcard names no host, so it proves none.
-pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Option<ClientCertificate> {
+pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Option<Shown> {
     let own = chain.first()?;
     let presented: Vec<&[u8]> = chain.iter().map(Vec::as_slice).collect();
     let demand = HostDemand::new(TlsRequirement::Mandatory, vec![HostClause::Chain], TlsVersion::default());
@@ -18,7 +26,8 @@ pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) 
     if !verdict.satisfied {
         let finding = verdict.most_telling().map(ToString::to_string);
         tracing::debug!(subject, finding, "the client's certificate proves no name");
-        return Some(ClientCertificate::new(false, Vec::new(), pin));
+        let certificate = ClientCertificate::new(false, Vec::new(), pin).with_problem(finding.map(Into::into));
+        return Some(Shown { certificate, verdict });
     }
     let details = CertificateDetails::from_der(own).ok();
     let name = |presented: &PresentedName| match presented {
@@ -28,7 +37,7 @@ pub(crate) fn shown(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) 
     let names: Vec<_> = details.iter().flat_map(|details| details.alternative_names()).filter_map(name).collect();
     tracing::debug!(subject, ?names, "the client's certificate is verified");
     let common_name = details.as_ref().and_then(|details| Domain::parse(details.common_name()?).ok());
-    Some(ClientCertificate::new(true, names, pin).with_common_name(common_name))
+    Some(Shown { certificate: ClientCertificate::new(true, names, pin).with_common_name(common_name), verdict })
 }
 
 #[cfg(test)]
@@ -62,7 +71,7 @@ mod tests {
     fn names(chain: &[Vec<u8>], anchors: &TrustAnchors) -> Vec<String> {
         // 2026
         let shown = shown(chain, anchors, UnixMillis(1_790_000_000_000));
-        shown.iter().flat_map(|certificate| &certificate.names).map(ToString::to_string).collect()
+        shown.iter().flat_map(|shown| &shown.certificate.names).map(ToString::to_string).collect()
     }
 
     #[test]
@@ -79,7 +88,7 @@ mod tests {
         for (purpose, proves) in [(ExtendedKeyUsagePurpose::ServerAuth, false), (ExtendedKeyUsagePurpose::ClientAuth, true)] {
             assert_eq!(!names(&[authority.issue(|params| params.extended_key_usages = vec![purpose])], &anchors).is_empty(), proves);
         }
-        let strange = shown(&[other.issue(|_| {})], &anchors, UnixMillis(1_790_000_000_000)).unwrap();
+        let strange = shown(&[other.issue(|_| {})], &anchors, UnixMillis(1_790_000_000_000)).unwrap().certificate;
         assert!(!strange.is_trusted && strange.pin.is_some(), "its key may still be one that is written down");
         for chain in [vec![], vec![b"no certificate".to_vec()], vec![vec![]]] {
             assert!(names(&chain, &anchors).is_empty());

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sealpost_cert::Verdict;
 use sealpost_policy::{ClientFacts, ReceiveFacts};
 use sealpost_queue::QueueId;
 use sealpost_report::{Event, EventKind};
@@ -26,7 +27,13 @@ impl Received {
     }
 
     /// Tells of it: an entry for each recipient.
-    pub(crate) fn record<C: Components>(self, engine: &Engine<C>, tls: Option<&TlsFacts>, client: ClientFacts<'_>) {
+    pub(crate) fn record<C: Components>(
+        self,
+        engine: &Engine<C>,
+        tls: Option<&TlsFacts>,
+        client: ClientFacts<'_>,
+        verdict: Option<&Verdict>,
+    ) {
         let policy = engine.policy.load_full();
         for recipient in self.envelope.recipients {
             let facts = ReceiveFacts::new(self.client.ip(), &self.envelope.reverse_path)
@@ -42,7 +49,7 @@ impl Received {
             event.host = Some(self.reception.helo.clone());
             event.address = Some(self.client);
             event.decided = Some(engine.words.of_reception(&policy, &facts));
-            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &client, &decision)));
+            event.proof = Some(Arc::new(account::reception_proof(self.reception.tls, &client, verdict, &decision)));
             event.shadow = account::reception_shadow(&decision).map(Arc::new);
             engine.record(event);
         }

@@ -26,11 +26,15 @@ pub(crate) fn admit(rights: &Rights, policy: &Policy, facts: &ReceiveFacts<'_>, 
     if !local_part.is_quoted() && local_part.as_str().contains(['%', '!']) {
         return Err(Reply::fixed::<550, 1, 3>("a local part with '%' or '!' is not accepted here: it reads as a route"));
     }
-    let is_known = facts.client.login.is_some() || rights.is_trusted(facts.client.address);
-    if !is_known && !policy.is_hosted(domain) && !policy.may_relay(facts) {
+    if !policy.is_hosted(domain) && !may_relay(rights, policy, facts) {
         return Err(Reply::fixed::<550, 7, 1>(format!("relaying to {domain} is not permitted for your address")));
     }
     Ok(mailbox.clone())
+}
+
+/// Whether this client may send anywhere: it has logged in, is trusted, or is a server of a hosted domain.
+pub(crate) fn may_relay(rights: &Rights, policy: &Policy, facts: &ReceiveFacts<'_>) -> bool {
+    facts.client.login.is_some() || rights.is_trusted(facts.client.address) || policy.may_relay(facts)
 }
 
 #[cfg(test)]
@@ -44,7 +48,7 @@ mod tests {
     }
 
     fn code_for(client: &str, logged_in: bool, to: &str) -> String {
-        let rights = Rights { trusted_networks: vec!["192.0.2.0/24".parse().unwrap()], postmaster: None };
+        let rights = Rights { trusted_networks: vec!["192.0.2.0/24".parse().unwrap()], ..Rights::default() };
         let policy = Policy::parse("policy.toml", "[[domain]]\nname = \"hosted.example\"\nservers = \"203.0.113.9\"\n").unwrap();
         let forward_path = if to == "Postmaster" { ForwardPath::Postmaster } else { Mailbox::parse(to).unwrap().into() };
         let mut known = ClientFacts::new(client.parse().unwrap());

@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealpost_policy::{ClientCertificate, ClientFacts, ReceiveFacts};
+use sealpost_cert::Verdict;
+use sealpost_policy::{ClientFacts, ReceiveFacts};
 use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, QueueId, Spool, SpoolError};
 use sealpost_report::{Event, EventKind};
 use sealpost_smtp::{Credentials, Greeting, HelloName, MailCommand, RcptCommand, Reply, SessionRefusals};
 use sealpost_transport::{ConnectionHandler, HandshakeError, Refusal, SessionHandler};
 use sealpost_types::{BodyKind, Envelope, ForwardPath, Hop, Reception, Recipient, ReversePath, Severity, TlsFacts};
 
-use super::certificate;
+use super::certificate::{self, Shown};
 use super::content::HeaderFilter;
 use super::received::Received;
 use super::rights;
@@ -39,7 +40,7 @@ pub(crate) struct ClientSession<C: Components> {
     /// The name that the client proved with AUTH.
     login: Option<Arc<str>>,
     /// What the client showed with its certificate.
-    certificate: Option<ClientCertificate>,
+    certificate: Option<Shown>,
     transaction: Option<Transaction>,
 }
 
@@ -102,8 +103,8 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         self.helo.clear();
         let counters = &self.engine.counters;
         counters.shaken(Hop::Receive, *facts);
-        if let Some(certificate) = &self.certificate {
-            counters.verdicts.add_one((Hop::Receive, VerdictWord::of_client(certificate.is_trusted)));
+        if let Some(shown) = &self.certificate {
+            counters.verdicts.add_one((Hop::Receive, VerdictWord::of(&shown.verdict)));
         }
     }
 
@@ -136,7 +137,8 @@ impl<C: Components> SessionHandler for ClientSession<C> {
         let writer = engine.spool.body_writer(transaction.command.size).map_err(|error| self.not_stored(of_spool(&error)))?;
         let id = engine.spool.next_id();
         let reception = Reception::from_client(engine.now(), self.client.ip(), self.helo.clone(), self.tls)
-            .with_login(self.login.as_deref().map(str::to_owned));
+            .with_login(self.login.as_deref().map(str::to_owned))
+            .with_right_to_relay(self.may_relay(&transaction.command.reverse_path));
         let paths: Vec<ForwardPath> = transaction.recipients.iter().map(|recipient| recipient.path.clone()).collect();
         let protocol = Protocol {
             greeting: self.greeting,
@@ -236,9 +238,14 @@ impl<C: Components> ClientSession<C> {
         event.recipient = forward_path.cloned();
         event.reply = Some(refusal.to_string());
         event.decided = Some(self.engine.words.of_reception(&policy, &facts));
-        event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, &decision)));
+        event.proof = Some(Arc::new(account::reception_proof(self.tls, &facts.client, self.verdict(), &decision)));
         self.tell_refused(RefusedFor::of_policy(&refusal.reason), event);
         Err(Reply::new(refusal.code, Some(refusal.status), refusal.text.clone()))
+    }
+
+    /// Whether the client may send anywhere.
+    fn may_relay(&self, reverse_path: &ReversePath) -> bool {
+        rights::may_relay(&self.engine.config().rights, &self.engine.policy.load(), &self.facts(reverse_path))
     }
 
     /// What is known of the session at MAIL.
@@ -250,8 +257,13 @@ impl<C: Components> ClientSession<C> {
     fn client_facts(&self) -> ClientFacts<'_> {
         let mut client = ClientFacts::new(self.client.ip());
         client.login = self.login.as_deref();
-        client.certificate = self.certificate.as_ref();
+        client.certificate = self.certificate.as_ref().map(|shown| &shown.certificate);
         client
+    }
+
+    /// What was found of the client's certificate.
+    fn verdict(&self) -> Option<&Verdict> {
+        self.certificate.as_ref().map(|shown| &shown.verdict)
     }
 
     /// The recipient, if this client may send to it with the session as it is.
@@ -324,7 +336,7 @@ impl<C: Components> ClientSession<C> {
         match engine.spool.accept(message, writer).await {
             Ok(leases) => {
                 engine.counters.accepted(self.tls.as_ref(), size, in_clear);
-                received.record(engine, self.tls.as_ref(), self.client_facts());
+                received.record(engine, self.tls.as_ref(), self.client_facts(), self.verdict());
                 deliver::submit(engine, leases);
                 Ok(Reply::fixed::<250, 0, 0>(format!("Ok: queued as {id}")))
             }

@@ -9,6 +9,7 @@ use sealpost_types::{Domain, Mailbox, UnixMillis};
 use super::Reports;
 use super::interest::Wish;
 use crate::random;
+use crate::words::ReportTry;
 
 /// What a clerk asks of others.
 pub(crate) trait World: Send + Sync {
@@ -157,6 +158,7 @@ impl<W: World> Clerk<'_, W> {
         match taken {
             Ok(()) => {
                 sending.state = SendingState::Sent;
+                self.reports.sent.add_one(ReportTry::Sent);
                 tracing::info!(%domain, %day, to = %address, id = sending.report_id, "TLS report sent");
             }
             Err(reason) => {
@@ -164,6 +166,7 @@ impl<W: World> Clerk<'_, W> {
                 let is_over = due > sending.until;
                 sending.state = if is_over { SendingState::Dropped } else { SendingState::Waiting };
                 sending.due = due;
+                self.reports.sent.add_one(if is_over { ReportTry::Dropped } else { ReportTry::Refused });
                 if is_over {
                     tracing::warn!(%domain, %day, to = %address, attempts = sending.attempts, reason, "TLS report dropped");
                 } else {

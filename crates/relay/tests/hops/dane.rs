@@ -157,3 +157,58 @@ async fn b4_b7_a_certificate_that_no_record_names_is_refused_each_time_and_bounc
     relay.first(EventKind::Delivered, TO).await;
     relay.shutdown().await;
 }
+
+/// RFC 7672 sections 2.2 and 3.1, RFC 7671 section 4: what no certificate can be held against asks for TLS and nothing more, beside what can
+/// be used it counts for nothing, and it is never as if there were no records.
+// req: E1
+#[tokio::test]
+async fn records_of_each_unusable_kind_ask_for_tls_alone_and_count_for_nothing_beside_others() {
+    let (bank, right) = bank().await;
+    let plain = Mx::start(Behaviour::plain()).await;
+    let wrong = of_key(backend_and_pin(Kind::Right, HOST).1);
+    let kinds = [
+        ("PKIX-TA", TlsaRecord { usage: 0, ..right.clone() }),
+        ("PKIX-EE", TlsaRecord { usage: 1, ..right.clone() }),
+        ("a usage that nobody knows", TlsaRecord { usage: 4, ..right.clone() }),
+        ("a private usage", TlsaRecord { usage: 255, ..right.clone() }),
+        ("a selector that nobody knows", TlsaRecord { selector: 2, ..right.clone() }),
+        ("a matching type that nobody knows", TlsaRecord { matching: 3, ..right.clone() }),
+        ("no data", TlsaRecord { data: Vec::new(), ..right.clone() }),
+        ("no data, whole", TlsaRecord { matching: 0, data: Vec::new(), ..right.clone() }),
+        ("a digest that is cut", TlsaRecord { data: right.data[..20].to_vec(), ..right.clone() }),
+        ("a digest of another length", TlsaRecord { matching: 2, ..right.clone() }),
+        ("a whole key that is none", TlsaRecord { matching: 0, data: vec![0x30, 0x03, 1, 2, 3], ..right.clone() }),
+    ];
+    for (kind, unusable) in kinds {
+        // the server, the level, the records; whether the mail goes, and by which record
+        for (server, level, records, delivered, matched) in [
+            (&bank, "\"dane\"", vec![unusable.clone()], true, None),
+            (&plain, "\"dane\"", vec![unusable.clone()], false, None),
+            (&bank, "\"dane-only\"", vec![unusable.clone()], false, None),
+            (&bank, "\"dane-only\"", vec![unusable.clone(), right.clone()], true, Some(&right)),
+            (&bank, "\"dane\"", vec![unusable.clone(), wrong.clone()], false, None),
+            (&bank, "{ level = \"verify\", dane_satisfies = true }", vec![unusable.clone()], false, None),
+        ] {
+            let before = server.count();
+            let relay = house(server, level, DnssecStatus::Secure, records.clone()).start().await;
+            Client::secure(relay.address).await.send(FROM, &[TO], &letter("dane")).await;
+            if delivered {
+                let proof = relay.first(EventKind::Delivered, TO).await.proof.clone().unwrap();
+                let dane = proof.dane.as_ref().unwrap();
+                assert_eq!((dane.records, dane.usable), (records.len(), records.len() - 1), "{kind} {level}");
+                assert_eq!(dane.matched, matched.map(|record| format!("{record} (certificate)")), "{kind} {level}");
+                assert!(proof.tls.is_some());
+            } else {
+                relay.first(EventKind::CheckTls, TO).await;
+                assert_eq!(server.count(), before, "{kind} {level} {records:?}");
+            }
+            assert!(server.saw_no_mail_in_clear(), "{kind} {level}");
+            relay.shutdown().await;
+        }
+    }
+    // The control: without any record the level `dane` asks for no TLS, and clear text is what the plain server gets.
+    let relay = house(&plain, "\"dane\"", DnssecStatus::Secure, Vec::new()).start().await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("dane")).await;
+    plain.message().await;
+    relay.shutdown().await;
+}

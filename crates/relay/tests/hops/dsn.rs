@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use sealpost_relay::config::SuccessNotices;
 use sealpost_report::EventKind;
 
 use crate::support::{Behaviour, Client, Clock, House, Mx, Running, letter, open_spool};
@@ -92,6 +93,53 @@ async fn where_the_next_server_does_not_report_the_relay_does() {
     drop(client);
     relay.shutdown().await;
     assert_eq!(sender.count(), 1);
+}
+
+/// A stranger that forged its sender had the relay write to whom it liked, once for each mail.
+// req: E5
+#[tokio::test]
+async fn who_may_not_relay_has_nobody_told_of_success() {
+    use SuccessNotices::{All, Known, None};
+    for (notices, is_trusted, told) in
+        [(Known, false, false), (Known, true, true), (All, false, true), (All, true, true), (None, false, false), (None, true, false)]
+    {
+        let (bank, sender) = (Mx::start(Behaviour::plain()).await, Mx::start(Behaviour::plain()).await);
+        let mut house = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]);
+        house.config.rights.success_notices = notices;
+        if !is_trusted {
+            house.config.rights.trusted_networks.clear();
+        }
+        let relay = house.policy("[[domain]]\nname = \"bank.example\"\n").start().await;
+        let mut client = Client::secure(relay.address).await;
+        client.send_asking(FROM, "", &[(TO, "NOTIFY=SUCCESS,FAILURE")], &letter("asked")).await;
+        relay.first(EventKind::Delivered, TO).await;
+        if told {
+            assert!(sender.message().await.text().contains("Action: relayed\r\n"));
+            relay.first(EventKind::Delivered, FROM).await;
+        }
+        // The control: of failure everybody is told.
+        bank.change(refusing());
+        client.send_asking(FROM, "", &[(TO, "NOTIFY=SUCCESS,FAILURE")], &letter("asked again")).await;
+        let notice = sender.messages(usize::from(told) + 1).await.pop().unwrap();
+        assert!(notice.text().contains("Action: failed\r\n"), "{notices:?} {is_trusted}");
+        drop(client);
+        relay.shutdown().await;
+        assert_eq!(sender.count(), usize::from(told) + 1, "{notices:?} {is_trusted}");
+    }
+}
+
+/// A server of a hosted domain and whoever logs in are known, wherever they are.
+#[tokio::test]
+async fn servers_of_hosted_domains_are_told_of_success() {
+    let (bank, sender) = (Mx::start(Behaviour::plain()).await, Mx::start(Behaviour::plain()).await);
+    let mut house = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]);
+    house.config.rights.trusted_networks.clear();
+    let relay = house.policy("[[domain]]\nname = \"shop.example\"\nservers = [\"127.0.0.1/32\"]\n").start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send_asking(FROM, "", &[(TO, "NOTIFY=SUCCESS")], &letter("asked")).await;
+    assert!(sender.message().await.text().contains("Action: relayed\r\n"));
+    drop(client);
+    relay.shutdown().await;
 }
 
 /// RFC 3461 section 5.2.6: who asked not to hear of failure does not, and who asked for nothing does.

@@ -14,7 +14,7 @@ use crate::support::{Behaviour, Client, House, Kind, Mx, PATIENCE, Running, Star
 const FROM: &str = "ann@shop.example";
 
 /// The sum of the samples of a series whose labels have this.
-fn sum(page: &str, name: &str, with: &str) -> f64 {
+pub(crate) fn sum(page: &str, name: &str, with: &str) -> f64 {
     let of = |line: &str| {
         let (series, number) = line.rsplit_once(' ')?;
         let labels = series.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('{'))?;
@@ -23,7 +23,7 @@ fn sum(page: &str, name: &str, with: &str) -> f64 {
     page.lines().filter_map(of).sum()
 }
 
-async fn page(relay: &Running) -> String {
+pub(crate) async fn page(relay: &Running) -> String {
     relay.handle.control().metrics(MetricsFormat::Text).await
 }
 
@@ -157,6 +157,27 @@ async fn verdicts_are_counted_whatever_is_demanded() {
             assert_eq!(sum(&page, "sealpost_tls_handshakes_total", &format!("hop=\"{hop}\",version=\"TLSv1.3\"")), 1.0, "{page}");
         }
     }
+}
+
+/// A dead host, and one without the TLS that is asked for: each is counted while it is left alone, and no longer.
+// req: E9
+#[tokio::test]
+async fn what_is_left_alone_is_counted() {
+    let plain = Mx::start(Behaviour::plain()).await;
+    let dead = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
+    let house = House::new().retry(Duration::from_secs(3600)).route("bank.example", &[&plain]).route_to("dead.example", &[dead]);
+    let relay = house.partner("bank.example", "\"require\"").start().await;
+    let counted = async |what: &str| sum(&page(&relay).await, "sealpost_left_alone", &format!("what=\"{what}\"")) as u64;
+    assert_eq!((counted("destination").await, counted("address").await, counted("tls").await), (0, 0, 0));
+    let mut client = Client::secure(relay.address).await;
+    for to in ["bob@bank.example", "eve@dead.example"] {
+        client.send(FROM, &[to], &letter("one")).await;
+        relay.first(EventKind::Deferred, to).await;
+    }
+    assert_eq!((counted("destination").await, counted("address").await, counted("tls").await), (1, 1, 1));
+    relay.set_policy("");
+    assert_eq!((counted("address").await, counted("tls").await), (0, 0), "a new policy has hosts tried again");
+    relay.shutdown().await;
 }
 
 #[tokio::test]

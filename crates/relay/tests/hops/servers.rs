@@ -129,8 +129,8 @@ async fn a_partner_may_have_to_show_its_certificate() {
     assert_eq!(received.decided.as_ref().map(|decided| decided.level.as_str()), Some("verify"));
 
     for (kind, name, words) in [
-        (Kind::SelfSigned, "out.bank.example", "has no chain to a trust anchor"),
-        (Kind::Expired, "out.bank.example", "has no chain to a trust anchor"),
+        (Kind::SelfSigned, "out.bank.example", "has no chain to a trust anchor of this relay: self-signed certificate"),
+        (Kind::Expired, "out.bank.example", "has no chain to a trust anchor of this relay: certificate expired 10 days ago"),
         (Kind::Right, "out.shop.example", "has none of the names"),
     ] {
         let mut other = Client::showing(relay.address, &showing(kind, name)).await;

@@ -23,6 +23,8 @@ mod with_web_on_port_443 {
         Behaviour, Client, Clock, House, Kind, Mx, PATIENCE, Running, StartTls, backend, backend_and_pin, domain, letter,
     };
 
+    use crate::numbers::{page, sum};
+
     const FROM: &str = "ann@shop.example";
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -166,14 +168,19 @@ mod with_web_on_port_443 {
         relay.first(EventKind::Delivered, "b@bank.example").await;
         send(&relay, "a@wrong.example").await;
         relay.wait(EventKind::CheckTls, "a@wrong.example", 1).await;
+        assert_eq!(sum(&page(&relay).await, "sealpost_tlsrpt_reports_total", ""), 0.0);
         clock.advance(DAY);
-
         let reports = web.reports(3).await;
         let head = web.taken.borrow()[0].0.clone();
         assert!(
             head.starts_with("post /in?from=relay http/1.1\r\n") && head.contains("content-type: application/tlsrpt+gzip\r\n"),
             "{head}"
         );
+        let counted = async |series, labels| sum(&page(&relay).await, series, labels);
+        while counted("sealpost_tlsrpt_reports_total", "result=\"sent\"").await < 3.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(counted("sealpost_tlsrpt_reports_waiting", "").await, 0.0);
         let [told_clear, told_bank, told_wrong] = reports.as_slice() else { panic!("{reports:#?}") };
         assert_eq!((told_bank.organization_name.as_str(), told_bank.contact_info.as_str()), ("relay.example", "postmaster@relay.example"));
         let [policy] = told_bank.policies.as_slice() else { panic!("{told_bank:#?}") };
@@ -291,6 +298,17 @@ mod with_web_on_port_443 {
             let to = format!("a@{name}");
             send(&relay, &to).await;
             relay.first(EventKind::Delivered, &to).await;
+            let counted = page(&relay).await;
+            let kept = sum(&counted, "sealpost_mta_sts_policies", "mode=\"testing\"");
+            let result = match policy {
+                "" => "untrusted",
+                "no policy" => "void",
+                _ => "fetched",
+            };
+            assert_eq!(kept, if result == "fetched" { 1.0 } else { 0.0 }, "{counted}");
+            assert_eq!(sum(&counted, "sealpost_mta_sts_fetches_total", &format!("result=\"{result}\"")), 1.0, "{counted}");
+            assert_eq!(sum(&counted, "sealpost_mta_sts_fetches_total", ""), 1.0, "{counted}");
+            assert_eq!(sum(&counted, "sealpost_mta_sts_cache_bytes", "") > 0.0, kept > 0.0, "{counted}");
             clock.advance(DAY);
             let report = web.reports(1).await.remove(0);
             let shown: Vec<_> = report

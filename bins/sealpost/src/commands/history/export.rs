@@ -78,7 +78,7 @@ impl<W: Write> Sheet<W> {
         match self.format {
             ExportFormat::Csv => {
                 let entry: Value = serde_json::from_str(entry.entry.get())?;
-                self.record(COLUMNS.map(|(_, pointer)| cell(entry.pointer(pointer))))
+                self.record(COLUMNS.map(|(name, pointer)| cell(entry.pointer(pointer), if name == PATH { " < " } else { "; " })))
             }
             ExportFormat::Json => write!(self.out, "{}\n{}", if self.count > 1 { "," } else { "" }, entry.entry.get()),
         }
@@ -100,18 +100,21 @@ impl<W: Write> Sheet<W> {
 }
 
 /// A value as text. One that a spreadsheet would take for a formula gets an apostrophe in front: much of it comes from outside.
-fn cell(value: Option<&Value>) -> String {
+fn cell(value: Option<&Value>, between: &str) -> String {
     let text = match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts.iter().map(|part| part.as_str().unwrap_or_default()).collect::<Vec<_>>().join(" < "),
+        Some(Value::Array(parts)) => parts.iter().map(|part| part.as_str().unwrap_or_default()).collect::<Vec<_>>().join(between),
         Some(other) => return other.to_string(),
     };
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
 }
 
+/// The column whose parts lead from one to the next.
+const PATH: &str = "validation_path";
+
 /// The columns, and where in an entry they stand.
-const COLUMNS: [(&str, &str); 29] = [
+const COLUMNS: [(&str, &str); 34] = [
     ("time", "/at"),
     ("event", "/kind"),
     ("title", "/title"),
@@ -141,6 +144,11 @@ const COLUMNS: [(&str, &str); 29] = [
     ("no_tls", "/proof/no_tls"),
     ("findings", "/proof/findings"),
     ("size", "/size"),
+    ("next_attempt", "/next_attempt"),
+    ("login", "/proof/login"),
+    ("client_names", "/proof/client_names"),
+    ("certificate_names", "/proof/names"),
+    ("certificate_shown", "/proof/shown"),
 ];
 
 #[cfg(test)]
@@ -149,12 +157,12 @@ mod tests {
 
     #[test]
     fn a_cell_is_no_formula_and_stays_in_its_place() {
-        let of_text = |text: &str| cell(Some(&text.into()));
+        let of_text = |text: &str| cell(Some(&text.into()), "; ");
         assert_eq!(of_text("=1+2"), "'=1+2");
         assert_eq!(of_text("@SUM(A1)"), "'@SUM(A1)");
         assert_eq!(of_text("mx.example"), "mx.example");
-        assert_eq!(cell(Some(&true.into())), "true");
-        assert_eq!(cell(Some(&serde_json::json!(["CN=a", "CN=b"]))), "CN=a < CN=b");
+        assert_eq!(cell(Some(&true.into()), "; "), "true");
+        assert_eq!(cell(Some(&serde_json::json!(["CN=a", "CN=b"])), " < "), "CN=a < CN=b");
         let mut sheet = Sheet { format: ExportFormat::Csv, out: Vec::new(), count: 0 };
         sheet.record(["a,b".into(), "say \"x\"".into(), "1\r\n2".into(), "plain".into()]).unwrap();
         assert_eq!(String::from_utf8(sheet.out).unwrap(), "\"a,b\",\"say \"\"x\"\"\",\"1\r\n2\",plain\r\n");
