@@ -4,6 +4,7 @@ mod change;
 mod history;
 mod policy;
 mod queue;
+mod sts;
 mod tlsrpt;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ pub(crate) use policy::{
     ListPartners, Listing, Lists, Owners, Remove, RemovePartner, RulePlace, Rules, Search, Set, SetPartner, ShowPartner, Test,
 };
 
+pub(crate) use sts::{Sts, StsDrop, StsList, StsMode, StsShow};
 pub(crate) use tlsrpt::{Tlsrpt, TlsrptList, TlsrptPreview, TlsrptShow};
 
 pub(crate) use queue::{Matching, Queue, QueueChange, QueueDelete, QueueList, QueueShow, QueueStats, Selected, State};
@@ -77,6 +79,9 @@ pub(crate) enum Command {
     /// Show which cipher suites a setting leaves, and why the others cannot be used.
     #[command(after_help = CIPHERS)]
     Ciphers(Ciphers),
+    /// The MTA-STS policies of recipient domains (RFC 8461) that are kept.
+    #[command(subcommand, after_help = sts::STS)]
+    Sts(Sts),
     /// Reports about TLS (RFC 8460): those of others, and this relay's own.
     #[command(subcommand, after_help = tlsrpt::TLSRPT)]
     Tlsrpt(Tlsrpt),
@@ -304,7 +309,7 @@ The relay reads a changed file at the next login.";
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 29] = [
+    const EXAMPLES: [&str; 32] = [
         policy::IMPORT,
         policy::EXPORT,
         policy::DOMAINS,
@@ -331,6 +336,9 @@ mod tests {
         queue::QUEUE_LIST,
         queue::QUEUE_RETRY,
         queue::QUEUE_DELETE,
+        sts::STS,
+        sts::STS_LIST,
+        sts::STS_DROP,
         tlsrpt::TLSRPT,
         tlsrpt::TLSRPT_SHOW,
         tlsrpt::TLSRPT_PREVIEW,
@@ -395,6 +403,9 @@ mod tests {
             "cert show",
             "ciphers",
             "users hash",
+            "sts",
+            "sts list",
+            "sts drop",
             "tlsrpt",
             "tlsrpt show",
             "tlsrpt preview",
@@ -408,6 +419,7 @@ mod tests {
             "queue stats",
             "policy",
             "users",
+            "sts show",
             "tlsrpt list",
             "domains list",
             "domains search",

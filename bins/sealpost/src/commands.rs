@@ -13,6 +13,7 @@ mod quickstart;
 mod reload;
 mod replay;
 mod run;
+mod sts;
 mod tlsrpt;
 mod users;
 
@@ -45,6 +46,7 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Policy(Policy::Replay(options)) => replay::replay(&options),
         Command::Cert(Cert::Show(options)) => cert::show(&options),
         Command::Ciphers(options) => ciphers::ciphers(&options),
+        Command::Sts(command) => sts::sts(&command),
         Command::Tlsrpt(command) => tlsrpt::tlsrpt(&command),
         Command::Users(Users::Hash(options)) => users::hash(&options),
         Command::Man(options) => options.write::<Arguments>().map(|()| ExitCode::SUCCESS).map_err(in_words),

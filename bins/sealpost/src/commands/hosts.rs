@@ -68,7 +68,7 @@ impl fmt::Display for Hosts {
 }
 
 /// What the recipient's domain says by MTA-STS.
-fn sts_lines(found: &StsFound) -> Vec<String> {
+pub(super) fn sts_lines(found: &StsFound) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(kept) = &found.policy {
         let (policy, hosts) = (&kept.policy, kept.policy.mx.iter().map(ToString::to_string).collect::<Vec<_>>());

@@ -1,7 +1,7 @@
 //! MTA-STS end to end: a policy that Python serves over HTTPS, records that BIND serves, exchangers on port 25, and the relay between them.
 
 /// What needs BIND, Python, and root with ports 25 and 443 that nobody listens on.
-mod with_web_on_port_443 {
+pub(crate) mod with_web_on_port_443 {
     use std::fmt::Write as _;
     use std::net::{Ipv4Addr, SocketAddr};
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -18,9 +18,9 @@ mod with_web_on_port_443 {
     use crate::sink::{Behaviour, Sink, StartTls};
     use crate::web::Web;
 
-    const LIMIT: Duration = Duration::from_secs(40);
+    pub(crate) const LIMIT: Duration = Duration::from_secs(40);
     const ECDSA: &str = "ECDSAP256SHA256";
-    const TELLER: &str = "teller@bank.example";
+    pub(crate) const TELLER: &str = "teller@bank.example";
 
     fn own_address() -> Ipv4Addr {
         static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -28,15 +28,15 @@ mod with_web_on_port_443 {
         Ipv4Addr::new(127, low | 1, high.wrapping_add(155), NEXT.fetch_add(1, Ordering::SeqCst))
     }
 
-    fn policy(mode: &str, mx: &str) -> String {
+    pub(crate) fn policy(mode: &str, mx: &str) -> String {
         format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 604800\r\n")
     }
 
     /// The bank: its exchanger, the host of its policy, and the zone that tells of both.
-    struct Bank {
+    pub(crate) struct Bank {
         bind: Bind,
-        web: Web,
-        sink: Sink,
+        pub(crate) web: Web,
+        pub(crate) sink: Sink,
         addresses: [Ipv4Addr; 2],
         signing: Signing,
         more: String,
@@ -44,7 +44,7 @@ mod with_web_on_port_443 {
 
     impl Bank {
         /// With this policy under the id 1. The zone has `more` records.
-        fn new(house: &House, behaviour: Behaviour, policy: &str, signing: Signing, more: &str) -> Self {
+        pub(crate) fn new(house: &House, behaviour: Behaviour, policy: &str, signing: Signing, more: &str) -> Self {
             let addresses = [own_address(), own_address()];
             let sink = Sink::start_at(SocketAddr::from((addresses[0], 25)), behaviour);
             let web = Web::start(addresses[1], &house.authority.issue(&["mta-sts.bank.example"]), policy);
@@ -54,12 +54,12 @@ mod with_web_on_port_443 {
         }
 
         /// Another id in DNS.
-        fn announce(&mut self, id: &str) {
+        pub(crate) fn announce(&mut self, id: &str) {
             self.bind.change(&zone(self.addresses, self.signing, Some(id), &self.more));
         }
 
         /// A relay that asks this name server.
-        fn known_to(&self, house: House) -> House {
+        pub(crate) fn known_to(&self, house: House) -> House {
             if self.signing == Signing::None {
                 return house.also(&format!("[dns]\nservers = ['{}']\ndnssec = 'off'\n", self.bind.address));
             }
@@ -81,14 +81,14 @@ mod with_web_on_port_443 {
         Zone { name: "example", signing, records }
     }
 
-    fn hand_in(house: &House, relay: &Relay, to: &[&str]) {
+    pub(crate) fn hand_in(house: &House, relay: &Relay, to: &[&str]) {
         let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
         assert_eq!(client.send("alice@sender.example", to, message("bank").as_bytes()).unwrap().code, 250);
     }
 
     /// What the exchanger has for a certificate.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Shows {
+    pub(crate) enum Shows {
         Right,
         OtherName,
         SelfSigned,
@@ -96,7 +96,7 @@ mod with_web_on_port_443 {
     }
 
     impl Shows {
-        fn behaviour(self, house: &House) -> Behaviour {
+        pub(crate) fn behaviour(self, house: &House) -> Behaviour {
             match self {
                 Self::Right => Behaviour::offering(&house.authority.issue(&["mx.bank.example"])),
                 Self::OtherName => Behaviour::offering(&house.authority.issue(&["bank.example", "other.example"])),

@@ -17,6 +17,7 @@ use sealpost_types::{ForwardPath, Mailbox, NextHop, ReversePath, WithCauses};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::super::hosts::sts_lines;
 use super::super::{Failure, in_words};
 use super::desk::Desk;
 use super::located::Located;
@@ -302,6 +303,8 @@ fn judge(decision: &DeliverDecision, reached: &Reached, anchors: &TrustAnchors, 
         (Dane::Secure { base, records }, None) => lines.push(format!("DANE: {} secure TLSA records at {base}", records.len())),
         _ => {}
     }
+    let has_sts = reached.sts.policy.is_some() || reached.sts.trouble.is_some();
+    lines.extend(has_sts.then(|| sts_lines(&reached.sts)).into_iter().flatten());
     lines.extend(verdict.findings.iter().map(ToString::to_string));
     if verdict.findings.is_empty() && verdict.trusted {
         lines.push("the chain is trusted here".to_owned());
@@ -311,7 +314,7 @@ fn judge(decision: &DeliverDecision, reached: &Reached, anchors: &TrustAnchors, 
     }
     let floor = connection.tls().and_then(|tls| demand.floor_missed(tls));
     lines.extend(floor.iter().map(ToString::to_string));
-    let missing = demand.is_mandatory() && (!verdict.satisfied || floor.is_some() || asked.barred.is_some());
+    let missing = asked.barred.is_some() || (demand.is_mandatory() && (!verdict.satisfied || floor.is_some()));
     if missing {
         lines.push(match decision.demand.is_mandatory() {
             true => format!("that is not enough for `{}`: mail would wait", decision.level),
