@@ -7,6 +7,7 @@ mod domain;
 mod equipment;
 mod load;
 mod manual;
+mod openssl;
 mod ping;
 mod programs;
 mod published;
@@ -33,6 +34,9 @@ mod dns;
 #[path = "../../../sealpost/tests/e2e/peers.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod peers;
+#[path = "../../../sealpost/tests/e2e/s_server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the relay")]
+mod s_server;
 #[path = "../../../sealpost/tests/e2e/web.rs"]
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 mod web;
