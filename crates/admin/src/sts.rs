@@ -81,7 +81,7 @@ impl StsPage {
         };
         let mut wanted = kept.iter().filter(is_wanted).map(StsEntry::of);
         let policies: Vec<_> = wanted.by_ref().take(limit).collect();
-        let next = wanted.next().and(policies.last()).map(|last| last.domain.clone());
+        let next = wanted.next().and_then(|_| policies.last()).map(|last| last.domain.clone());
         Ok(Self { policies, next })
     }
 }
