@@ -14,6 +14,10 @@ mod with_openssl {
     const TO: &str = "teller@bank.example";
     const NAMES: [&str; 2] = ["bank.example", "127.0.0.1"];
 
+    /// What the server shows, the options of `s_server`, what the entry asks; what a delivery says, or why there is none.
+    type Case<'a> = (&'a Identity, Vec<&'a str>, &'a str, Outcome);
+    type Outcome = Result<Vec<&'static str>, &'static str>;
+
     /// Whether the openssl that is here has this group.
     fn has_group(name: &str) -> bool {
         let listed = finish(Command::new("openssl").args(["list", "-kem-algorithms"]), LIMIT);
@@ -27,7 +31,7 @@ mod with_openssl {
     fn each_verdict_on_a_server_of_openssl() {
         let authority = Authority::new();
         let (ecdsa, rsa) = (authority.issue(&NAMES), authority.issue_rsa(&NAMES));
-        let mut cases: Vec<(&Identity, Vec<&str>, &str, Result<Vec<&str>, &str>)> = vec![
+        let mut cases: Vec<Case<'_>> = vec![
             (&ecdsa, vec!["-tls1_2"], "'verify'", Ok(vec!["TLSv1.2", "TLS_ECDHE_ECDSA_WITH_", "\"satisfied\":true"])),
             (&ecdsa, vec!["-tls1_3"], "'verify'", Ok(vec!["TLSv1.3", "\"findings\":[]"])),
             (&rsa, vec!["-tls1_2"], "'verify'", Ok(vec!["TLSv1.2", "TLS_ECDHE_RSA_WITH_"])),
