@@ -12,6 +12,8 @@ const DOMAINS: usize = 1000;
 
 const NOW: UnixMillis = UnixMillis(1_795_600_000_000);
 
+type Seen = fn(&Domain) -> Observation;
+
 fn domains() -> Vec<Domain> {
     (0..DOMAINS).map(|number| Domain::parse(&format!("d{number}.example")).unwrap_or_else(|error| panic!("{error}"))).collect()
 }
@@ -43,8 +45,7 @@ fn count(criterion: &mut Criterion) {
     let domains = domains();
     let mut group = criterion.benchmark_group("tlsrpt/count");
     group.throughput(Throughput::Elements(1));
-    let kinds: [(&str, fn(&Domain) -> Observation); 3] = [("success", plain), ("success-dane", under_dane), ("failure", failed)];
-    for (name, observation) in kinds {
+    for (name, observation) in [("success", plain as Seen), ("success-dane", under_dane), ("failure", failed)] {
         let mut tally = Tally::default();
         let mut next = domains.iter().cycle();
         group.bench_function(name, |bencher| {
