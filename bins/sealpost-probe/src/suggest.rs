@@ -91,5 +91,6 @@ Examples:
   sealpost-probe suggest --config /etc/sealpost/sealpost.toml --since 14d --testing
 
 Each domain gets the strictest level that holds for it today; what is weak, or ends soon, is told in
-comments, the weakest first. Nothing that --policy or --config asks is lowered. Nothing is changed:
-the entries are printed. Exit code 0: printed. 64: usage, or what was given cannot be read.";
+comments, the weakest first. Nothing that --policy or --config asks is lowered, and no file changes.
+
+Exit code 0: printed. 64: usage, or what was given cannot be read.";

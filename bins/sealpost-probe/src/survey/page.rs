@@ -55,7 +55,7 @@ fn html(list: &str, rows: &[Row], summary: &Summary) -> String {
     put!(page, "<div class=\"columns\">");
     pictures::needs_a_look(&mut page, summary);
     pictures::levels(&mut page, summary);
-    calendar::calendar(&mut page, summary, super::super::shown::today());
+    calendar::calendar(&mut page, summary, crate::shown::today());
     pictures::providers(&mut page, summary);
     pictures::sessions(&mut page, summary);
     pictures::published(&mut page, summary);

@@ -45,10 +45,11 @@ fn line(done: usize, all: usize, untested: usize, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(0.001);
     let as_float = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
     let rate = as_float(done) / seconds;
+    let shown = if rate < 10.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
     // What a few results say of the time left is not worth reading.
     let left = if done >= FEW && done < all { format!(", {} left", span(as_float(all - done) / rate)) } else { String::new() };
     let untested = if untested > 0 { format!(", {untested} could not be tested") } else { String::new() };
-    format!("[{bar}] {:>3} %  {done} of {all}, {rate:.0} a second{left}{untested}", share(100))
+    format!("[{bar}] {:>3} %  {done} of {all}, {shown} a second{left}{untested}", share(100))
 }
 
 /// `40 s`, `12 min`, `3 h 20 min`.
@@ -79,7 +80,7 @@ mod tests {
             line(500, 1000, 3, Duration::from_secs(10)),
             "[############------------]  50 %  500 of 1000, 50 a second, 10 s left, 3 could not be tested"
         );
-        assert_eq!(line(0, 0, 0, Duration::ZERO), format!("[{}] 100 %  0 of 0, 0 a second", "#".repeat(24)));
+        assert_eq!(line(0, 0, 0, Duration::ZERO), format!("[{}] 100 %  0 of 0, 0.0 a second", "#".repeat(24)));
         assert_eq!((span(12_000.0).as_str(), span(600.0).as_str()), ("3 h 20 min", "10 min"));
     }
 }

@@ -36,7 +36,7 @@ impl Manners {
 
     /// Waits until a connection to this address is no imposition.
     pub(crate) async fn turn(&self, address: IpAddr) -> Turn {
-        let free = Arc::clone(&self.gate(address, |gate| gate.free.clone()));
+        let free = self.gate(address, |gate| Arc::clone(&gate.free));
         let turn = Turn(free.acquire_owned().await.ok());
         let begin = self.gate(address, |gate| {
             let begin = gate.next.max(Instant::now());
