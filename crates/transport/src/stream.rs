@@ -1,7 +1,8 @@
-//! A connection in clear or under TLS, whose read buffer exists only while it holds something.
+//! A connection in clear or under TLS, which has a read buffer only while that holds something.
 //!
 //! TLS runs on top of the same buffered connection, so that a record costs one read and not five.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -40,6 +41,16 @@ impl PlainStream {
         Self { listening: Some(Arc::clone(progress)), ..Self::new(tcp) }
     }
 
+    /// The next connection that this thread reads from takes it: it lies in the processor's cache, and need not be made.
+    fn give_buffer_back(&mut self) {
+        self.start = 0;
+        if self.buffer.capacity() > 0 {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.clear();
+            SPARE.set(buffer);
+        }
+    }
+
     /// The bare socket, unless bytes of the peer are waiting in the buffer: at STARTTLS those are an attack.
     pub(crate) fn into_tcp(self) -> Option<TcpStream> {
         if self.start == self.buffer.len() { Some(self.tcp) } else { None }
@@ -55,6 +66,9 @@ impl AsyncBufRead for PlainStream {
             // An idle connection has no buffer: readiness comes first, the buffer second.
             let read = match this.tcp.poll_read_ready(cx) {
                 Poll::Ready(Ok(())) => {
+                    if this.buffer.capacity() == 0 {
+                        this.buffer = SPARE.take();
+                    }
                     this.buffer.reserve_exact(READ_OCTETS);
                     // `read_buf` keeps nothing between polls, so that it may be made anew for each.
                     pin!(this.tcp.read_buf(&mut this.buffer)).poll(cx)
@@ -63,7 +77,7 @@ impl AsyncBufRead for PlainStream {
                 Poll::Pending => Poll::Pending,
             };
             if read.is_pending() {
-                this.buffer = Vec::new();
+                this.give_buffer_back();
             }
             ready!(read)?;
             if let Some(first) = this.buffer.first()
@@ -78,6 +92,9 @@ impl AsyncBufRead for PlainStream {
     fn consume(self: Pin<&mut Self>, amount: usize) {
         let this = self.get_mut();
         this.start = this.start.saturating_add(amount).min(this.buffer.len());
+        if this.start == this.buffer.len() {
+            this.give_buffer_back();
+        }
     }
 }
 
@@ -165,6 +182,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
     }
+}
+
+thread_local! {
+    /// A buffer that no connection holds.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What one read takes from the kernel at most: nearly two full TLS records, where rustls alone would take a quarter of one.
