@@ -1,5 +1,10 @@
 //! The trust anchors of the operating system.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::{fs, thread};
+
+use rustls_native_certs::CertificateResult;
 use sealpost_cert::TrustAnchors;
 
 /// What the system's certificate store gave.
@@ -19,9 +24,40 @@ pub struct SystemAnchors {
 /// wrong is in [`SystemAnchors::problems`].
 #[must_use]
 pub fn system_anchors() -> SystemAnchors {
-    let found = rustls_native_certs::load_native_certs();
-    let problems = found.errors.iter().map(ToString::to_string).collect();
-    collect(found.certs.iter().map(AsRef::as_ref), problems)
+    let places = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let found = if places.iter().any(|name| std::env::var_os(name).is_some()) {
+        vec![rustls_native_certs::load_native_certs()]
+    } else {
+        let places = openssl_probe::probe();
+        load(&files_of(places.cert_file, &places.cert_dir))
+    };
+    let problems = found.iter().flat_map(|found| &found.errors).map(ToString::to_string).collect();
+    // Those of a bundle are there as files of their own too.
+    let certificates: BTreeSet<&[u8]> = found.iter().flat_map(|found| &found.certs).map(AsRef::as_ref).collect();
+    collect(certificates.into_iter(), problems)
+}
+
+/// Each file once, by whatever names it is found.
+fn files_of(file: Option<PathBuf>, directories: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+    let names: Vec<PathBuf> = file.into_iter().chain(entries.map(|entry| entry.path())).collect();
+    let found = in_parallel(&names, |name| fs::canonicalize(name).ok().filter(|path| path.is_file()));
+    found.into_iter().flatten().collect()
+}
+
+fn load(files: &BTreeSet<PathBuf>) -> Vec<CertificateResult> {
+    let files: Vec<&PathBuf> = files.iter().collect();
+    in_parallel(&files, |file| rustls_native_certs::load_certs_from_paths(Some(file.as_path()), None))
+}
+
+/// A store of hundreds of small files that lie in no cache: each is one wait for the disk, and the relay's start waits for them all.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let work = &work;
+    let share = items.len().div_ceil(READERS).max(1);
+    thread::scope(|scope| {
+        let readers: Vec<_> = items.chunks(share).map(|items| scope.spawn(move || items.iter().map(work).collect::<Vec<R>>())).collect();
+        readers.into_iter().filter_map(|reader| reader.join().ok()).flatten().collect()
+    })
 }
 
 fn collect<'a>(certificates: impl Iterator<Item = &'a [u8]>, mut problems: Vec<String>) -> SystemAnchors {
@@ -30,9 +66,38 @@ fn collect<'a>(certificates: impl Iterator<Item = &'a [u8]>, mut problems: Vec<S
     SystemAnchors { anchors, problems }
 }
 
+/// Threads that read the store.
+const READERS: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_with_several_names_is_read_once_and_nothing_is_missed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let pem = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
+        for number in 0..40 {
+            fs::write(at(&format!("{number}.pem")), pem(&format!("ca{number}.example"))).unwrap();
+            std::os::unix::fs::symlink(at(&format!("{number}.pem")), at(&format!("hash{number}.0"))).unwrap();
+        }
+        fs::write(at("bundle.crt"), pem("a.example") + &pem("b.example")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("dangling.0")).unwrap();
+        fs::create_dir(at("java")).unwrap();
+        let files = files_of(Some(at("bundle.crt")), &[directory.path().to_owned()]);
+        assert_eq!(files.len(), 41);
+        let found = load(&files);
+        assert_eq!(found.iter().map(|found| found.certs.len()).sum::<usize>(), 42);
+        assert!(found.iter().all(|found| found.errors.is_empty()));
+    }
+
+    #[test]
+    fn what_the_library_finds_is_found() {
+        let (found, expected) = (system_anchors(), rustls_native_certs::load_native_certs());
+        let expected = collect(expected.certs.iter().map(AsRef::as_ref), vec![]);
+        assert_eq!(found.anchors.len(), expected.anchors.len());
+    }
 
     #[test]
     fn a_store_broken_in_part_gives_the_rest() {
