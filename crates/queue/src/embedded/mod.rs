@@ -87,7 +87,7 @@ pub struct Settings {
     /// Bodies up to this size stand in the database, longer ones in files. Default 16 KiB.
     pub inline: Octets,
     /// Memory for the bodies of leased entries, and for larger pieces of those that come in; beyond, bodies are read again when
-    /// needed, and come in by smaller pieces. Default 32 MiB.
+    /// needed, and come in by smaller pieces. Default 16 MiB.
     pub memory: Octets,
     /// Space on the disk that accepting leaves alone. Default 64 MiB.
     pub reserve: Octets,
@@ -103,7 +103,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             inline: Octets(16 << 10),
-            memory: Octets(32 << 20),
+            memory: Octets(16 << 20),
             reserve: Octets(64 << 20),
             recycle: Octets(256 << 20),
             abandoned: Duration::from_secs(60),

@@ -93,8 +93,8 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowSta
     }
 }
 
-/// Leases that may wait in the lanes before no more are brought: half of what fresh mail may fill.
-const LEASES: usize = 2000;
+/// Leases that may wait in the lanes before no more are brought: a quarter of what fresh mail may fill.
+const LEASES: usize = 1000;
 
 /// Leases taken at a time.
 const BATCH: usize = 200;

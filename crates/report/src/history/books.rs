@@ -200,11 +200,9 @@ pub(super) fn salvage_reported(directory: &Path, open: &[Day], opening: &Opening
     }
 }
 
-/// Small pages: entries of many domains touch many of them.
 fn settings() -> Settings {
     let mut settings = Settings::default();
-    settings.page = Octets(4 << 10);
-    settings.cache = Octets(16 << 20);
+    settings.cache = Octets(4 << 20);
     settings.readers = 1;
     settings
 }
