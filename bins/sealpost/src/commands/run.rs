@@ -17,7 +17,7 @@ use crate::notify::Manager;
 use crate::{cli, logging};
 
 pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
-    logging::start(options.log_format, &options.log)?;
+    let mut log = logging::start(options.log_format, &options.log)?;
     let (file, config) = ConfigFile::open(&options.config.config).map_err(in_words)?;
     let config = with_identity(config)?;
     let manager = Manager::of_the_environment();
@@ -26,6 +26,7 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     let prepared = Prepared::read(config).map_err(in_words)?;
     // Before there is a second thread: each takes its restrictions from the one that starts it.
     confine_relay(landlock, &prepared.places(&options.config.config))?;
+    log.begin()?;
     runtime()?.block_on(async {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
