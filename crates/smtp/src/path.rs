@@ -55,18 +55,18 @@ fn path(input: &str) -> IResult<&str, &str> {
 
 /// `"@" Domain *( "," "@" Domain ) ":"`
 fn route(input: &str) -> IResult<&str, ()> {
-    let hop = preceded(char('@'), take_while1(|c: char| !c.is_whitespace() && !"@,:<>\"".contains(c)));
+    let hop = preceded(char('@'), take_while1(|c: char| !c.is_whitespace() && !matches!(c, '@' | ',' | ':' | '<' | '>' | '"')));
     value((), terminated(separated_list1(char(','), hop), char(':'))).parse(input)
 }
 
 /// Everything up to the `>` that is not within quotes. What it has to be is [`Mailbox::parse`]'s to say.
 fn address(input: &str) -> IResult<&str, &str> {
-    let plain = value((), take_while1(|c: char| !"<>\"".contains(c)));
+    let plain = value((), take_while1(|c: char| !matches!(c, '<' | '>' | '"')));
     recognize(many0_count(alt((plain, quoted)))).parse(input)
 }
 
 fn quoted(input: &str) -> IResult<&str, ()> {
-    let plain = value((), take_while_m_n(1, usize::MAX, |c: char| !"\"\\".contains(c)));
+    let plain = value((), take_while_m_n(1, usize::MAX, |c: char| !matches!(c, '"' | '\\')));
     let pair = value((), (char('\\'), anychar));
     value((), delimited(char('"'), many0_count(alt((plain, pair))), char('"'))).parse(input)
 }

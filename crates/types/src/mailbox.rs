@@ -172,7 +172,11 @@ fn check_quoted(text: &str) -> Result<(), MailboxError> {
 
 /// `atext` of RFC 5322 section 3.2.3, widened by RFC 6531 to everything beyond ASCII that is no control character.
 fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+    c.is_ascii_alphanumeric() || is_special_atext(c) || (!c.is_ascii() && !c.is_control())
+}
+
+fn is_special_atext(c: char) -> bool {
+    matches!(c, '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' | '{' | '|' | '}' | '~')
 }
 
 impl AddressLiteral {
