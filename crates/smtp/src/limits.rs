@@ -24,6 +24,9 @@ pub struct Limits {
     /// Errors of the client in one session before it is sent away with 421. Default 20, as Postfix has it. Refused
     /// recipients and senders do not count; credentials refused for good do.
     pub errors: u32,
+    /// Senders and recipients that the owner refused without a message in between, before the client is sent away with
+    /// 421. Default 100: a list with dead addresses gets by, and whoever guesses addresses does not.
+    pub refused: u32,
     /// Commands without a message in between (NOOP, RSET, EHLO, VRFY ...) before the client is sent away with
     /// 421. Default 100, as Postfix has it.
     pub idle_commands: u32,
@@ -38,6 +41,7 @@ impl Default for Limits {
             recipients: 1000,
             message: Octets(64 * 1024 * 1024),
             errors: 20,
+            refused: 100,
             idle_commands: 100,
         }
     }

@@ -114,6 +114,25 @@ fn commands_that_move_no_message_are_limited_and_a_message_counts_anew() {
     assert_eq!(record.events, ["close"]);
 }
 
+/// Guessing addresses ends after a hundred; a list with dead addresses goes on, as each message counts anew.
+#[test]
+fn refused_recipients_are_limited_and_a_message_counts_anew() {
+    let mut session = session(|config| config.limits.refused = 3);
+    let no = || Answer::Refuse(reply("550 5.1.1 no"));
+    let mut record = Record::default();
+    let list = b"HELO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nRCPT TO:<b@b.example>\r\nRCPT TO:<c@b.example>\r\nDATA\r\n.\r\n";
+    for _ in 0..3 {
+        let mut answers = VecDeque::from([Answer::Accept, no(), no()]);
+        serve(&mut session, list, Ticks(0), &mut answers, &mut record);
+    }
+    assert!(String::from_utf8(std::mem::take(&mut record).said).unwrap().ends_with("250 2.0.0 message accepted\r\n"));
+    let mut answers = VecDeque::from([Answer::Accept, no(), no(), no()]);
+    serve(&mut session, list, Ticks(0), &mut answers, &mut record);
+    let text = String::from_utf8(record.said).unwrap();
+    assert_eq!(last_lines(&text, 2), ["550 5.1.1 no", "421 4.7.0 too many senders and recipients refused"]);
+    assert_eq!(record.events.last().map(String::as_str), Some("close"));
+}
+
 #[test]
 fn replies_wait_for_the_rest_of_the_batch_but_not_without_bound() {
     let mut session = session(|config| config.limits.idle_commands = u32::MAX);

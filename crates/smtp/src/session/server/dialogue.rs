@@ -71,7 +71,10 @@ impl ServerSession {
                 self.transaction = None;
                 self.begin_chunk(chunk.refused(reply), now);
             }
-            (Wait::Mail { .. } | Wait::Rcpt, Answer::Refuse(reply)) => self.say_refusal(&reply),
+            (Wait::Mail { .. } | Wait::Rcpt, Answer::Refuse(reply)) => {
+                self.say_refusal(&reply);
+                self.count_refused();
+            }
             (Wait::Auth, Answer::Refuse(reply)) => {
                 self.say_refusal(&reply);
                 // Whoever guesses passwords is sent away; a fault on this side is no guess.
@@ -107,6 +110,7 @@ impl ServerSession {
             (Wait::End, answer) => {
                 self.transaction = None;
                 self.idle_commands = 0;
+                self.refused = 0;
                 match answer {
                     Answer::Queued { reply } => self.say(&reply),
                     _ => self.say(&Reply::fixed::<250, 0, 0>("message accepted")),
@@ -291,6 +295,15 @@ impl ServerSession {
         self.refusals.count_command();
         self.say(reply);
         self.count_error();
+    }
+
+    /// Whoever is refused again and again guesses.
+    fn count_refused(&mut self) {
+        self.refused = self.refused.saturating_add(1);
+        if self.refused >= self.config.limits.refused && !matches!(self.state, State::Closed) {
+            self.turn_down(&Refusal::TooManyRefused);
+            self.close(Aborted::Violation);
+        }
     }
 
     fn count_error(&mut self) {

@@ -28,6 +28,7 @@ pub(super) enum Refusal {
     Cancelled,
     Credentials,
     TooManyErrors,
+    TooManyRefused,
     TooManyIdleCommands,
     EndlessLine,
 }
@@ -55,6 +56,7 @@ impl Refusal {
             Self::Cancelled => Reply::fixed::<501, 7, 0>("authentication cancelled"),
             Self::Credentials => Reply::fixed::<501, 5, 2>("malformed credentials"),
             Self::TooManyErrors => Reply::fixed::<421, 7, 0>("too many errors"),
+            Self::TooManyRefused => Reply::fixed::<421, 7, 0>("too many senders and recipients refused"),
             Self::TooManyIdleCommands => Reply::fixed::<421, 7, 0>("too many commands without a message"),
             Self::EndlessLine => Reply::fixed::<421, 7, 0>("a line without end"),
         }

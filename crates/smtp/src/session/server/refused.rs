@@ -17,7 +17,8 @@ pub struct SessionRefusals {
     pub content: u32,
     /// Commands that are wrong, unknown, or out of order (5yz).
     pub commands: u32,
-    /// Ends of the session for too many errors, too many commands without a message, or a line without end (421).
+    /// Ends of the session for too many errors, too many refused recipients, too many commands without a message, or a line
+    /// without end (421).
     pub floods: u32,
 }
 
@@ -28,7 +29,7 @@ impl SessionRefusals {
             Refusal::TooLarge { .. } => &mut self.too_large,
             Refusal::TooManyRecipients { .. } => &mut self.too_many_recipients,
             Refusal::Fault(_) => &mut self.content,
-            Refusal::TooManyErrors | Refusal::TooManyIdleCommands | Refusal::EndlessLine => &mut self.floods,
+            Refusal::TooManyErrors | Refusal::TooManyRefused | Refusal::TooManyIdleCommands | Refusal::EndlessLine => &mut self.floods,
             _ => &mut self.commands,
         };
         *counter = counter.saturating_add(1);
