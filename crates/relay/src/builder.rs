@@ -35,6 +35,7 @@ use crate::policy_file::{PolicyFile, PolicyFileError};
 use crate::receive::{Logins, Receiver};
 use crate::resolver_watch::{self, ResolverWatch};
 use crate::revocation::{self, WatchedLists};
+use crate::room::Room;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::tlsrpt::{self, Reports};
@@ -202,6 +203,7 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let sts = || MtaSts::new(HttpsSource::new(Arc::clone(&tls), config.mta_sts.timeout), self.sts_cache, self.clock.clone());
         let sts = config.mta_sts.enabled.then(sts);
         let pool = Arc::new(Pool::new(pool_settings(&config), self.clock.clone()));
+        let room = Room::of(&config);
         let (certificates, trust) = self.certificates.map(|(certificates, trust)| (certificates, Arc::new(trust))).unzip();
         let engine = Arc::new(Engine::<Parts<S, R, T>> {
             policy: ArcSwap::from_pointee(self.policy),
@@ -225,12 +227,13 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
             woken: std::sync::Mutex::default(),
             reinforce: Notify::new(),
             bringing: tokio::sync::Mutex::default(),
-            permits: Semaphore::new(config.delivery.connections),
+            permits: Semaphore::new(room.delivered),
             workers: Tasks::new(),
             outbox: Notify::new(),
             reports: self.reports,
             counters: Counters::default(),
-            gate: gate(&config.limits),
+            gate: gate(&config.limits, room),
+            room,
             resolver_watch: ResolverWatch::default(),
             config: ArcSwap::new(Arc::clone(&config)),
         });
@@ -331,9 +334,9 @@ fn open_listeners(config: &Config, has_certificate: bool) -> Result<Vec<(tokio::
 }
 
 /// The limits of all listeners together.
-fn gate(limits: &config::Limits) -> Gate {
+fn gate(limits: &config::Limits, room: Room) -> Gate {
     let mut connections = ConnectionLimits::default();
-    connections.total = limits.connections;
+    connections.total = room.received;
     connections.per_address = limits.connections_per_address;
     Gate::new(connections)
 }

@@ -21,6 +21,7 @@ use crate::hook::AcceptHook;
 use crate::lanes::Lanes;
 use crate::receive::Logins;
 use crate::resolver_watch::ResolverWatch;
+use crate::room::Room;
 use crate::stats::Counters;
 use crate::tasks::Tasks;
 use crate::tlsrpt::Reports;
@@ -79,6 +80,8 @@ pub(crate) struct Engine<C: Components> {
     pub(crate) counters: Counters,
     /// What clients have to pass.
     pub(crate) gate: Gate,
+    /// How many connections there are at most.
+    pub(crate) room: Room,
     /// Whether the name servers answer.
     pub(crate) resolver_watch: ResolverWatch,
 }

@@ -228,7 +228,7 @@ impl<C: Components> Control for Controls<C> {
         Gauges {
             clients: engine.gate.connections(),
             turned_away: engine.gate.turned_away(),
-            hosts: engine.config().delivery.connections.saturating_sub(engine.permits.available_permits()),
+            hosts: engine.room.delivered.saturating_sub(engine.permits.available_permits()),
             idle: engine.pool.len(),
             health: engine.spool.health(),
             disk: engine.spool.disk(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealpost_admin::{AdminServer, MetricsServer};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyFileError};
 use sealpost_relay::{ConfigFile, Prepared, RelayControl, ReloadError, StartError};
@@ -20,6 +21,7 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     let mut log = logging::start(options.log_format, &options.log)?;
     let (file, config) = ConfigFile::open(&options.config.config).map_err(in_words)?;
     let config = with_identity(config)?;
+    raise_open_files();
     let manager = Manager::of_the_environment();
     let (admin, metrics, landlock) = (config.admin.clone(), config.metrics.clone(), config.process.landlock);
     make_folder(&config.data_dir)?;
@@ -106,6 +108,15 @@ async fn reload(hangups: &mut Signal, control: &RelayControl, manager: &Manager)
 
 fn listen_for(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| format!("cannot listen for signals: {error}"))
+}
+
+/// As many open files as the system lets this process have: the usual 1024 are too few for all connections of the settings.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the number of open files stays at {}", limit.current.unwrap_or_default());
+    }
 }
 
 /// How long transactions and deliveries that are under way may take to finish.

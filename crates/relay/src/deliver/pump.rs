@@ -9,12 +9,18 @@ use tokio::sync::watch;
 use super::slow_start::SlowStart;
 use crate::deliver;
 use crate::engine::{Components, Engine};
+use crate::steady::Steady;
 
 /// Leases what is due, again and again, until `stop` says so.
 pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::Receiver<bool>) {
     let mut wake = engine.spool.wake();
     let mut slow = Some(SlowStart::new(engine.now()));
+    let mut steady = Steady::start(engine.now());
     loop {
+        if let Some(back) = steady.set_back(engine.now()) {
+            tracing::warn!("the time of day was set back by {} s: all that waits is tried now", back.as_secs());
+            retry_all(&engine).await;
+        }
         engine.lanes.prune(engine.now());
         deliver::reinforce(&engine);
         let pause = match round(&engine, &mut slow).await {
@@ -40,6 +46,14 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
                 break;
             }
         }
+    }
+}
+
+/// Makes due all that waits: when it would be due otherwise was said by a clock that was wrong.
+async fn retry_all<C: Components>(engine: &Arc<Engine<C>>) {
+    engine.forget_failures();
+    if let Err(error) = engine.spool.retry_now(Selector::All, engine.now()).await {
+        tracing::error!(%error, "what waits is not woken");
     }
 }
 
@@ -109,4 +123,4 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// Against a clock that jumps: nothing due is missed for longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
