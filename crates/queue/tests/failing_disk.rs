@@ -206,7 +206,7 @@ fn run(directory: &Path, calls: &str, first: usize, count: u32, error: i32, lie:
 /// The shim, compiled once for this version of it.
 fn shim() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/failing_disk/fail.c");
-    support::preloaded(&source)
+    support::preloaded::library(&source)
 }
 
 /// The child: accepts and settles, and goes on whatever fails.

@@ -3,11 +3,12 @@
 //! The test starts itself as a child that accepts and settles mail, with `power_loss/record.c` preloaded. From the record it
 //! makes the disk as it was before and after each sync of the child, once with everything that was not synced dropped, and
 //! once with any part of it there, torn at sectors; opens the queue there, and holds it against what the child had said by then.
-//! `POWER_LOSS_SEEDS=20` tries so many torn disks at each place.
+//! `POWER_LOSS_SEEDS=20` tries so many torn disks at each place; `POWER_LOSS_ROUNDS=500` makes so many random runs besides, each of which
+//! loses power at some of its syncs.
 //!
 //! Negative controls: with the syncs of the log, of the bodies or of the directory left out, and with a store that answers before
 //! it commits, the same comparison must miss mail.
-#![allow(clippy::print_stdout, reason = "the child tells its parent what it did")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the child tells its parent what it did")]
 
 #[path = "power_loss/disk.rs"]
 mod disk;
@@ -29,19 +30,37 @@ use support::{at, body, content, message};
 fn what_was_acknowledged_survives_a_loss_of_power_at_every_sync() {
     let _alone = alone();
     let seeds = std::env::var("POWER_LOSS_SEEDS").map_or(1, |text| text.parse().unwrap());
-    let found = sweep("", false, 1, seeds);
+    let found = sweep(Load::FIXED, "", false, 1, seeds);
     assert_eq!(found.broken, Vec::<String>::new());
     assert!(found.syncs > 80 && found.verified > 1_000, "{} syncs, {} messages compared", found.syncs, found.verified);
     assert!(found.checkpoints > 3, "the log was copied into the database {} times only", found.checkpoints);
 }
 
-/// The negative controls of the test above.
+/// Other mail, in another order, each time.
+// req: A8
+#[test]
+fn what_was_acknowledged_survives_in_random_runs() {
+    let _alone = alone();
+    let rounds = std::env::var("POWER_LOSS_ROUNDS").map_or(2, |text| text.parse().unwrap());
+    let mut sum = Found::default();
+    for seed in 1..=rounds {
+        let found = sweep(Load { seed }, "", false, 5 + usize::try_from(seed % 17).unwrap(), 1);
+        assert_eq!(found.broken, Vec::<String>::new(), "in the run of seed {seed}");
+        sum.syncs += found.syncs;
+        sum.losses += found.losses;
+        sum.verified += found.verified;
+    }
+    eprintln!("{rounds} random runs: {} syncs, power lost {} times, {} messages compared", sum.syncs, sum.losses, sum.verified);
+    assert!(sum.losses as u64 > rounds * 4 && sum.verified > sum.losses, "{} losses, {} messages compared", sum.losses, sum.verified);
+}
+
+/// The negative controls of the tests above.
 #[test]
 fn a_sync_that_does_nothing_is_found_out() {
     let _alone = alone();
     for (without, nth) in [("queue.db-wal", 9), ("queue.db", 9), ("/bodies/", 9), ("directories", 9), ("", 3)] {
         // In the last one the syncs are right, and the store answers too early.
-        let found = sweep(without, without.is_empty(), nth, 0);
+        let found = sweep(Load::FIXED, without, without.is_empty(), nth, 0);
         assert!(!found.broken.is_empty(), "without syncs of {without} nothing was lost: the comparison sees nothing");
     }
 }
@@ -57,18 +76,49 @@ fn alone() -> MutexGuard<'static, ()> {
 struct Found {
     syncs: usize,
     checkpoints: usize,
+    losses: usize,
     verified: usize,
     broken: Vec<String>,
 }
 
+/// What the child does: always the same, or drawn by lot.
+#[derive(Clone, Copy)]
+struct Load {
+    seed: u64,
+}
+
+/// One message of it.
+struct Drawn {
+    size: usize,
+    to: &'static [&'static str],
+    /// What becomes of it.
+    end: u64,
+}
+
+impl Load {
+    const FIXED: Self = Self { seed: 0 };
+
+    fn message(self, n: usize) -> Drawn {
+        if self.seed == 0 {
+            let size = [500, 4_000, 9_000, 20_000, 300_000, 70_000, 200][n % 7];
+            return Drawn { size, to: if n.is_multiple_of(3) { THREE } else { &THREE[..1] }, end: n as u64 % 5 };
+        }
+        let lots = content(self.seed * 1_000 + n as u64, 32);
+        let lot = |at: usize, limit: u64| u64::from_le_bytes(lots[at * 8..at * 8 + 8].try_into().unwrap()) % limit;
+        // As often short as long, up to some 500 KB.
+        let size = lot(1, 1 << (6 + lot(0, 14))) as usize + 1;
+        Drawn { size, to: &THREE[..1 + lot(2, 3) as usize], end: lot(3, 5) }
+    }
+}
+
 /// Records a run and loses power at every `nth` sync of it.
-fn sweep(without: &str, lie: bool, nth: usize, seeds: u64) -> Found {
+fn sweep(load: Load, without: &str, lie: bool, nth: usize, seeds: u64) -> Found {
     let memory = Path::new("/dev/shm");
     let scratch = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let queue = scratch.path().join("child");
     let record = scratch.path().join("record");
     std::fs::create_dir(&queue).unwrap();
-    run(&queue, &record, without, lie);
+    run(load, &queue, &record, without, lie);
     let steps = disk::read(&record);
     let mut found = Found::default();
     let (mut disk, mut known) = (Disk::default(), Known::default());
@@ -97,6 +147,7 @@ fn lose_power(disk: &Disk, from: &Path, scratch: &Path, known: &Known, index: us
         let to = scratch.join("after");
         std::fs::create_dir(&to).unwrap();
         disk.lay_out(from, &to, &unsynced);
+        found.losses += 1;
         match compare(&to, known) {
             Ok(verified) => found.verified += verified,
             Err(broken) => found.broken.push(format!("step {index}, kind {kind}: {broken}")),
@@ -184,15 +235,16 @@ fn compare(directory: &Path, known: &Known) -> Result<usize, String> {
 }
 
 /// Runs the child with the recorder preloaded.
-fn run(queue: &Path, record: &Path, without: &str, lie: bool) {
+fn run(load: Load, queue: &Path, record: &Path, without: &str, lie: bool) {
     let recorder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/power_loss/record.c");
     let status = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--ignored", "--nocapture"])
-        .env("LD_PRELOAD", support::preloaded(&recorder))
+        .env("LD_PRELOAD", support::preloaded::library(&recorder))
         .env("RECORD_TO", record)
         .env("RECORD_BELOW", queue)
         .env("RECORD_NO_SYNC", if lie { "" } else { without })
         .env(DIRECTORY, queue)
+        .env(SEED, load.seed.to_string())
         .env(LIE, if lie { "1" } else { "" })
         .stdout(Stdio::null())
         .status()
@@ -205,6 +257,7 @@ fn run(queue: &Path, record: &Path, without: &str, lie: bool) {
 #[ignore = "run by the other tests of this file"]
 fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let load = Load { seed: std::env::var(SEED).map_or(0, |text| text.parse().unwrap()) };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         for round in 0..2 {
@@ -215,7 +268,7 @@ fn child() {
             if std::env::var_os(LIE).is_some_and(|lie| !lie.is_empty()) {
                 queue.faults().danger_answer_before_commit();
             }
-            let tasks: Vec<_> = (0..4).map(|writer| tokio::spawn(work(queue.clone(), writer * 3 + round * 2))).collect();
+            let tasks: Vec<_> = (0..4).map(|writer| tokio::spawn(work(load, queue.clone(), writer * 3 + round * 2))).collect();
             for task in tasks {
                 task.await.unwrap();
             }
@@ -224,10 +277,9 @@ fn child() {
     });
 }
 
-async fn work(queue: Arc<EmbeddedSpool>, writer: usize) {
+async fn work(load: Load, queue: Arc<EmbeddedSpool>, writer: usize) {
     for n in writer..writer + 7 {
-        let size = [500, 4_000, 9_000, 20_000, 300_000, 70_000, 200][n % 7];
-        let to: &[&str] = if n % 3 == 0 { &["a@one.example", "b@two.example", "c@one.example"] } else { &["a@one.example"] };
+        let Drawn { size, to, end } = load.message(n);
         let id = queue.next_id();
         let body = body(&*queue, &content(id.number().unsigned_abs(), size)).await;
         let leases = queue.accept(message(id, at(0), to), body).await.unwrap();
@@ -237,7 +289,7 @@ async fn work(queue: Arc<EmbeddedSpool>, writer: usize) {
         for lease in leases {
             let entry = lease.id();
             let wait = Deferral::new(at(1_000), "later");
-            match n % 5 {
+            match end {
                 0 => {
                     say(format_args!("settling {entry}"));
                     queue.settle(lease, Settlement::finished()).await.unwrap();
@@ -266,5 +318,7 @@ fn say(line: std::fmt::Arguments<'_>) {
     output.write_all(format!("{line}\n").as_bytes()).and_then(|()| output.flush()).unwrap();
 }
 
+const THREE: &[&str] = &["a@one.example", "b@two.example", "c@one.example"];
+const SEED: &str = "SEALPOST_TEST_POWER_SEED";
 const DIRECTORY: &str = "SEALPOST_TEST_POWER_DIRECTORY";
 const LIE: &str = "SEALPOST_TEST_POWER_LIE";

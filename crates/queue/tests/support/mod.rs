@@ -1,8 +1,8 @@
 //! What the tests of the queue share.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+pub(crate) mod preloaded;
+
 use std::time::Duration;
 
 use sealpost_queue::{AcceptError, BodyWriter, Deferral, Lease, NewMessage, QueueId, Spool};
@@ -81,18 +81,4 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(mut is_so: impl FnMut()
         }
     };
     tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
-}
-
-/// A library to preload, compiled from this source once for each version of it.
-pub(crate) fn preloaded(source: &Path) -> PathBuf {
-    let check = crc32fast::hash(&std::fs::read(source).unwrap());
-    let name = source.file_stem().unwrap().to_str().unwrap();
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{check:08x}.so"));
-    if !library.exists() {
-        let fresh = library.with_extension(format!("{}-{:?}.fresh", std::process::id(), std::thread::current().id()));
-        let status = Command::new("cc").args(["-shared", "-fPIC", "-O2", "-Wall", "-o"]).arg(&fresh).arg(source).arg("-ldl").status();
-        assert!(status.unwrap().success(), "cc cannot compile {}", source.display());
-        std::fs::rename(fresh, &library).unwrap();
-    }
-    library
 }
