@@ -12,6 +12,8 @@ mod client;
 mod content;
 mod dns;
 mod peers;
+#[path = "../../../../crates/queue/tests/support/preloaded.rs"]
+mod preloaded;
 mod relay;
 mod s_server;
 mod sink;
@@ -59,4 +61,5 @@ mod sts;
 mod support;
 mod terminal;
 mod tlsrpt;
+mod torture;
 mod verdicts;

@@ -147,6 +147,13 @@ impl House {
         self.wait_for_start(self.begin_by(clean(launcher)), 0)
     }
 
+    /// Starts the relay with the files that are there; it may open so many.
+    pub(crate) fn start_with_files(&self, limit: u64) -> Relay {
+        let mut command = clean(Command::new("sh"));
+        command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_sealpost")]);
+        self.wait_for_start(self.begin_by(command), 0)
+    }
+
     fn begin_by(&self, mut command: Command) -> Relay {
         let log = self.file("relay.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
@@ -233,6 +240,10 @@ impl Relay {
         let status = wait(self.child.as_mut().unwrap(), limit).expect("the relay goes on");
         self.child = None;
         status
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     pub(crate) fn log(&self) -> String {

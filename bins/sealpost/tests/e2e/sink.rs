@@ -58,6 +58,10 @@ pub(crate) struct Message {
     pub(crate) content: Vec<u8>,
     /// How the connection was secured; `None`: not at all.
     pub(crate) tls: Option<Agreed>,
+    /// Which session of the sink it came by.
+    pub(crate) session: usize,
+    /// When it was complete, right before the answer.
+    pub(crate) at: Instant,
 }
 
 /// A line that a client sent.
@@ -140,6 +144,13 @@ impl Sink {
 
     pub(crate) fn message_count(&self) -> usize {
         lock(&self.shared.record).messages.len()
+    }
+
+    /// The messages since the last call; they, and what clients said, are forgotten.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        let mut record = lock(&self.shared.record);
+        record.said.clear();
+        std::mem::take(&mut record.messages)
     }
 
     pub(crate) fn session_count(&self) -> usize {
@@ -391,8 +402,14 @@ impl Session<'_> {
 
     fn finish(&mut self, content: Vec<u8>) -> io::Result<()> {
         thread::sleep(self.behaviour.slow);
-        let message =
-            Message { from: self.from.take().unwrap_or_default(), to: std::mem::take(&mut self.to), content, tls: self.tls.clone() };
+        let message = Message {
+            from: self.from.take().unwrap_or_default(),
+            to: std::mem::take(&mut self.to),
+            content,
+            tls: self.tls.clone(),
+            session: self.number,
+            at: Instant::now(),
+        };
         lock(&self.shared.record).messages.push(message);
         self.shared.news.notify_all();
         self.wire.send(b"250 2.0.0 Taken\r\n")
