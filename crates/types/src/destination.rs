@@ -9,7 +9,8 @@ use crate::{AddressLiteral, Domain, DomainError};
 
 /// Where mail for a recipient goes next.
 ///
-/// Written `mx:example.org`, `host.example:25`, `192.0.2.1:25` or `[2001:db8::1]:25`; a route without a port means 25.
+/// Written `mx:example.org`, `host.example:25`, `192.0.2.1:25` or `[2001:db8::1]:25`; a route without a port means 25. `mx:26` is port 26 of
+/// a host called `mx`, `mx:26.` the mail exchangers of a domain called `26`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "whoever routes mail has to handle each kind")]
 pub enum NextHop {
@@ -74,7 +75,7 @@ impl FromStr for NextHop {
     type Err = NextHopError;
 
     fn from_str(text: &str) -> Result<Self, NextHopError> {
-        if let Some(domain) = text.strip_prefix("mx:") {
+        if let Some(domain) = text.strip_prefix("mx:").filter(|rest| !is_port(rest)) {
             return Ok(Self::Mx(Domain::parse(domain)?));
         }
         if let Some(rest) = text.strip_prefix('[') {
@@ -93,6 +94,11 @@ impl FromStr for NextHop {
     }
 }
 
+/// Whether it is the port of a host that is called `mx`, and not a domain.
+fn is_port(text: &str) -> bool {
+    parse_port(Some(text)).is_ok()
+}
+
 fn parse_port(text: Option<&str>) -> Result<u16, NextHopError> {
     let Some(text) = text else { return Ok(SMTP_PORT) };
     match text.parse() {
@@ -104,6 +110,8 @@ fn parse_port(text: Option<&str>) -> Result<u16, NextHopError> {
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A domain that is a number would be the port of a host called mx.
+            Self::Mx(domain) if is_port(domain.as_str()) => write!(f, "mx:{domain}."),
             Self::Mx(domain) => write!(f, "mx:{domain}"),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
             Self::Address { address: IpAddr::V4(address), port } => write!(f, "{address}:{port}"),
@@ -148,6 +156,11 @@ mod tests {
             ("192.0.2.1:2626", "192.0.2.1:2626"),
             ("[2001:db8::1]:26", "[2001:db8::1]:26"),
             ("[2001:db8::1]", "[2001:db8::1]:25"),
+            // What was written for a host called mx was read as a domain called 25, and the queue knew both by one name.
+            ("mx.", "mx:25"),
+            ("mx:26", "mx:26"),
+            ("mx:26.", "mx:26."),
+            ("mx:99999", "mx:99999"),
         ] {
             let hop: NextHop = text.parse().unwrap();
             assert_eq!(hop.to_string(), shown);
