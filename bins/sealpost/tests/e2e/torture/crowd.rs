@@ -164,7 +164,7 @@ mod with_openssl {
         assert!(hello.contains("250 REQUIRETLS"), "{hello}");
         writeln!(input, "R").unwrap();
         let asked = until("ClientHello", 20);
-        assert!(asked.contains("RENEGOTIATING") && asked.contains("ClientHello"), "{asked}");
+        assert!(asked.contains("ClientHello"), "{asked}");
         let answer = until("ServerHello", 2);
         assert!(!answer.contains("ServerHello"), "{answer}");
         drop(input);
