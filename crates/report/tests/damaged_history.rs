@@ -58,9 +58,10 @@ fn root_of(path: &Path, name: &str) -> usize {
     db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap()
 }
 
+/// What was kept aside, without the files that SQLite keeps beside a database as long as somebody has it open.
 fn aside(path: &Path) -> Vec<String> {
     let names = std::fs::read_dir(path.parent().unwrap()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.filter(|name| name.contains(".damaged-") && !name.contains("-shm")).collect();
+    let mut names: Vec<_> = names.filter(|name| name.contains(".damaged-") && !name.ends_with("-shm") && !name.ends_with("-wal")).collect();
     names.sort();
     names
 }

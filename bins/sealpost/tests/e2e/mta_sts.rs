@@ -230,7 +230,9 @@ pub(crate) mod with_web_on_port_443 {
         let relay = house.start();
         hand_in(&house, &relay, &[TELLER]);
         bank.sink.wait_for(1, LIMIT);
-        relay.kill();
+        // In order, so that the delivery is recorded: it would be made again.
+        relay.terminate();
+        relay.wait(LIMIT);
 
         // Somebody stands in for the bank, spoofs its record, and lets nobody to its policy.
         bank.web.stop();

@@ -13,6 +13,7 @@ use sealpost_types::Ticks;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::debug;
 
@@ -207,6 +208,8 @@ impl<H: SessionHandler> Talk<H> {
                     Output::StartTls => next = Next::StartTls,
                     Output::Close => next = Next::Close,
                     Output::Event(event) => {
+                        // One read may hold hundreds of commands: others get their turn in between.
+                        consume_budget().await;
                         if let Some(answer) = self.answer(event, rest).await {
                             self.give(answer);
                         }
