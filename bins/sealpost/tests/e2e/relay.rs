@@ -248,7 +248,7 @@ impl Relay {
 
     pub(crate) fn log(&self) -> String {
         // The relay writes many lines at a time: what it has said may still be on its way.
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
