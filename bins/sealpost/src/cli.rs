@@ -107,7 +107,7 @@ pub(crate) struct Run {
     #[arg(long, value_enum, value_name = "KIND", hide_possible_values = true, default_value_t = LogFormat::Text, env = "SEALPOST_LOG_FORMAT", hide_env_values = true)]
     pub(crate) log_format: LogFormat,
     /// What is logged.
-    #[arg(long, value_name = "FILTER", default_value = "info", env = "SEALPOST_LOG", hide_env_values = true)]
+    #[arg(long, value_name = "FILTER", default_value = crate::logging::DEFAULT_FILTER, env = "SEALPOST_LOG", hide_env_values = true)]
     pub(crate) log: String,
 }
 

@@ -20,7 +20,8 @@ pub(crate) struct Log {
 
 /// Starts logging; `filter` is as `--log` describes it. Lines gather until [`Log::begin`].
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<Log, String> {
-    let parsed = EnvFilter::try_new(format!("{SAID_BY_THE_RELAY},{filter}"))
+    let quieter = if filter == DEFAULT_FILTER { SAID_BY_THE_RELAY } else { "" };
+    let parsed = EnvFilter::try_new(format!("{quieter}{filter}"))
         .map_err(|error| format!("--log {filter:?} cannot be read: {error}; a level such as \"info\" is meant"))?;
     let log = Log::default();
     let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(Appender(Arc::clone(&log.lines))).with_target(false);
@@ -136,9 +137,12 @@ impl Write for &Appender {
     }
 }
 
+/// What is logged where nobody says anything else.
+pub(crate) const DEFAULT_FILTER: &str = "info";
+
 /// What these warn of (answers without DNSSEC, a line of a kilobyte each) the relay tells itself, in words that say what follows from
-/// it. A filter may name them.
-const SAID_BY_THE_RELAY: &str = "hickory_net=error,hickory_proto=error,hickory_resolver=error";
+/// it. Any other filter than the default hears them.
+const SAID_BY_THE_RELAY: &str = "hickory_net=error,hickory_proto=error,hickory_resolver=error,";
 
 /// How long a line waits for others.
 const GATHER: Duration = Duration::from_millis(10);
