@@ -100,11 +100,17 @@ impl Behaviour {
 
 impl Sink {
     pub(crate) fn start(behaviour: Behaviour) -> Self {
-        Self::start_at(crate::relay::free_address(), behaviour)
+        // Somebody's outgoing connection may take a port that was free a moment ago.
+        let listener = (0..10).find_map(|_| TcpListener::bind(crate::relay::free_address()).ok()).expect("a free port");
+        Self::serve(listener, behaviour)
     }
 
     pub(crate) fn start_at(address: SocketAddr, behaviour: Behaviour) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Self::serve(TcpListener::bind(address).unwrap(), behaviour)
+    }
+
+    fn serve(listener: TcpListener, behaviour: Behaviour) -> Self {
+        let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             behaviour: Mutex::new(behaviour),
             record: Mutex::new(Record::default()),
