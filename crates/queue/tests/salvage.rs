@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sealpost_queue::{Deferral, EmbeddedSpool, Health, OpenError, QueueId, Settings, Settlement, Spool, SpoolError};
+use sealpost_queue::{Deferral, EmbeddedSpool, Health, OpenError, QueueId, Recovery, Settings, Settlement, Spool, SpoolError, Stats};
 use sealpost_types::Octets;
 use support::{accept, at, content};
 
@@ -54,7 +54,7 @@ async fn take_all(queue: &EmbeddedSpool) -> BTreeSet<QueueId> {
         }
         for lease in leases {
             let size = usize::try_from(lease.body().size().0).unwrap();
-            assert!(lease.body().to_vec().await.unwrap() == content(lease.id().number().unsigned_abs(), size));
+            assert!(lease.body().to_vec().await.unwrap() == content(lease.entry().message.number().unsigned_abs(), size));
             ids.insert(lease.id());
             queue.settle(lease, Settlement::finished()).await.unwrap();
         }
@@ -193,4 +193,52 @@ async fn what_stands_behind_a_broken_place_of_the_log_comes_back() {
     let db = rusqlite::Connection::open(copy.path().join("queue.db")).unwrap();
     let left: i64 = db.query_row("SELECT count(*) FROM entry", [], |row| row.get(0)).unwrap_or(0);
     assert!(left < 20, "{left}");
+}
+
+/// A log whose last transaction is not whole, as after a loss of power: what is missing of it was never acknowledged, and is no damage.
+#[tokio::test]
+async fn a_torn_transaction_damages_nothing_and_does_not_come_back_later() {
+    const ENTRIES: usize = 40;
+    let [directory, copy, later] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let copy_to = |from: &Path, to: &Path| {
+        for file in ["queue.db", "queue.db-wal"] {
+            std::fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+    };
+    let queue = open(directory.path()).unwrap();
+    let accept = async |octets, to: &[&str]| {
+        let id = queue.next_id();
+        let body = support::body(&queue, &content(id.number().unsigned_abs(), octets)).await;
+        std::mem::forget(queue.accept(support::message(id, at(0), to), body).await.unwrap());
+    };
+    for _ in 0..5 {
+        accept(1_000, &["a@one.example"]).await;
+    }
+    let log = directory.path().join("queue.db-wal");
+    let before = std::fs::metadata(&log).unwrap().len() as usize;
+    // Entries that share a body on pages of its own: more of them than the next start writes.
+    let to: Vec<_> = (0..ENTRIES).map(|number| format!("a@{number}.example")).collect();
+    accept(15_000, &to.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let whole = std::fs::read(&log).unwrap();
+    let mut was_dropped = false;
+    for frame in (before..whole.len()).step_by(PAGE + 24) {
+        copy_to(directory.path(), copy.path());
+        let mut torn = whole.clone();
+        torn[frame + 24..frame + 24 + PAGE].fill(0);
+        std::fs::write(copy.path().join("queue.db-wal"), torn).unwrap();
+        let again = open(copy.path()).unwrap();
+        let Recovery { damage, .. } = again.recovery().clone();
+        assert!(damage.len() == 1 && damage[0].contains("as after a loss of power"), "{damage:?}");
+        // It dies at once, and what is opened next has nothing to tell of the same transaction.
+        copy_to(copy.path(), later.path());
+        assert_eq!(open(later.path()).unwrap().recovery(), &Recovery::default());
+        let stats = again.stats().await.unwrap();
+        assert_eq!(stats.damaged, 0);
+        was_dropped |= stats.deferred == 5;
+        let back = take_all(&again).await.len();
+        assert!((5..=5 + ENTRIES).contains(&back), "{back} in {stats:?}");
+        assert_eq!(again.stats().await.unwrap(), Stats::default());
+        again.close().await.unwrap();
+    }
+    assert!(was_dropped);
 }

@@ -10,7 +10,7 @@ use sealpost_types::{Octets, WithCauses};
 
 use crate::lock::Lock;
 use crate::read::configure;
-use crate::salvage::{Marker, Salvager, directory_of, finish, journal_path, keep_aside, keep_log, log_path};
+use crate::salvage::{Log, Marker, Salvager, directory_of, finish, journal_path, keep_aside, keep_log, log_path};
 use crate::{Migrations, OpenError, Recovery, Salvage, SalvagedRow, Settings, SqliteFailure};
 
 /// A database about to be opened, by its owner.
@@ -21,6 +21,8 @@ pub(crate) struct Opening<'a, F> {
     pub(crate) settings: &'a Settings,
     /// Whether damage is looked for that SQLite does not see.
     pub(crate) is_checked: bool,
+    /// Whether the log has frames behind its last valid commit.
+    pub(crate) has_rest: bool,
     pub(crate) prepare: F,
 }
 
@@ -60,6 +62,10 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
         let prepared = prepared.map_err(|e| failed(&e))?;
         keys(had_keys)?;
         leave_log(&db, false)?;
+        if std::mem::take(&mut self.has_rest) {
+            // What comes next is written over the rest, and not over all of it: the next look at the log would find it again.
+            db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(|e| failed(&e))?;
+        }
         Ok((db, prepared))
     }
 
@@ -74,7 +80,9 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
             Some(Marker::Damaged(reason)) => Some(reason),
             None => None,
         };
-        let lost = self.keep_broken_log(&mut recovery)?;
+        let log = self.salvager().log()?;
+        self.has_rest = log.as_ref().is_some_and(|log| log.has_rest);
+        let lost = log.filter(|log| log.behind > 0).map_or(Ok(Vec::new()), |log| self.keep_broken_log(&log, &mut recovery))?;
         if let Some(reason) = damage
             && self.salvager().run(salvage, lost.clone(), reason, &mut recovery)?
         {
@@ -109,16 +117,14 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
         Ok((self.open(None)?, recovery))
     }
 
-    /// Keeps the log aside if it is broken before its end; rows behind the broken place.
-    fn keep_broken_log(&self, recovery: &mut Recovery) -> Result<Vec<SalvagedRow>, OpenError> {
-        let io = |source| OpenError::Io { path: log_path(self.path), source };
-        let salvager = self.salvager();
-        let Some(log) = salvager.log()?.filter(|log| log.behind > 0) else { return Ok(Vec::new()) };
-        let aside = keep_log(self.path).map_err(io)?;
-        let lost = salvager.lost_rows(&log)?;
+    /// Keeps aside a log that is broken before its end; rows behind the broken place.
+    fn keep_broken_log(&self, log: &Log, recovery: &mut Recovery) -> Result<Vec<SalvagedRow>, OpenError> {
+        let aside = keep_log(self.path).map_err(|source| OpenError::Io { path: log_path(self.path), source })?;
+        let lost = self.salvager().lost_rows(log)?;
         let (frames, rows) = (log.behind, lost.len());
-        tracing::warn!(path = %self.path.display(), frames, rows, aside = %aside.display(), "the log is broken before its end, and is kept aside");
-        recovery.damage.push(format!("{frames} pages of the log stand behind its last valid commit"));
+        let what = if log.is_torn { "the last transaction of the log is not whole, as after a loss of power" } else { "the log is broken before its end" };
+        tracing::warn!(path = %self.path.display(), frames, rows, aside = %aside.display(), "{what}: the log is kept aside");
+        recovery.damage.push(format!("{what}: {frames} pages stand behind its last valid commit"));
         recovery.aside.push(aside);
         Ok(lost)
     }

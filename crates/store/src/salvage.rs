@@ -48,6 +48,9 @@ pub struct SalvagedRow {
     pub rowid: i64,
     /// Its values in the order of the table's columns; those that were added to the table later may be missing.
     pub values: Vec<Value>,
+    /// It stands in the last transaction of the log, of which not all is there, as after a loss of power: whoever wrote it was perhaps
+    /// never told that it is durable.
+    pub is_torn: bool,
 }
 
 /// What was found damaged when a store was opened, and what was done about it.
@@ -105,7 +108,7 @@ impl Salvager<'_> {
         let mut rows = Vec::new();
         if !log.lost.is_empty() {
             let Ok(()) = self.pages(Some(log))?.with_lost(log).lost_rows(log, |row| {
-                rows.push(row);
+                rows.push(SalvagedRow { is_torn: log.is_torn, ..row });
                 Ok::<_, std::convert::Infallible>(())
             });
         }

@@ -62,7 +62,7 @@ impl Store {
         prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<(Self, T), OpenError> {
         let (directory, lock) = own(path)?;
-        let mut opening = Opening { path, directory, migrations, settings, is_checked: false, prepare };
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: false, has_rest: false, prepare };
         let opened = opening.open(None)?;
         Self::start(opened, path, settings, lock, Poison::new(None))
     }
@@ -81,7 +81,7 @@ impl Store {
         prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<(Self, T, Recovery), OpenError> {
         let (directory, lock) = own(path)?;
-        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, prepare };
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, has_rest: false, prepare };
         let (opened, recovery) = opening.open_or_salvage(salvage)?;
         let (store, prepared) = Self::start(opened, path, settings, lock, Poison::new(Some(marker_path(path))))?;
         Ok((store, prepared, recovery))
@@ -100,7 +100,7 @@ impl Store {
         prepare: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<(Self, T, Recovery), OpenError> {
         let (directory, lock) = own(path)?;
-        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, prepare };
+        let mut opening = Opening { path, directory, migrations, settings, is_checked: true, has_rest: false, prepare };
         let (opened, recovery) = opening.open_or_begin_anew(salvage)?;
         let (store, prepared) = Self::start(opened, path, settings, lock, Poison::new(Some(marker_path(path))))?;
         Ok((store, prepared, recovery))

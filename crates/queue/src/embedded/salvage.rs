@@ -14,14 +14,21 @@ pub(super) struct QueueSalvage {
     reserved: i64,
     /// How often holds were released.
     released: i64,
+    /// Entries of a transaction that was under way when the power went.
+    torn: Vec<i64>,
 }
 
 impl Salvage for QueueSalvage {
     fn keep(&mut self, tx: &Transaction<'_>, row: SalvagedRow) -> rusqlite::Result<()> {
-        let SalvagedRow { table, rowid, values, .. } = row;
+        let SalvagedRow { table, rowid, values, is_torn, .. } = row;
         match (table.as_deref(), &values[..]) {
             (Some("entry"), _) => self.entry(tx, rowid, &values, true),
-            (None, [Value::Null, ..]) if values.len() >= ENTRY_COLUMNS => self.entry(tx, rowid, &values, false),
+            (None, [Value::Null, ..]) if values.len() >= ENTRY_COLUMNS => {
+                if is_torn && show(tx, rowid)?.is_none() {
+                    self.torn.push(rowid);
+                }
+                self.entry(tx, rowid, &values, false)
+            }
             (Some("body") | None, [Value::Null, Value::Integer(uses), data @ (Value::Blob(_) | Value::Null)]) => {
                 let insert = "INSERT OR IGNORE INTO body (id, uses, data) VALUES (?1, ?2, ?3)";
                 tx.prepare_cached(insert)?.execute(params![rowid, uses, data]).map(drop)
@@ -49,6 +56,12 @@ impl Salvage for QueueSalvage {
     }
 
     fn finish(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        for id in self.torn.drain(..) {
+            // Its message was never accepted, and its client sends it again: half of it is no loss to be told of.
+            if schema::load(tx, id)?.is_some_and(|found| found.entry.is_err()) {
+                tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id])?;
+            }
+        }
         tx.execute("UPDATE body SET uses = (SELECT count(*) FROM entry WHERE message = body.id)", [])?;
         tx.execute("DELETE FROM body WHERE uses = 0", [])?;
         tx.execute("UPDATE reserved SET id = max(id, ?1, (SELECT ifnull(max(id), 0) FROM entry))", [self.reserved])?;

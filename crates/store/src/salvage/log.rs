@@ -14,6 +14,11 @@ pub(crate) struct Log {
     pub(super) valid: HashMap<u32, u64>,
     /// Frames that belong to this log and stand behind one that is broken.
     pub(crate) behind: usize,
+    /// Whether they are all of one transaction, the last, as after a loss of power: nobody may have been told of it. An earlier one was
+    /// synced before the next began.
+    pub(crate) is_torn: bool,
+    /// Whether anything of this log stands behind its last valid commit, broken or not.
+    pub(crate) has_rest: bool,
     /// Of these, the newest state of each page up to the last commit that is sound in itself. Empty if there is no such commit: then
     /// nothing says that more was broken off than a transaction under way.
     pub(super) lost: HashMap<u32, u64>,
@@ -37,13 +42,13 @@ pub(crate) fn inspect(path: &Path, page: usize) -> io::Result<Option<Log>> {
     let sum = Sum::default().over(head.get(..24).unwrap_or_default(), is_big(&head));
     let is_sound = sum == Sum(word(&head, 24), word(&head, 28)) && matches!(word(&head, 0), MAGIC | MAGIC_BIG);
     let mut scan = Scan {
-        log: Log { page: if is_sound { page_size(word(&head, 8)).unwrap_or(page) } else { page }, ..Log::default() },
+        log: Log { page: if is_sound { page_size(word(&head, 8)).unwrap_or(page) } else { page }, is_torn: true, ..Log::default() },
         big: is_sound && is_big(&head),
         salt: is_sound.then(|| (word(&head, 16), word(&head, 20))),
         chain: is_sound.then_some(sum),
         stored: sum,
         pending: HashMap::new(),
-        after: HashMap::new(),
+        is_over: false,
     };
     let mut frame = vec![0; FRAME + scan.log.page];
     let mut offset = HEAD as u64;
@@ -51,6 +56,7 @@ pub(crate) fn inspect(path: &Path, page: usize) -> io::Result<Option<Log>> {
         scan.frame(&frame, offset);
         offset += frame.len() as u64;
     }
+    scan.log.has_rest = scan.log.behind > 0 || !scan.pending.is_empty();
     Ok(Some(scan.log))
 }
 
@@ -64,9 +70,10 @@ struct Scan {
     chain: Option<Sum>,
     /// What the frame before says of itself.
     stored: Sum,
-    /// Frames of a transaction whose commit was not seen yet: in the valid part, and behind it.
+    /// Sound frames of a transaction whose commit was not seen yet.
     pending: HashMap<u32, u64>,
-    after: HashMap<u32, u64>,
+    /// Whether a commit was seen behind what is broken.
+    is_over: bool,
 }
 
 impl Scan {
@@ -93,10 +100,12 @@ impl Scan {
         // An earlier log that stood in the same file has another mark; one that lost a bit is still known.
         if is_like(salt, (word(frame, 8), word(frame, 12))) {
             self.log.behind += 1;
+            self.log.is_torn &= !self.is_over;
+            self.is_over |= is_commit;
             if sum_from(self.stored) == found && number != 0 {
-                self.after.insert(number, place);
+                self.pending.insert(number, place);
                 if is_commit {
-                    self.log.lost.extend(self.after.drain());
+                    self.log.lost.extend(self.pending.drain());
                 }
             }
         }

@@ -141,7 +141,7 @@ impl Pages {
     ) -> Result<(), E> {
         for cell in cells(page, start, 8) {
             if let Some((rowid, values)) = page.get(cell..).and_then(|cell| self.cell(cell)) {
-                found(SalvagedRow { table: table.map(str::to_owned), rowid, values })?;
+                found(SalvagedRow { table: table.map(str::to_owned), rowid, values, is_torn: false })?;
             }
         }
         Ok(())
