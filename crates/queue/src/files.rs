@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::thread::JoinHandle;
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use sealpost_types::Octets;
@@ -18,6 +19,16 @@ use crate::shared::{self, Part, Shared, Stand, StoreError};
 pub(crate) struct Files {
     own: Arc<Pool>,
     shared: Arc<Shared>,
+    /// Whether they may be written. Who writes has it locked meanwhile.
+    is_open: Arc<RwLock<bool>>,
+    worker: Arc<Mutex<Option<Worker>>>,
+}
+
+/// The thread that does the chores.
+#[derive(Debug)]
+struct Worker {
+    chores: Sender<Chore>,
+    thread: JoinHandle<()>,
 }
 
 /// Where a body stands, as its row says.
@@ -53,6 +64,8 @@ pub(crate) enum Chore {
     Rename(PathBuf, PathBuf),
     /// Gives the space of so many blocks of a shared file back.
     Punch(Stand, u32),
+    /// There are no more.
+    End,
 }
 
 impl Files {
@@ -65,7 +78,8 @@ impl Files {
         let (chores, waiting) = channel();
         let known = Arc::new(OnceLock::new());
         let theirs = known.clone();
-        std::thread::Builder::new().name("queue-files".into()).spawn(move || work(&waiting, &theirs))?;
+        let thread = std::thread::Builder::new().name("queue-files".into()).spawn(move || work(&waiting, &theirs))?;
+        let worker = Worker { chores: chores.clone(), thread };
         let keep = keep.0 / 2;
         let own = bodies.iter().filter(|place| place.at.is_none()).map(|place| place.file).collect();
         let own = Pool::open(directory, own, keep, unclaimed, chores.clone())?;
@@ -74,17 +88,41 @@ impl Files {
         let _ = known.set(Arc::downgrade(&shared));
         // A process that died may have made files that no sync covers yet.
         File::open(directory)?.sync_all()?;
-        Ok(Self { own, shared })
+        Ok(Self { own, shared, is_open: Arc::new(RwLock::new(true)), worker: Arc::new(Mutex::new(Some(worker))) })
     }
 
-    /// A file to write a body of about `hint` octets into. Blocks.
-    pub(crate) fn take_own(&self, hint: u64) -> io::Result<Arc<Slot>> {
-        self.own.take(hint)
+    /// Waits for what is being written and cleared away, and touches no file any more: the next one to open the directory may use them all.
+    /// Blocks.
+    pub(crate) fn close(&self) {
+        *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
+        self.freeze();
+        if let Some(Worker { chores, thread }) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = chores.send(Chore::End);
+            if thread.join().is_err() {
+                tracing::error!("the thread that clears body files away panicked");
+            }
+        }
+    }
+
+    /// Writes a piece of a body into a file of its own, which is taken if it has none yet: one for a body of about `hint` octets. Blocks.
+    pub(crate) fn write_own(&self, slot: Option<Arc<Slot>>, piece: &[u8], offset: u64, hint: u64) -> io::Result<Arc<Slot>> {
+        let _open = self.stay_open()?;
+        let slot = slot.map_or_else(|| self.own.take(hint), Ok)?;
+        slot.write(piece, offset).map(|()| slot)
     }
 
     /// As [`Shared::store`].
     pub(crate) fn store(&self, body: Vec<u8>, done: impl FnOnce(Result<Arc<Part>, StoreError>) + Send + 'static) {
-        self.shared.store(body, done);
+        match self.stay_open() {
+            Ok(_open) => self.shared.store(body, done),
+            Err(error) => done(Err(StoreError::Write(error))),
+        }
+    }
+
+    /// Keeps them from being closed, as long as the guard lives.
+    fn stay_open(&self) -> io::Result<RwLockReadGuard<'_, bool>> {
+        let is_open = self.is_open.read().unwrap_or_else(PoisonError::into_inner);
+        if *is_open { Ok(is_open) } else { Err(io::Error::other("the queue is closed")) }
     }
 
     /// A handle on a body that a row names, in a file of this length.
@@ -195,6 +233,7 @@ pub(crate) async fn read_piece(
 fn work(chores: &Receiver<Chore>, shared: &OnceLock<Weak<Shared>>) {
     for chore in chores {
         let outcome = match &chore {
+            Chore::End => return,
             Chore::Remove(path) => std::fs::remove_file(path),
             Chore::Rename(path, to) => std::fs::rename(path, to),
             Chore::Punch(stand, blocks) => {
@@ -207,5 +246,25 @@ fn work(chores: &Receiver<Chore>, shared: &OnceLock<Weak<Shared>>) {
         if let (Err(error), Chore::Remove(path) | Chore::Rename(path, _)) = (outcome, chore) {
             tracing::warn!(path = %path.display(), %error, "cannot let go of a body file");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_to_be_cleared_away_is_gone_when_they_are_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::open(directory.path(), &[], Octets(0), Unclaimed::UsedAgain).unwrap();
+        let slots: Vec<_> = (0..300).map(|_| files.write_own(None, b"a body", 0, 0).unwrap()).collect();
+        let last = files.write_own(None, b"a body", 0, 0).unwrap();
+        drop(slots);
+        files.close();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        // From here on the files are another one's.
+        assert!(files.write_own(None, b"a body", 0, 0).is_err() && files.write_own(Some(last.clone()), b"a body", 0, 0).is_err());
+        drop((last, files));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

@@ -522,7 +522,7 @@ mod tests {
                         punched += 1;
                     }
                     Chore::Remove(path) => std::fs::remove_file(path).unwrap(),
-                    Chore::Rename(..) => panic!("{chore:?}"),
+                    Chore::Rename(..) | Chore::End => panic!("{chore:?}"),
                 }
             }
         }

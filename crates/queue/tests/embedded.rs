@@ -577,3 +577,21 @@ async fn looking_through_a_sound_queue_finds_nothing() {
     eventually(|| async { queue.stats().await.unwrap().leased == 0 }).await;
     assert_eq!(queue.lease_due(at(10), 1_000, &[]).await.unwrap().len(), 200);
 }
+
+/// A body that is being received when the queue is closed: whoever opens it next may use its file for another.
+#[tokio::test]
+async fn what_is_still_being_received_touches_no_file_of_the_next_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = open(directory.path());
+    let mut unfinished = queue.body_writer(None).unwrap();
+    unfinished.write(&vec![1; 600_000]).await.unwrap();
+    eventually(|| async { bodies(directory.path()).len() == 1 }).await;
+    queue.close().await.unwrap();
+    let next = open(directory.path());
+    let leases = accept(&next, at(0), &["a@one.example"], &content(1, 2_000_000)).await.unwrap();
+    assert_eq!(bodies(directory.path()).len(), 1, "the file is used again");
+    assert!(unfinished.write(&vec![1; 600_000]).await.is_err() || unfinished.write(&[1; 300_000]).await.is_err());
+    drop((unfinished, queue));
+    assert!(leases[0].body().to_vec().await.unwrap() == content(1, 2_000_000));
+    assert_eq!(bodies(directory.path()).len(), 1);
+}

@@ -396,8 +396,17 @@ impl Engine {
 
     async fn close(self: &Arc<Self>) -> Result<(), SpoolError> {
         self.record_rest();
+        // Before the lock is let go of.
+        let files = self.files.clone();
+        let _ = tokio::task::spawn_blocking(move || files.close()).await;
         self.store.close().await?;
         Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.files.close();
     }
 }
 

@@ -94,7 +94,7 @@ impl EmbeddedBodyWriter {
             return Ok(Finished { size, check, content: Content::File(Handle::Shared(stored?)) });
         };
         let end = spawn_blocking(move || {
-            slot.write(&rest, file.written).map_err(BodyWriteError::from)?;
+            let slot = files.write_own(Some(slot), &rest, file.written, 0).map_err(BodyWriteError::from)?;
             slot.sync().map_err(FinishError::Sync)?;
             Ok::<_, FinishError>(slot)
         });
@@ -157,9 +157,7 @@ impl FileBody {
         let (slot, files, offset) = (self.slot.take(), files.clone(), self.written);
         self.written += full.len() as u64;
         self.pending = Some(spawn_blocking(move || {
-            let slot = slot.map_or_else(|| files.take_own(hint), Ok)?;
-            slot.write(&full, offset)?;
-            Ok((slot, full))
+            files.write_own(slot, &full, offset, hint).map(|slot| (slot, full))
         }));
     }
 }
