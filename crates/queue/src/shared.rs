@@ -173,9 +173,10 @@ impl Shared {
         }
     }
 
-    /// From now on nothing is overwritten.
+    /// From now on nothing is overwritten, and no file stays open that nobody reads.
     pub(crate) fn freeze(&self) {
-        self.lock().frozen = true;
+        let mut state = self.lock();
+        (state.frozen, state.open) = (true, None);
     }
 
     /// Octets in a file, none if it is not there. Blocks.

@@ -247,7 +247,7 @@ async fn fill(directory: &Path, copy: &Path, is_killed: bool) -> BTreeMap<QueueI
 
 /// Small pages, so that there are many of them in few octets.
 fn settings() -> Settings {
-    let mut settings = Settings::default();
+    let mut settings = support::settings();
     settings.store.page = Octets(1024);
     settings.abandoned = std::time::Duration::ZERO;
     settings

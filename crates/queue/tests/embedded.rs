@@ -11,10 +11,10 @@ use sealpost_queue::{
     Spool, SpoolError, State,
 };
 use sealpost_types::{Octets, UnixMillis};
-use support::{accept, accept_deferred, at, body, content, eventually, message};
+use support::{accept, accept_deferred, at, body, content, eventually, message, settings};
 
 fn open(directory: &Path) -> EmbeddedSpool {
-    EmbeddedSpool::open(directory, Settings::default()).unwrap()
+    EmbeddedSpool::open(directory, settings()).unwrap()
 }
 
 fn bodies(directory: &Path) -> Vec<std::path::PathBuf> {
@@ -109,7 +109,7 @@ async fn a_second_process_is_refused_and_may_look() {
     let directory = tempfile::tempdir().unwrap();
     let queue = open(directory.path());
     let id = accept_deferred(&queue, at(0), &["a@one.example"], at(5)).await;
-    let error = EmbeddedSpool::open(directory.path(), Settings::default()).unwrap_err();
+    let error = EmbeddedSpool::open(directory.path(), settings()).unwrap_err();
     assert!(matches!(error, OpenError::Store(sealpost_store::OpenError::InUse { .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains(&directory.path().display().to_string()) && text.contains(&std::process::id().to_string()), "{text}");
@@ -154,7 +154,7 @@ async fn below_the_reserve_nothing_is_accepted_but_outcomes_are_recorded() {
     let queue = open(directory.path());
     accept_deferred(&queue, at(0), &["a@one.example"], at(5)).await;
     queue.close().await.unwrap();
-    let mut settings = Settings::default();
+    let mut settings = settings();
     settings.reserve = Octets(u64::MAX);
     let queue = EmbeddedSpool::open(directory.path(), settings).unwrap();
     assert!(matches!(queue.body_writer(None), Err(SpoolError::Full)));
@@ -385,7 +385,7 @@ async fn body_files_are_used_again() {
 #[tokio::test]
 async fn space_of_files_that_are_not_needed_is_given_back() {
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = Settings::default();
+    let mut settings = settings();
     settings.recycle = Octets(1_500_000);
     let queue = EmbeddedSpool::open(directory.path(), settings).unwrap();
     let mut leases = Vec::new();
@@ -424,7 +424,7 @@ async fn a_file_is_not_overwritten_while_it_can_be_read() {
 #[tokio::test]
 async fn beyond_the_memory_for_bodies_they_are_read_again() {
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = Settings::default();
+    let mut settings = settings();
     settings.memory = Octets(1_000);
     let queue = EmbeddedSpool::open(directory.path(), settings).unwrap();
     let first = accept(&queue, at(0), &["a@one.example"], &content(1, 900)).await.unwrap();
@@ -594,4 +594,25 @@ async fn what_is_still_being_received_touches_no_file_of_the_next_owner() {
     drop((unfinished, queue));
     assert!(leases[0].body().to_vec().await.unwrap() == content(1, 2_000_000));
     assert_eq!(bodies(directory.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_is_accepted_alone_needs_no_sync_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = EmbeddedSpool::open(directory.path(), Settings::default()).unwrap();
+    let [first, second] = [content(1, 65_536), content(2, 65_536)];
+    drop(accept(&queue, at(0), &["a@one.example"], &first).await.unwrap());
+    assert_eq!(bodies(directory.path()).len(), 0, "it stands in the database");
+    let to = ["a@one.example"];
+    let (one, other) = tokio::join!(accept(&queue, at(0), &to, &first), accept(&queue, at(0), &to, &second));
+    assert_eq!(bodies(directory.path()).len(), 1, "the second stands in a file");
+    assert!(one.unwrap()[0].body().to_vec().await.unwrap() == first && other.unwrap()[0].body().to_vec().await.unwrap() == second);
+    queue.close().await.unwrap();
+    let queue = open(directory.path());
+    for lease in queue.lease_due(at(100_000), 3, &[]).await.unwrap() {
+        let body = lease.body().to_vec().await.unwrap();
+        assert!(body == first || body == second);
+        queue.settle(lease, Settlement::finished()).await.unwrap();
+    }
+    assert_eq!(queue.stats().await.unwrap(), sealpost_queue::Stats::default());
 }

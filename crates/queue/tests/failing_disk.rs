@@ -12,9 +12,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sealpost_queue::{AcceptError, BodyWriter, Deferral, EmbeddedSpool, Filter, Health, QueueId, Settings, Settlement, Spool, State};
+use sealpost_queue::{AcceptError, BodyWriter, Deferral, EmbeddedSpool, Filter, Health, QueueId, Settlement, Spool, State};
 use sealpost_types::{Octets, WithCauses};
-use support::{at, content, message};
+use support::{at, content, message, settings};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
@@ -70,7 +70,7 @@ async fn nothing_is_accepted_into_a_directory_that_is_gone() {
     for gone in ["", "queue.db", "queue.db-wal", "bodies"] {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("queue");
-        let queue = EmbeddedSpool::open(&directory, Settings::default()).unwrap();
+        let queue = EmbeddedSpool::open(&directory, settings()).unwrap();
         // Also one whose file is open already.
         support::accept(&queue, at(0), &["a@one.example"], &content(1, 20_000)).await.unwrap();
         let mut begun = queue.body_writer(Some(Octets(600_000))).unwrap();
@@ -153,7 +153,7 @@ impl Known {
 fn compare(directory: &Path, known: &Known) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let queue = EmbeddedSpool::open(directory, Settings::default()).map_err(|error| WithCauses(&error).to_string())?;
+        let queue = EmbeddedSpool::open(directory, settings()).map_err(|error| WithCauses(&error).to_string())?;
         let mut there = BTreeSet::new();
         for listed in queue.list(Filter::all(), usize::MAX).await.unwrap() {
             if listed.state != State::Deferred {
@@ -216,7 +216,7 @@ fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut settings = Settings::default();
+        let mut settings = settings();
         settings.store.checkpoint = Octets(128 << 10);
         let queue = match EmbeddedSpool::open(Path::new(&directory), settings) {
             Ok(queue) => queue,

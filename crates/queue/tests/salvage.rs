@@ -5,15 +5,15 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sealpost_queue::{Deferral, EmbeddedSpool, Health, OpenError, QueueId, Recovery, Settings, Settlement, Spool, SpoolError, Stats};
+use sealpost_queue::{Deferral, EmbeddedSpool, Health, OpenError, QueueId, Recovery, Settlement, Spool, SpoolError, Stats};
 use sealpost_types::Octets;
-use support::{accept, at, content};
+use support::{accept, at, content, settings};
 
 const PAGE: usize = 4096;
 const MESSAGES: u64 = 300;
 
 fn open(directory: &Path) -> Result<EmbeddedSpool, OpenError> {
-    let mut settings = Settings::default();
+    let mut settings = settings();
     settings.store.page = Octets(PAGE as u64);
     EmbeddedSpool::open(directory, settings)
 }

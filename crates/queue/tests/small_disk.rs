@@ -5,12 +5,10 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use sealpost_queue::{
-    AcceptError, BodyWriteError, BodyWriter, Deferral, EmbeddedSpool, Filter, Health, Lease, Settings, Settlement, Spool,
-};
+use sealpost_queue::{AcceptError, BodyWriteError, BodyWriter, Deferral, EmbeddedSpool, Filter, Health, Lease, Settlement, Spool};
 use sealpost_types::Octets;
 
-use support::{at, content, eventually, message};
+use support::{at, content, eventually, message, settings};
 
 mod with_unshare {
     use std::process::Command;
@@ -112,7 +110,7 @@ async fn accept(queue: &EmbeddedSpool, size: usize) -> Result<Vec<Lease>, Accept
 }
 
 fn open(directory: &Path) -> EmbeddedSpool {
-    let mut settings = Settings::default();
+    let mut settings = settings();
     settings.reserve = Octets(1 << 20);
     settings.store.checkpoint = Octets(256 << 10);
     EmbeddedSpool::open(directory, settings).unwrap()

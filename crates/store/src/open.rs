@@ -122,7 +122,11 @@ impl<T, F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>> Opening<'_, F> {
         let aside = keep_log(self.path).map_err(|source| OpenError::Io { path: log_path(self.path), source })?;
         let lost = self.salvager().lost_rows(log)?;
         let (frames, rows) = (log.behind, lost.len());
-        let what = if log.is_torn { "the last transaction of the log is not whole, as after a loss of power" } else { "the log is broken before its end" };
+        let what = if log.is_torn {
+            "the last transaction of the log is not whole, as after a loss of power"
+        } else {
+            "the log is broken before its end"
+        };
         tracing::warn!(path = %self.path.display(), frames, rows, aside = %aside.display(), "{what}: the log is kept aside");
         recovery.damage.push(format!("{what}: {frames} pages stand behind its last valid commit"));
         recovery.aside.push(aside);

@@ -1,6 +1,7 @@
 //! A message becomes durable.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::Transaction;
 use sealpost_store::WriteError;
@@ -34,10 +35,13 @@ impl Engine {
             return Err(AcceptError::NoRecipients);
         }
         self.ready()?;
-        let body = body.finish().await.map_err(|error| self.unfinished(error))?;
+        let engine = self.clone();
+        let accepting = Accepting::begin(&engine.accepting);
+        let inline = if accepting.is_alone { self.settings.inline_alone } else { self.settings.inline };
+        let body = body.finish(inline).await.map_err(|error| self.unfinished(error))?;
         let new = Arc::new(self.rows(message, body));
         let (answer, answered) = oneshot::channel();
-        let (engine, rows, weight) = (self.clone(), new.clone(), new.weight());
+        let (rows, weight) = (new.clone(), new.weight());
         let insert = move |tx: &Transaction<'_>| rows.insert(tx);
         // Whoever waited may be gone: then the leases are dropped here, and with them the entries go back to the queue.
         let then = move |outcome| drop(answer.send(self.accepted(new, outcome)));
@@ -152,6 +156,25 @@ impl Engine {
         if new.file.is_some() && matches!(error, WriteError::Poisoned { .. }) {
             self.files.freeze();
         }
+    }
+}
+
+/// A message that is being accepted.
+struct Accepting<'a> {
+    count: &'a AtomicUsize,
+    /// Whether it was the only one when that began.
+    is_alone: bool,
+}
+
+impl<'a> Accepting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        Self { count, is_alone: count.fetch_add(1, Ordering::Relaxed) == 0 }
+    }
+}
+
+impl Drop for Accepting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -19,7 +19,7 @@ mod writer;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +86,9 @@ pub struct EmbeddedSpool(Arc<Engine>);
 pub struct Settings {
     /// Bodies up to this size stand in the database, longer ones in files. Default 16 KiB.
     pub inline: Octets,
+    /// Up to this size a body stands in the database too if nothing else is being accepted: a file would cost it a sync of its own, which
+    /// nobody shares. Default 96 KiB.
+    pub inline_alone: Octets,
     /// Memory for the bodies of leased entries, and for larger pieces of those that come in; beyond, bodies are read again when
     /// needed, and come in by smaller pieces. Default 16 MiB.
     pub memory: Octets,
@@ -103,6 +106,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             inline: Octets(16 << 10),
+            inline_alone: Octets(96 << 10),
             memory: Octets(16 << 20),
             reserve: Octets(64 << 20),
             recycle: Octets(256 << 20),
@@ -118,6 +122,8 @@ struct Engine {
     ids: IdMaker,
     /// Whether a longer reservation of ids is on its way.
     reserving: AtomicBool,
+    /// Messages that are being accepted.
+    accepting: AtomicUsize,
     leases: leases::Leases,
     /// One look for due entries at a time.
     looking: tokio::sync::Mutex<find::Place>,
@@ -176,6 +182,7 @@ impl EmbeddedSpool {
             files,
             ids: IdMaker::new(start.used_ids, start.reserved),
             reserving: AtomicBool::new(false),
+            accepting: AtomicUsize::new(0),
             leases: leases::Leases::default(),
             looking: tokio::sync::Mutex::default(),
             waker: Waker::default(),

@@ -75,8 +75,9 @@ impl EmbeddedBodyWriter {
         Self { files, budget, reserve, inline, hint, size: 0, check: crc32fast::Hasher::new(), buffer, file: None, failed: None }
     }
 
-    /// Waits until the body is where it stays; a file is synced.
-    pub(super) async fn finish(self) -> Result<Finished, FinishError> {
+    /// Waits until the body is where it stays: up to `inline` octets are left for the database if they are in no file yet, and a file is
+    /// synced.
+    pub(super) async fn finish(self, inline: Octets) -> Result<Finished, FinishError> {
         if let Some(error) = self.failed {
             return Err(error.into());
         }
@@ -87,6 +88,9 @@ impl EmbeddedBodyWriter {
         let Self { files, size, buffer: rest, .. } = self;
         file.settle().await.map_err(BodyWriteError::from)?;
         let Some(slot) = file.slot.take() else {
+            if size <= inline.0 {
+                return Ok(Finished { size, check, content: Content::Memory(rest) });
+            }
             // All of it is at hand: it is written beside others, and synced with them.
             let (done, stored) = oneshot::channel();
             spawn_blocking(move || files.store(rest, move |outcome| drop(done.send(outcome))));
@@ -156,9 +160,7 @@ impl FileBody {
     fn start(&mut self, files: &Files, full: Vec<u8>, hint: u64) {
         let (slot, files, offset) = (self.slot.take(), files.clone(), self.written);
         self.written += full.len() as u64;
-        self.pending = Some(spawn_blocking(move || {
-            files.write_own(slot, &full, offset, hint).map(|slot| (slot, full))
-        }));
+        self.pending = Some(spawn_blocking(move || files.write_own(slot, &full, offset, hint).map(|slot| (slot, full))));
     }
 }
 

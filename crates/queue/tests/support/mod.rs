@@ -5,7 +5,7 @@ pub(crate) mod preloaded;
 
 use std::time::Duration;
 
-use sealpost_queue::{AcceptError, BodyWriter, Deferral, Lease, NewMessage, QueueId, Spool};
+use sealpost_queue::{AcceptError, BodyWriter, Deferral, Lease, NewMessage, QueueId, Settings, Spool};
 use sealpost_types::{Destination, Envelope, ForwardPath, Mailbox, Reception, Recipient, ReversePath, UnixMillis};
 
 pub(crate) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -13,6 +13,13 @@ pub(crate) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Milliseconds after the start of all tests' time.
 pub(crate) fn at(millis: i64) -> UnixMillis {
     UnixMillis(1_763_785_920_000 + millis)
+}
+
+/// With bodies where they stand while many are accepted at once, though the test does so one by one.
+pub(crate) fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.inline_alone = settings.inline;
+    settings
 }
 
 pub(crate) fn recipient(address: &str) -> Recipient {
