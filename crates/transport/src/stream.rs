@@ -22,6 +22,17 @@ pub(crate) struct PlainStream {
     start: usize,
     /// Who wants to know what comes first; nobody from then on.
     listening: Option<Arc<Progress>>,
+    acknowledging: Acknowledging,
+}
+
+/// When what came is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acknowledging {
+    /// With what is sent next, or when the system thinks it time.
+    Late,
+    /// As soon as more is waited for: a peer whose small writes are held back until then (Nagle's algorithm) sends one reply of several at a time,
+    /// and the system would think for 40 ms. `is_due`: something came since.
+    Promptly { is_due: bool },
 }
 
 /// A connection, before or after STARTTLS.
@@ -33,12 +44,28 @@ pub(crate) enum Wire<T> {
 
 impl PlainStream {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, buffer: Vec::new(), start: 0, listening: None }
+        Self { tcp, buffer: Vec::new(), start: 0, listening: None, acknowledging: Acknowledging::Late }
+    }
+
+    /// A connection to one who may hold replies back until earlier ones are acknowledged.
+    pub(crate) fn to_server(tcp: TcpStream) -> Self {
+        Self { acknowledging: Acknowledging::Promptly { is_due: false }, ..Self::new(tcp) }
     }
 
     /// The same, and what comes first is told.
-    pub(crate) fn telling(tcp: TcpStream, progress: &Arc<Progress>) -> Self {
-        Self { listening: Some(Arc::clone(progress)), ..Self::new(tcp) }
+    pub(crate) fn telling(self, progress: &Arc<Progress>) -> Self {
+        Self { listening: Some(Arc::clone(progress)), ..self }
+    }
+
+    /// Nothing more is there.
+    fn acknowledge(&mut self) {
+        if let Acknowledging::Promptly { is_due } = &mut self.acknowledging
+            && std::mem::take(is_due)
+        {
+            // It lasts until the next exchange only. Where the system does not know it, mail is only slower.
+            #[cfg(target_os = "linux")]
+            let _ = self.tcp.set_quickack(true);
+        }
     }
 
     /// The next connection that this thread reads from takes it: it lies in the processor's cache, and need not be made.
@@ -78,8 +105,12 @@ impl AsyncBufRead for PlainStream {
             };
             if read.is_pending() {
                 this.give_buffer_back();
+                this.acknowledge();
             }
             ready!(read)?;
+            if let Acknowledging::Promptly { is_due } = &mut this.acknowledging {
+                *is_due = true;
+            }
             if let Some(first) = this.buffer.first()
                 && let Some(progress) = this.listening.take()
             {
@@ -133,6 +164,10 @@ impl AsyncWrite for PlainStream {
 impl<T> Wire<T> {
     pub(crate) fn plain(tcp: TcpStream) -> Self {
         Self::Plain(PlainStream::new(tcp))
+    }
+
+    pub(crate) fn plain_to_server(tcp: TcpStream) -> Self {
+        Self::Plain(PlainStream::to_server(tcp))
     }
 }
 
@@ -191,3 +226,43 @@ thread_local! {
 
 /// What one read takes from the kernel at most: nearly two full TLS records, where rustls alone would take a quarter of one.
 const READ_OCTETS: usize = 32 * 1024;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read, Write};
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Whether the system acknowledges at once after some commands and replies, while more is waited for.
+    async fn is_prompt(stream: impl FnOnce(TcpStream) -> PlainStream) -> bool {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut command = [0; 6];
+            while peer.read_exact(&mut command).is_ok() {
+                peer.write_all(b"250 2.0.0 Ok\r\n").unwrap();
+            }
+        });
+        let mut stream = stream(TcpStream::connect(address).await.unwrap());
+        for _ in 0..20 {
+            stream.write_all(b"NOOP\r\n").await.unwrap();
+            stream.read_exact(&mut [0; 14]).await.unwrap();
+        }
+        let more = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_fill_buf(cx).is_pending())).await;
+        assert!(more, "the server said more than it was asked");
+        let is_prompt = stream.tcp.quickack().unwrap();
+        drop(stream);
+        server.join().unwrap();
+        is_prompt
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_is_acknowledged_before_more_is_waited_for() {
+        assert!(is_prompt(PlainStream::to_server).await);
+        // The negative control: by itself the system waits for what is sent next.
+        assert!(!is_prompt(PlainStream::new).await);
+    }
+}

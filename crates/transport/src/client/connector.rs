@@ -220,7 +220,7 @@ impl<B: TlsBackend> Connector<B> {
             let (stream, secured) = self.secured(shaken);
             (Talk::<B>::new(Arc::clone(config), Wire::Tls(stream), Some(secured.facts), watch.clone()), Some(secured))
         } else {
-            (Talk::<B>::new(Arc::clone(config), Wire::plain(tcp), None, watch.clone()), None)
+            (Talk::<B>::new(Arc::clone(config), Wire::plain_to_server(tcp), None, watch.clone()), None)
         };
         attempt.enter(ConnectStage::Banner);
         match self.greet(&mut talk, opening, attempt, &mut secured).await {

@@ -259,7 +259,7 @@ impl TlsBackend for RustlsBackend {
     ) -> Result<ClientHandshake<RustlsStream>, HandshakeError> {
         let wire = self.wire(key);
         let connector = self.connector(&wire, key, hello);
-        let (stream, shown) = Shown::watch(connector.connect(server_name(key), PlainStream::telling(tcp, progress))).await;
+        let (stream, shown) = Shown::watch(connector.connect(server_name(key), PlainStream::to_server(tcp).telling(progress))).await;
         let stream = stream.map_err(|error| handshake_error(&error))?;
         let connection = stream.get_ref().1;
         let chain = connection.peer_certificates().unwrap_or_default();
