@@ -55,7 +55,8 @@ fn break_pages(path: &Path, pages: &[usize]) {
 
 fn root_of(path: &Path, name: &str) -> usize {
     let db = sealpost_store::rusqlite::Connection::open(path).unwrap();
-    db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap()
+    let root: u32 = db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [name], |row| row.get(0)).unwrap();
+    usize::try_from(root).unwrap()
 }
 
 /// What was kept aside, without the files that SQLite keeps beside a database as long as somebody has it open.
@@ -168,6 +169,41 @@ async fn no_changed_octet_is_shown_as_if_it_had_been_written_so() {
         }
         assert!(missing > 20, "the damage does nothing: {missing}");
         assert_eq!(wrong == 0, is_checked, "{wrong} entries are shown that nobody wrote");
+    }
+}
+
+/// A page was shorter for each damaged entry on it, and empty where there was nothing else: whoever went on as long as pages are full, or
+/// not empty, ended there.
+#[tokio::test]
+async fn a_damaged_entry_ends_no_paging() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = fill(directory.path()).await;
+    let all_of_it = shown(directory.path());
+    // Single ones, more in a row than a page has, one that an index leads to and that is gone, and the last one of the day.
+    let is_damaged =
+        |row: &Row| row.event.at.0 < DAY_MILLIS && (row.event.at.0 % 50 == 7 || matches!(row.event.at.0, 200..230 | 299 | 599));
+    let damaged: Vec<i64> = all_of_it.iter().filter(|row| is_damaged(row)).map(|row| row.id).collect();
+    let db = sealpost_store::rusqlite::Connection::open(&path).unwrap();
+    for id in &damaged {
+        db.execute("UPDATE events SET reason = 'something else' WHERE id = ?1", [id]).unwrap();
+    }
+    db.execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM events WHERE queue_id = 'Q299'").unwrap();
+    drop(db);
+    for (newest_first, of_one) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut page = if of_one { of_domain("hosted.example") } else { all() };
+        (page.limit, page.newest_first) = (7, newest_first);
+        let mut right: Vec<&Row> = all_of_it.iter().filter(|row| !is_damaged(row)).collect();
+        if newest_first {
+            right.reverse();
+        }
+        let mut reader = HistoryReader::open(directory.path()).unwrap();
+        for expected in right.chunks(7) {
+            let rows = reader.query(&page).unwrap();
+            assert_eq!(rows.iter().collect::<Vec<_>>(), expected, "{page:?}");
+            let last = rows.last().unwrap();
+            page.after = Some((last.event.at, last.id));
+        }
+        assert_eq!(reader.query(&page).unwrap(), [], "{page:?}");
     }
 }
 

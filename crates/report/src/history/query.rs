@@ -100,10 +100,46 @@ pub(super) struct Found {
     pub(super) left_out: usize,
 }
 
+impl Found {
+    /// Asks for so many entries of a file, and for others in the place of those that are left out: they take no room on a page, or whoever
+    /// goes through page by page would take it for the last one.
+    ///
+    /// `ask` gives what is behind an entry of this time and number, or the first ones.
+    pub(super) fn page(
+        limit: usize,
+        mut ask: impl FnMut(usize, Option<(UnixMillis, i64)>) -> rusqlite::Result<Hits>,
+    ) -> rusqlite::Result<Self> {
+        let (mut found, mut last) = (Self::default(), None);
+        loop {
+            let wanted = limit.saturating_sub(found.rows.len());
+            let hits = ask(wanted, last)?;
+            let is_last = hits.left_out == 0 || hits.rows.len() + hits.left_out < wanted || hits.last == last;
+            found.rows.extend(hits.rows);
+            found.left_out += hits.left_out;
+            last = hits.last;
+            if is_last {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// What one statement found.
+#[derive(Debug, Default)]
+pub(super) struct Hits {
+    rows: Vec<Row>,
+    left_out: usize,
+    /// Time and number of the last one that has them, whatever became of it.
+    last: Option<(UnixMillis, i64)>,
+}
+
 /// The entries of these rows, `COLUMNS` of whichever file. One that does not read as an entry is left out and said in the log.
-pub(super) fn read_all(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<Found> {
-    let mut found = Found::default();
+pub(super) fn read_all(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<Hits> {
+    let mut found = Hits::default();
     while let Some(row) = rows.next()? {
+        if let (Ok(id), Ok(at)) = (row.get(0), row.get(1)) {
+            found.last = Some((UnixMillis(at), id));
+        }
         match read(row) {
             Ok(row) => found.rows.push(row),
             Err(error) => {

@@ -18,9 +18,15 @@ pub(super) fn may_have(day: Day, filter: &Filter) -> bool {
 
 /// At most `limit` of the entries that the filter lets through.
 pub(super) fn select(db: &Connection, day: Day, filter: &Filter, limit: usize) -> rusqlite::Result<Found> {
-    let Some(search) = Search::new(db, day, filter, limit)? else { return Ok(Found::default()) };
-    let (sql, values) = search.statement();
-    let mut found = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    let Some(mut search) = Search::new(db, day, filter, limit)? else { return Ok(Found::default()) };
+    let mut found = Found::page(limit, |limit, behind| {
+        search.limit = limit;
+        if let Some((_, number)) = behind {
+            search.go_on_behind(number);
+        }
+        let (sql, values) = search.statement();
+        read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)
+    })?;
     for row in &mut found.rows {
         row.event.at = day.time_of(row.id);
     }
@@ -74,6 +80,10 @@ impl<'a> Search<'a> {
         let codes = is_choosy.then_some(wanted);
         let hopeless = codes.as_ref().unwrap_or(&all).is_empty();
         Ok((!hopeless).then_some(Self { filter, limit, codes, all, domain, from, before }))
+    }
+
+    fn go_on_behind(&mut self, number: i64) {
+        if self.filter.newest_first { self.before = number } else { self.from = number.saturating_add(1) }
     }
 
     /// First the numbers, along indices and no further than the limit; then the rows with what they refer to.
@@ -151,11 +161,11 @@ fn domain_id(db: &Connection, domain: &Domain) -> rusqlite::Result<Option<i64>> 
 }
 
 /// The time is in the number.
-const COLUMNS: &str = "SELECT e.id, 0, c.kind, c.hop, c.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
+const COLUMNS: &str = "SELECT hit.id, 0, c.kind, c.hop, c.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
     e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
     e.received_secure, e.level_header, e.shadow, e.more, e.checksum, e.decision, d.digest, e.proof, p.digest";
 
-const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id CROSS JOIN codes AS c ON c.id = e.code
+const JOINS: &str = "LEFT JOIN events AS e ON e.id = hit.id LEFT JOIN codes AS c ON c.id = e.code
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";
 
 #[cfg(test)]

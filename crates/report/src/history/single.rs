@@ -14,8 +14,11 @@ pub(super) const NAME: &str = "history.db";
 
 /// The entries that the filter lets through. Their numbers are below those of any day's file.
 pub(super) fn select(db: &Connection, filter: &Filter) -> rusqlite::Result<Found> {
-    let (sql, values) = statement(filter);
-    let mut found = read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    let mut found = Found::page(filter.limit, |limit, behind| {
+        let after = behind.map(|(at, id)| (at, id - BELOW)).or(filter.after);
+        let (sql, values) = statement(&Filter { limit, after, ..filter.clone() });
+        read_all(db.prepare_cached(&sql)?.query(params_from_iter(values))?)
+    })?;
     for row in &mut found.rows {
         row.id -= BELOW;
     }
@@ -90,9 +93,9 @@ fn statement(filter: &Filter) -> (String, Vec<Value>) {
 /// Lower than any number of a day's file, whatever is added.
 const BELOW: i64 = 1 << 62;
 
-const COLUMNS: &str = "SELECT e.id, e.at, e.kind, e.hop, e.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
+const COLUMNS: &str = "SELECT hit.id, hit.at, e.kind, e.hop, e.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,
     e.address, e.attempts, e.next_attempt, e.reason, e.reply, d.level, d.source, d.trace, p.proof,
     e.received_secure, e.level_header, e.shadow, NULL, NULL, NULL, NULL, NULL, NULL";
 
-const JOINS: &str = "CROSS JOIN events AS e ON e.id = hit.id
+const JOINS: &str = "LEFT JOIN events AS e ON e.id = hit.id
     LEFT JOIN decisions AS d ON d.id = e.decision LEFT JOIN proofs AS p ON p.id = e.proof";
