@@ -257,10 +257,10 @@ impl<'a, C: Components> Attempt<'a, C> {
                 continue;
             }
             self.engine.pool.make_room(self.engine.permits.available_permits());
-            // Each worker has one connection at the most; beside them other demands may have left some idle.
-            let workers = self.engine.lanes.workers(&self.lease.entry().destination);
+            // Each worker has one connection at the most; beside them other demands, and other addresses, may have left some idle.
+            let destination = &self.lease.entry().destination;
             let each = self.engine.config().delivery.connections_per_destination;
-            self.engine.pool.make_room_at(candidate.host.address, each.saturating_sub(workers));
+            self.engine.pool.make_room_of(destination, each.saturating_sub(self.engine.lanes.workers(destination)));
             let connection = match self.engine.connector.connect(&candidate.key, &options).await {
                 Ok(connection) => connection,
                 Err(error) => {

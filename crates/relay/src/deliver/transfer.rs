@@ -62,7 +62,7 @@ impl<C: Components> Transfer<'_, C> {
         }
         let contact = Arc::new(contact);
         if let Some(missing) = first_missing(&transaction, connection.extensions()) {
-            self.engine.pool.put(connection);
+            self.engine.pool.put(connection, &self.lease.entry().destination);
             return Err(NoAnswer::Lacking(Box::new(lacking(&contact, &transaction, missing))));
         }
         let mut body = LeasedBody::new(self.lease.body());
@@ -74,7 +74,7 @@ impl<C: Components> Transfer<'_, C> {
                 return Ok(self.party.all(Outcome::Deferred(trouble)));
             }
         };
-        self.engine.pool.put(connection);
+        self.engine.pool.put(connection, &self.lease.entry().destination);
         if let Some(damage) = body.damage() {
             // Whoever else shares the entry finds the same; the first word stays.
             let _ = self.damage.set(damage.to_owned());

@@ -183,6 +183,32 @@ async fn demands_of_one_destination_share_its_limit() {
     }
 }
 
+/// Idle connections to several addresses of one destination together were more than `connections_per_destination` allows.
+// req: E7
+#[tokio::test]
+async fn addresses_of_one_destination_share_its_limit() {
+    // the second is the control: with room for both, both stay open
+    for (limit, idle) in [(1, 1.0), (2, 2.0)] {
+        let first = Mx::start(Behaviour::secure(Kind::SelfSigned, "mx.shared.example")).await;
+        let second = Mx::start_beside(&first, Behaviour::secure(Kind::Right, "mx.shared.example")).await;
+        let mut house = House::new().partner("a.example", "\"verify\"").partner("b.example", "\"require\"");
+        house.config.delivery.connections_per_destination = limit;
+        for domain in ["a.example", "b.example"] {
+            house = house.route_via(domain, "mx.shared.example", &[first.address, second.address]);
+        }
+        let relay = house.start().await;
+        let mut client = Client::secure(relay.address).await;
+        for to in ["x@a.example", "y@b.example"] {
+            client.send(FROM, &[to], &letter("limit")).await;
+            relay.first(EventKind::Delivered, to).await;
+        }
+        let open = sum(&page(&relay).await, "sealpost_connections", "hop=\"deliver\",state=\"idle\"");
+        assert_eq!((open, first.record().messages.len(), second.record().messages.len()), (idle, 1, 1));
+        drop(client);
+        relay.shutdown().await;
+    }
+}
+
 /// A server that closes a connection which lies idle: the next message goes over a new one at once, and nothing is deferred.
 // req: E7
 #[tokio::test]

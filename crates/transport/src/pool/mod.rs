@@ -3,11 +3,10 @@
 mod shelf;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sealpost_types::WireKey;
+use sealpost_types::{Destination, WireKey};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
@@ -38,7 +37,7 @@ pub struct PoolSettings {
 /// # Example
 /// ```no_run
 /// # use sealpost_transport::{ConnectError, ConnectOptions, Connection, Connector, Pool, RustlsBackend};
-/// # use sealpost_types::WireKey;
+/// # use sealpost_types::{Destination, WireKey};
 /// async fn connection(
 ///     pool: &Pool<RustlsBackend>,
 ///     connector: &Connector<RustlsBackend>,
@@ -48,7 +47,7 @@ pub struct PoolSettings {
 ///         Some(connection) => Ok(connection),
 ///         None => connector.connect(key, &ConnectOptions::default()).await,
 ///     }
-///     // ... and when the message is delivered: pool.put(connection)
+///     // ... and when the message is delivered: pool.put(connection, &destination)
 /// }
 /// ```
 pub struct Pool<B: TlsBackend> {
@@ -96,12 +95,12 @@ impl<B: TlsBackend> Pool<B> {
         }
     }
 
-    /// Takes a connection back. One that cannot be used again, or for which there is no room, is closed.
-    pub fn put(&self, mut connection: Connection<B>) {
+    /// Takes a connection back that was used for this destination. One that cannot be used again, or for which there is no room, is closed.
+    pub fn put(&self, mut connection: Connection<B>, destination: &Destination) {
         let mut gone = Vec::new();
         if self.is_good(&mut connection) {
             let (key, generation) = (connection.key().clone(), connection.generation());
-            self.shelf().put(&key, connection, generation, Instant::now(), &mut gone);
+            self.shelf().put((&key, destination), connection, generation, Instant::now(), &mut gone);
             self.changed.notify_one();
         } else {
             gone.push(connection);
@@ -117,10 +116,10 @@ impl<B: TlsBackend> Pool<B> {
         close_all(gone);
     }
 
-    /// The same for one address, whatever the connections to it were opened for: before another one to it is opened.
-    pub fn make_room_at(&self, address: SocketAddr, idle: usize) {
+    /// The same for what was used for one destination last, whatever the addresses and the demands: before another one is opened for it.
+    pub fn make_room_of(&self, destination: &Destination, idle: usize) {
         let mut gone = Vec::new();
-        self.shelf().shrink_at(address, idle, &mut gone);
+        self.shelf().shrink_of(destination, idle, &mut gone);
         close_all(gone);
     }
 

@@ -1,9 +1,8 @@
 //! What lies idle, by [`WireKey`], with all limits; it knows nothing of sockets.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
-use sealpost_types::WireKey;
+use sealpost_types::{Destination, WireKey};
 use tokio::time::Instant;
 
 use super::PoolSettings;
@@ -22,6 +21,8 @@ pub(super) struct Shelf<T> {
 #[derive(Debug)]
 struct Idle<T> {
     item: T,
+    /// What it was used for last.
+    destination: Destination,
     generation: u64,
     since: Instant,
 }
@@ -55,14 +56,15 @@ impl<T> Shelf<T> {
         found
     }
 
-    /// Puts `item` on the shelf; what has no room (the item itself, or the coldest one there is) goes to `gone`.
-    pub(super) fn put(&mut self, key: &WireKey, item: T, generation: u64, now: Instant, gone: &mut Vec<T>) {
+    /// Puts `item`, which was used for this destination, on the shelf; what has no room (the item itself, or the coldest one there is)
+    /// goes to `gone`.
+    pub(super) fn put(&mut self, (key, destination): (&WireKey, &Destination), item: T, generation: u64, now: Instant, gone: &mut Vec<T>) {
         if generation < self.generation || self.settings.idle_per_key == 0 || self.settings.idle_total == 0 {
             gone.push(item);
             return;
         }
         let stack = self.stacks.entry((self.reduce)(key)).or_default();
-        stack.push(Idle { item, generation, since: now });
+        stack.push(Idle { item, destination: destination.clone(), generation, since: now });
         self.total += 1;
         if stack.len() > self.settings.idle_per_key {
             gone.push(stack.remove(0).item);
@@ -79,11 +81,12 @@ impl<T> Shelf<T> {
         }
     }
 
-    /// Takes the coldest at one address away, whatever their keys, until no more than `most` lie here.
-    pub(super) fn shrink_at(&mut self, address: SocketAddr, most: usize, gone: &mut Vec<T>) {
-        let at_address = self.stacks.iter().filter(|(key, _)| key.address == address).map(|(_, stack)| stack.len()).sum::<usize>();
-        for _ in most..at_address {
-            self.drop_coldest_of(gone, |key| key.address == address);
+    /// Takes the coldest of one destination away, whatever their addresses and demands, until no more than `most` lie here.
+    pub(super) fn shrink_of(&mut self, destination: &Destination, most: usize, gone: &mut Vec<T>) {
+        let is_its = |idle: &Idle<T>| idle.destination == *destination;
+        let its = self.stacks.values().flatten().filter(|idle| is_its(idle)).count();
+        for _ in most..its {
+            self.drop_coldest_of(gone, is_its);
         }
     }
 
@@ -91,12 +94,16 @@ impl<T> Shelf<T> {
         self.drop_coldest_of(gone, |_| true);
     }
 
-    fn drop_coldest_of(&mut self, gone: &mut Vec<T>, is_meant: impl Fn(&WireKey) -> bool) {
-        let meant = self.stacks.iter().filter(|(key, _)| is_meant(key));
-        let coldest = meant.filter_map(|(key, stack)| Some((stack.first()?.since, key))).min_by_key(|(since, _)| *since);
-        let Some(key) = coldest.map(|(_, key)| key.clone()) else { return };
+    fn drop_coldest_of(&mut self, gone: &mut Vec<T>, is_meant: impl Fn(&Idle<T>) -> bool) {
+        // The first of a stack lies there longest.
+        let meant = self.stacks.iter().filter_map(|(key, stack)| {
+            let (place, idle) = stack.iter().enumerate().find(|(_, idle)| is_meant(idle))?;
+            Some((idle.since, key, place))
+        });
+        let coldest = meant.min_by_key(|(since, ..)| *since).map(|(_, key, place)| (key.clone(), place));
+        let Some((key, place)) = coldest else { return };
         if let Some(stack) = self.stacks.get_mut(&key) {
-            gone.push(stack.remove(0).item);
+            gone.push(stack.remove(place).item);
             self.total -= 1;
             if stack.is_empty() {
                 self.stacks.remove(&key);
@@ -153,6 +160,7 @@ impl<T> Idle<T> {
 mod tests {
     use super::*;
     use sealpost_types::{HostClause, HostDemand, TlsRequirement, TlsVersion};
+    use std::net::SocketAddr;
     use std::time::Duration;
 
     fn key(port: u16, clauses: Vec<HostClause>) -> WireKey {
@@ -161,6 +169,10 @@ mod tests {
             None,
             HostDemand::new(TlsRequirement::Mandatory, clauses, TlsVersion::Tls1_2),
         )
+    }
+
+    fn its() -> Destination {
+        Destination::new("mx:example.org")
     }
 
     fn settings() -> PoolSettings {
@@ -174,13 +186,13 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut gone = Vec::new();
-        shelf.put(&a, "a1", 0, at(0), &mut gone);
-        shelf.put(&a, "a2", 0, at(1), &mut gone);
-        shelf.put(&b, "b1", 0, at(2), &mut gone);
+        shelf.put((&a, &its()), "a1", 0, at(0), &mut gone);
+        shelf.put((&a, &its()), "a2", 0, at(1), &mut gone);
+        shelf.put((&b, &its()), "b1", 0, at(2), &mut gone);
         assert!(gone.is_empty());
-        shelf.put(&a, "a3", 0, at(3), &mut gone);
+        shelf.put((&a, &its()), "a3", 0, at(3), &mut gone);
         assert_eq!(gone, ["a1"], "two of one key");
-        shelf.put(&b, "b2", 0, at(4), &mut gone);
+        shelf.put((&b, &its()), "b2", 0, at(4), &mut gone);
         assert_eq!((gone.as_slice(), shelf.len()), (["a1", "a2"].as_slice(), 3), "three in all");
         assert_eq!(shelf.take(&b, at(5), &mut gone), Some("b2"));
         assert_eq!(shelf.take(&b, at(5), &mut gone), Some("b1"));
@@ -193,7 +205,7 @@ mod tests {
         let start = Instant::now();
         let mut gone = Vec::new();
         for (place, port) in [2, 1, 3].into_iter().enumerate() {
-            shelf.put(&key(port, vec![]), port, 0, start + Duration::from_secs(place as u64), &mut gone);
+            shelf.put((&key(port, vec![]), &its()), port, 0, start + Duration::from_secs(place as u64), &mut gone);
         }
         shelf.shrink(3, &mut gone);
         assert!(gone.is_empty());
@@ -203,21 +215,27 @@ mod tests {
         assert_eq!((gone.len(), shelf.len()), (3, 0));
     }
 
-    /// Several demands of one destination: each had as many connections lying idle as all together may have.
+    /// Several demands and several addresses of one destination: each had as many connections lying idle as all together may have.
     #[test]
-    fn all_keys_of_an_address_make_room_together() {
+    fn all_keys_of_a_destination_make_room_together() {
         let mut shelf = Shelf::new(PoolSettings { idle_total: 9, ..settings() });
         let (start, mut gone) = (Instant::now(), Vec::new());
-        let (plain, chain, other) = (key(1, vec![]), key(1, vec![HostClause::Chain]), key(2, vec![]));
-        for (place, (key, name)) in [(&other, "o"), (&chain, "c1"), (&plain, "p1"), (&chain, "c2")].into_iter().enumerate() {
-            shelf.put(key, name, 0, start + Duration::from_secs(place as u64), &mut gone);
+        let (plain, chain, second) = (key(1, vec![]), key(1, vec![HostClause::Chain]), key(2, vec![]));
+        let other = Destination::new("mx:other.example");
+        for (place, (key, to, name)) in
+            [(&chain, &other, "o"), (&chain, &its(), "c1"), (&second, &its(), "s1"), (&plain, &its(), "p1"), (&second, &its(), "s2")]
+                .into_iter()
+                .enumerate()
+        {
+            shelf.put((key, to), name, 0, start + Duration::from_secs(place as u64), &mut gone);
         }
-        shelf.shrink_at(plain.address, 3, &mut gone);
+        shelf.shrink_of(&its(), 4, &mut gone);
         assert_eq!(gone, [""; 0]);
-        shelf.shrink_at(plain.address, 1, &mut gone);
-        assert_eq!((gone.as_slice(), shelf.len()), (["c1", "p1"].as_slice(), 2), "the other address keeps its own, though it is colder");
-        shelf.shrink_at(plain.address, 0, &mut gone);
-        assert_eq!((gone.len(), shelf.len()), (3, 1));
+        shelf.shrink_of(&its(), 1, &mut gone);
+        assert_eq!((gone.as_slice(), shelf.len()), (["c1", "s1", "p1"].as_slice(), 2), "the other one keeps its own, though it is colder");
+        shelf.shrink_of(&its(), 0, &mut gone);
+        assert_eq!((gone.len(), shelf.len()), (4, 1));
+        assert_eq!(shelf.take(&chain, start, &mut gone), Some("o"));
     }
 
     #[test]
@@ -226,11 +244,11 @@ mod tests {
         let a = key(1, vec![]);
         let start = Instant::now();
         let mut gone = Vec::new();
-        shelf.put(&a, 1, 0, start, &mut gone);
+        shelf.put((&a, &its()), 1, 0, start, &mut gone);
         assert_eq!(shelf.next_end(), Some(start + Duration::from_secs(30)));
         assert_eq!(shelf.take(&a, start + Duration::from_secs(30), &mut gone), None);
         assert_eq!((gone.as_slice(), shelf.len()), ([1].as_slice(), 0));
-        shelf.put(&a, 2, 0, start, &mut gone);
+        shelf.put((&a, &its()), 2, 0, start, &mut gone);
         assert_eq!(shelf.reap(start + Duration::from_secs(29)), [0; 0]);
         assert_eq!(shelf.reap(start + Duration::from_secs(30)), [2]);
         assert_eq!((shelf.len(), shelf.next_end()), (0, None));
@@ -242,11 +260,11 @@ mod tests {
         let a = key(1, vec![]);
         let now = Instant::now();
         let mut gone = Vec::new();
-        shelf.put(&a, "old", 0, now, &mut gone);
+        shelf.put((&a, &its()), "old", 0, now, &mut gone);
         assert_eq!(shelf.invalidate(1, now), ["old"]);
-        shelf.put(&a, "late", 0, now, &mut gone);
+        shelf.put((&a, &its()), "late", 0, now, &mut gone);
         assert_eq!(gone, ["late"], "it was opened before the change");
-        shelf.put(&a, "new", 1, now, &mut gone);
+        shelf.put((&a, &its()), "new", 1, now, &mut gone);
         assert_eq!(shelf.invalidate(1, now), [""; 0]);
         assert_eq!(shelf.take(&a, now, &mut gone), Some("new"));
     }
@@ -255,7 +273,7 @@ mod tests {
     fn each_demand_has_its_own() {
         let mut shelf = Shelf::new(settings());
         let now = Instant::now();
-        shelf.put(&key(1, vec![]), "unverified", 0, now, &mut Vec::new());
+        shelf.put((&key(1, vec![]), &its()), "unverified", 0, now, &mut Vec::new());
         assert_eq!(shelf.take(&key(1, vec![HostClause::Chain]), now, &mut Vec::new()), None);
     }
 
@@ -264,7 +282,7 @@ mod tests {
     fn control_keyed_by_host_alone_a_demand_gets_what_another_verified() {
         let mut shelf = Shelf::keyed_by(settings(), |key| WireKey::new(key.address, key.server_name.clone(), HostDemand::default()));
         let now = Instant::now();
-        shelf.put(&key(1, vec![]), "unverified", 0, now, &mut Vec::new());
+        shelf.put((&key(1, vec![]), &its()), "unverified", 0, now, &mut Vec::new());
         assert_eq!(shelf.take(&key(1, vec![HostClause::Chain]), now, &mut Vec::new()), Some("unverified"));
     }
 }
