@@ -165,6 +165,12 @@ impl Policy {
         self.main.rules.iter().any(|rule| rule.when.header.is_some())
     }
 
+    /// Whether a rule looks at the header section of every message, whoever sends it to whomever.
+    #[must_use]
+    pub fn reads_every_header(&self) -> bool {
+        self.main.rules.iter().any(|rule| rule.when.is_header_alone())
+    }
+
     /// The name of the document, or of the list that it includes at this place; 0 is the document.
     pub(crate) fn file(&self, number: u32) -> &Arc<str> {
         let list = number.checked_sub(1).and_then(|number| self.lists.get(usize::try_from(number).ok()?));

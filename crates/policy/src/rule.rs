@@ -62,6 +62,11 @@ impl When {
         self.direction.is_none() && self.sender.is_none() && self.recipient.is_none() && self.header.is_none()
     }
 
+    /// Whether only the header section decides.
+    pub(crate) fn is_header_alone(&self) -> bool {
+        self.direction.is_none() && self.sender.is_none() && self.recipient.is_none() && self.header.is_some()
+    }
+
     /// Whether the rule is for mail of this direction.
     pub(crate) fn is_for(&self, direction: Direction) -> bool {
         self.direction.is_none_or(|asked| asked == direction)

@@ -205,8 +205,10 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         let pool = Arc::new(Pool::new(pool_settings(&config), self.clock.clone()));
         let room = Room::of(&config);
         let (certificates, trust) = self.certificates.map(|(certificates, trust)| (certificates, Arc::new(trust))).unzip();
+        let policy = Arc::new(self.policy);
         let engine = Arc::new(Engine::<Parts<S, R, T>> {
-            policy: ArcSwap::from_pointee(self.policy),
+            judged: tokio::sync::Mutex::new(Arc::clone(&policy)),
+            policy: ArcSwap::new(policy),
             spool: self.spool,
             resolver: self.resolver,
             sts,

@@ -41,6 +41,8 @@ pub(crate) struct Engine<C: Components> {
     /// What is obeyed of it now: [`Engine::config`].
     pub(crate) config: ArcSwap<Config>,
     pub(crate) policy: ArcSwap<Policy>,
+    /// The policy that what waits was held against last; locked while it is held against the one in force.
+    pub(crate) judged: tokio::sync::Mutex<Arc<Policy>>,
     pub(crate) spool: C::Spool,
     pub(crate) resolver: C::Resolver,
     /// None where MTA-STS is switched off.

@@ -260,14 +260,13 @@ impl<C: Components> Control for Controls<C> {
 
     fn set_policy(&self, policy: Policy) {
         let engine = Arc::clone(&self.0);
-        let after = Arc::new(policy);
-        let before = engine.policy.swap(Arc::clone(&after));
+        engine.policy.store(Arc::new(policy));
         let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
         engine.pool.invalidate_all(generation);
         engine.connector.backend().invalidate(generation);
         // A destination that does not answer goes on being left alone, unless it is woken.
         engine.forget_hosts();
-        tokio::spawn(async move { waking::after_policy(&engine, &before, &after).await });
+        tokio::spawn(async move { waking::after_policy(&engine).await });
     }
 
     fn renew(&self) {

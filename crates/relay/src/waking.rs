@@ -1,6 +1,7 @@
 //! What waits is tried at once when something changes that concerns it, and nothing else is.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sealpost_policy::Policy;
 use sealpost_queue::{Entry, Filter, Selector, Spool as _, SpoolError, State};
@@ -10,14 +11,21 @@ use crate::config::Config;
 use crate::engine::{Components, Engine};
 use crate::{facts, route};
 
-/// Wakes the destinations of mail of which another policy decides otherwise.
-pub(crate) async fn after_policy<C: Components>(engine: &Engine<C>, before: &Policy, after: &Policy) {
-    // What a rule makes of a header section is not known without reading it: all that waits may be concerned.
-    let outcome = if before.reads_header() || after.reads_header() {
+/// Wakes the destinations of mail of which the policy in force decides otherwise than the one that was asked before.
+///
+/// Reading a million entries takes its time: of many changes that follow each other, all that come while one is followed are followed together.
+pub(crate) async fn after_policy<C: Components>(engine: &Engine<C>) {
+    let mut judged = engine.judged.lock().await;
+    let after = engine.policy.load_full();
+    let before = std::mem::replace(&mut *judged, Arc::clone(&after));
+    if Arc::ptr_eq(&before, &after) {
+        return;
+    }
+    let outcome = if before.reads_every_header() || after.reads_every_header() {
         wake_all(engine).await
     } else {
         let (config, now) = (engine.config(), engine.now());
-        wake_where(engine, |entry| decides_otherwise(before, after, &config, entry, now)).await
+        wake_where(engine, |entry| decides_otherwise(&before, &after, &config, entry, now)).await
     };
     tell(outcome, "the new policy");
 }
@@ -43,13 +51,15 @@ pub(crate) async fn after_release<C: Components>(engine: &Engine<C>) {
     tell(outcome, "the release");
 }
 
-/// Whether another policy decides otherwise of a recipient of this entry, or sends it elsewhere. Rules that look at the header section
-/// are not asked.
+/// Whether another policy may decide otherwise of a recipient of this entry, or sends it elsewhere. What a rule makes of a header section is not
+/// known without reading it: where one would look, it may.
 pub(crate) fn decides_otherwise(before: &Policy, after: &Policy, config: &Config, entry: &Entry, now: UnixMillis) -> bool {
     let envelope = &entry.envelope;
     envelope.recipients.iter().any(|recipient| {
         let facts = facts::of_delivery(&envelope.reverse_path, &recipient.path, &entry.reception, envelope.require_tls, None, now);
         before.decide_deliver(&facts) != after.decide_deliver(&facts)
+            || before.hangs_on_header(&facts)
+            || after.hangs_on_header(&facts)
             || route::next_hop(before, config, &recipient.path) != route::next_hop(after, config, &recipient.path)
     })
 }

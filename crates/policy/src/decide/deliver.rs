@@ -13,6 +13,16 @@ use crate::scope::{Mail, Origin, Resolved, Scope};
 use crate::trace::{Axis, Note, Party, SourceKind, Tracer};
 
 impl Policy {
+    /// Whether a rule looks at the header section of this message, which is not among the facts: what it holds may change the decision.
+    #[must_use]
+    pub fn hangs_on_header(&self, facts: &DeliverFacts<'_>) -> bool {
+        if !self.reads_header() {
+            return false;
+        }
+        let hosted = is_own(facts.forward_path) || facts.forward_path.domain().is_some_and(|domain| self.is_hosted(domain));
+        self.main.rules.iter().any(|rule| rule.when.hangs_on_header(facts, Direction::of(hosted)))
+    }
+
     /// What the sources ask; `shadow` tells whether entries in testing count.
     pub(super) fn deliver<T: Tracer>(&self, facts: &DeliverFacts<'_>, shadow: bool, tracer: &mut T) -> Outcome {
         let mail = Mail {

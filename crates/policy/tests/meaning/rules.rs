@@ -106,6 +106,29 @@ fn all_conditions_of_a_rule_must_hold() {
     assert_eq!(ask("boss@acme.example", "dr@clinic.example", None), Level::Opportunistic, "without the header no such rule holds");
 }
 
+/// Where the other conditions do not hold, or the header section is known, nothing hangs on it.
+// req: C2
+#[test]
+fn a_decision_hangs_on_a_header_that_is_not_known() {
+    let header = HeaderBlock::parse(b"Subject: hello\r\n\r\n");
+    let subject = "header = { name = 'Subject', matches = 'x' }";
+    for (when, hangs, every) in [
+        (format!("sender = {{ matches = 'vip' }}, {subject}"), [true, false, false], false),
+        (format!("direction = 'outbound', {subject}"), [true, true, false], false),
+        (format!("direction = 'inbound', {subject}"), [false; 3], false),
+        (subject.to_owned(), [true, true, false], true),
+        ("sender = { matches = 'vip' }".to_owned(), [false; 3], false),
+    ] {
+        let policy = rules(&[rule("R", &when, &set("Require"))]);
+        let hangs_of = |sender: &str, header| {
+            let (sender, recipient) = (from(sender), to("x@y.example"));
+            policy.hangs_on_header(&DeliverFacts::new(&sender, &recipient, true).with_header(header))
+        };
+        let all = [hangs_of("boss@acme.example", None), hangs_of("ann@acme.example", None), hangs_of("boss@acme.example", Some(&header))];
+        assert_eq!((all, policy.reads_every_header()), (hangs, every), "{when}");
+    }
+}
+
 // req: C2
 #[test]
 fn a_header_condition_matches_any_field_of_the_name_in_any_case() {

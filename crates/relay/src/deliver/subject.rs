@@ -63,11 +63,7 @@ impl<'a> Subject<'a> {
 
     /// Whether another policy is in force by now that may decide otherwise of this message.
     pub(crate) fn is_outdated(&self, now_in_force: &Arc<Policy>, config: &Config, now: UnixMillis) -> bool {
-        let may_differ = || {
-            let reads_header = self.policy.reads_header() || now_in_force.reads_header();
-            reads_header || waking::decides_otherwise(&self.policy, now_in_force, config, self.entry, now)
-        };
-        !Arc::ptr_eq(now_in_force, &self.policy) && may_differ()
+        !Arc::ptr_eq(now_in_force, &self.policy) && waking::decides_otherwise(&self.policy, now_in_force, config, self.entry, now)
     }
 
     /// Why the recipient at `index` waited until this attempt.

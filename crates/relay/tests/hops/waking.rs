@@ -75,7 +75,22 @@ async fn a_policy_does_not_end_a_silence_that_it_does_not_concern() {
     relay.shutdown().await;
 }
 
-/// What a rule makes of a header section is not known without reading it: all that waits is tried.
+/// A rule that looks at header sections of some mail wakes that and no other.
+// req: A8 C1
+#[tokio::test]
+async fn a_policy_with_a_rule_on_headers_wakes_what_it_would_look_at() {
+    let (banks, relay, spool) = two_banks("\"require\"", "\"require\"").await;
+    let rule = "[[list]]\nname = \"two\"\nentries = \"two.example\"\n\
+                [[rule]]\nname = \"secret\"\nwhen = { recipient = { matches = \"two\" }, header = { name = \"Subject\", matches = \"*secret*\" } }\n\
+                then = { add_header = { X-TLSLevel = \"Require\" } }\n";
+    relay.set_policy(&(asked("\"require\"", "\"require\"") + rule));
+    relay.wait(EventKind::Deferred, "bob@two.example", 2).await;
+    waiting(&spool, 2).await;
+    assert_eq!((banks[0].record().sessions, banks[1].record().sessions), (1, 2));
+    relay.shutdown().await;
+}
+
+/// What a rule makes of a header section is not known without reading it: all that waits is tried. The control of the one above.
 // req: A8 C1
 #[tokio::test]
 async fn a_policy_with_rules_on_headers_wakes_all() {
