@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sealpost_store::rusqlite::config::DbConfig;
 use sealpost_store::rusqlite::{self, Transaction};
 use sealpost_store::{Migrations, OpenError, Recovery, Settings, Store, WriteError};
 use sealpost_types::{Octets, WithCauses};
@@ -147,9 +148,15 @@ impl Book {
     fn run<T: Send + 'static>(
         &self,
         octets: usize,
-        job: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        mut job: impl FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, WriteError> {
         let (answer, answered) = sync_channel(1);
+        let job = move |tx: &Transaction<'_>| {
+            // What an entry refers to is looked up by whoever writes it, in the same transaction: eleven more searches for each entry would cost
+            // as much as writing it, and for each one that is thinned out a walk through `domain_events`.
+            tx.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+            job(tx)
+        };
         self.store.write_now(octets, job, move |outcome| drop(answer.send(outcome)));
         answered.recv().unwrap_or(Err(WriteError::Closed))
     }

@@ -6,9 +6,10 @@ use sealpost_store::Migrations;
 ///
 /// A row of `events` is small: what many share stands once, in `codes`, `domains`, `decisions` (per decision) and `proofs`
 /// (per connection). Decisions and proofs are found again by a digest of their content, which need not be unique: whoever
-/// looks compares the content. An entry has a checksum over what it says and refers to, so that a bit which fell over is found. The number of an event grows with its time, and every index ends in it, so that the newest
-/// ones of anything are a walk along one of them. `domain_events` has a row for the sender's domain and one for the
-/// recipient's, if that is another.
+/// looks compares the content. An entry has a checksum over what it says and refers to, so that a bit which fell over is found. The
+/// number of an event grows with its time, and every index ends in it, so that the newest ones of anything are a walk along one
+/// of them. `domain_events` has a row for the sender's domain and one for the recipient's, if that is another. What is written
+/// as REFERENCES is not enforced: see `Book::run`.
 pub(super) const DAY: Migrations = Migrations::new(DAY_ID, &[FIRST_OF_DAY]);
 
 /// The one file of all days, which earlier versions wrote. It is read on until it is older than what is kept.

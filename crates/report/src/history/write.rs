@@ -1,6 +1,7 @@
 //! Events into the rows of their day.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sealpost_store::rusqlite::{self, CachedStatement, OptionalExtension, Transaction, params};
@@ -16,12 +17,24 @@ pub(super) struct Known {
     codes: HashMap<Code, i64>,
     domains: HashMap<Domain, i64>,
     decisions: HashMap<Arc<Decided>, i64>,
-    proofs: HashMap<Arc<Proof>, i64>,
+    proofs: HashMap<Sought, i64>,
     /// The highest number of an event; none before the file was asked.
     last: Option<i64>,
 }
 
 type Code = (EventKind, Hop, EventResult);
+
+/// A proof that is looked for among those that are known: found by what differs most, and then all of it is compared. A hash over all of
+/// it takes longer than the rest of its entry.
+#[derive(Debug, PartialEq, Eq)]
+struct Sought(Arc<Proof>);
+
+impl Hash for Sought {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Proof { spki_pin, login, demand, .. } = &*self.0;
+        (spki_pin, login, demand).hash(state);
+    }
+}
 
 /// Writes events of one day into its file.
 ///
@@ -31,6 +44,8 @@ struct Writer<'a> {
     day: Day,
     known: &'a Known,
     learnt: Known,
+    /// What is to stand in `domain_events`.
+    of_domains: Vec<(i64, i64, i64)>,
     /// The proofs and decisions of this batch by their place in memory, which the batch keeps alive.
     seen: HashMap<*const Proof, i64>,
     seen_decisions: HashMap<*const Decided, i64>,
@@ -48,7 +63,7 @@ impl Known {
 }
 
 /// Starts anew when there would be too many: those in use come back at once.
-fn join<K: Eq + std::hash::Hash>(known: &mut HashMap<K, i64>, learnt: HashMap<K, i64>, limit: usize) {
+fn join<K: Eq + Hash>(known: &mut HashMap<K, i64>, learnt: HashMap<K, i64>, limit: usize) {
     if known.len() + learnt.len() > limit {
         known.clear();
     }
@@ -60,7 +75,7 @@ pub(super) fn insert(tx: &Transaction<'_>, day: Day, events: &[Event], known: &K
     let mut writer = Writer::new(tx, day, known);
     let mut statements = Statements::prepare(tx)?;
     events.iter().try_for_each(|event| writer.insert(event, &mut statements))?;
-    Ok(writer.learnt)
+    writer.finish(&mut statements)
 }
 
 /// Writes those of these events that are not there yet.
@@ -72,7 +87,7 @@ pub(super) fn insert_new(tx: &Transaction<'_>, day: Day, events: &[Event], known
             writer.insert(event, &mut statements)?;
         }
     }
-    Ok(writer.learnt)
+    writer.finish(&mut statements)
 }
 
 /// About how much an event takes.
@@ -95,7 +110,7 @@ impl<'a> Statements<'a> {
 
 impl<'a> Writer<'a> {
     fn new(tx: &'a Transaction<'a>, day: Day, known: &'a Known) -> Self {
-        Self { tx, day, known, learnt: Known::default(), seen: HashMap::new(), seen_decisions: HashMap::new() }
+        Self { tx, day, known, learnt: Known::default(), of_domains: Vec::new(), seen: HashMap::new(), seen_decisions: HashMap::new() }
     }
 
     fn insert(&mut self, event: &Event, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
@@ -132,10 +147,18 @@ impl<'a> Writer<'a> {
             event.more.map(|more| i64::try_from(more).unwrap_or(i64::MAX)),
             checksum,
         ])?;
-        for domain in sender_domain.into_iter().chain(recipient_domain.filter(|domain| Some(*domain) != sender_domain)) {
-            statements.domain.execute(params![domain, code, number])?;
-        }
+        let domains = sender_domain.into_iter().chain(recipient_domain.filter(|domain| Some(*domain) != sender_domain));
+        self.of_domains.extend(domains.map(|domain| (domain, code, number)));
         Ok(())
+    }
+
+    /// Puts the events under their domains, in the order of that table: in that of the events nearly each would go to another page.
+    fn finish(mut self, statements: &mut Statements<'_>) -> rusqlite::Result<Known> {
+        self.of_domains.sort_unstable();
+        for row in self.of_domains {
+            statements.domain.execute(row)?;
+        }
+        Ok(self.learnt)
     }
 
     /// The next free number of the event's millisecond. Most events are later than all others, and need not ask.
@@ -217,23 +240,24 @@ impl<'a> Writer<'a> {
         if let Some(id) = self.seen.get(&place) {
             return Ok(*id);
         }
-        let id = match self.known.proofs.get(proof).or_else(|| self.learnt.proofs.get(proof)) {
+        let sought = Sought(Arc::clone(proof));
+        let id = match self.known.proofs.get(&sought).or_else(|| self.learnt.proofs.get(&sought)) {
             Some(id) => *id,
-            None => self.new_proof(proof)?,
+            None => self.new_proof(sought)?,
         };
         self.seen.insert(place, id);
         Ok(id)
     }
 
-    fn new_proof(&mut self, proof: &Arc<Proof>) -> rusqlite::Result<i64> {
-        let json = json(&**proof)?;
+    fn new_proof(&mut self, proof: Sought) -> rusqlite::Result<i64> {
+        let json = json(&*proof.0)?;
         let digest = digest(&[&json]);
         let found = self.tx.prepare_cached(FIND_PROOF)?.query_row(params![digest, json], |row| row.get(0)).optional()?;
         let id = match found {
             Some(id) => id,
             None => self.tx.prepare_cached(INSERT_PROOF)?.insert(params![digest, json])?,
         };
-        self.learnt.proofs.insert(Arc::clone(proof), id);
+        self.learnt.proofs.insert(proof, id);
         Ok(id)
     }
 
