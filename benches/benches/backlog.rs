@@ -14,7 +14,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealpost_queue::{BodyWriter, Deferral, EmbeddedSpool, NewMessage, Settings, Settlement, Spool};
+use sealpost_policy::{DeliverFacts, Policy};
+use sealpost_queue::{BodyWriter, Deferral, EmbeddedSpool, Filter, NewMessage, Settings, Settlement, Spool, State};
 use sealpost_store::rusqlite;
 use sealpost_types::{Destination, Envelope, ForwardPath, Mailbox, Octets, Reception, Recipient, ReversePath, UnixMillis};
 
@@ -118,6 +119,7 @@ async fn measure(directory: &Path) -> Result<(), Failure> {
     let begin = Instant::now();
     let stats = queue.stats().await?;
     println!("stats of {} deferred: {:.0} ms", stats.deferred, begin.elapsed().as_secs_f64() * 1e3);
+    hold_against_a_policy(&queue).await?;
     tokio::time::sleep(Duration::from_millis(100)).await;
     println!("resident: {:.0} MiB at most", mebibytes(peak_octets()));
     queue.close().await?;
@@ -130,6 +132,43 @@ async fn measure(directory: &Path) -> Result<(), Failure> {
         mebibytes(stored)
     );
     Ok(())
+}
+
+/// Reads all that waits and decides of it twice, as the relay does when its policy changes.
+async fn hold_against_a_policy(queue: &EmbeddedSpool) -> Result<(), Failure> {
+    let policy =
+        |level: &str| Policy::parse("policy.toml", &format!("[[partner]]\ndomains = \"domain7.example\"\ndeliver = \"{level}\"\n"));
+    let (before, after) = (policy("require")?, policy("verify")?);
+    let (begin, mut page, mut read, mut longest) = (Instant::now(), Filter::all().state(State::Deferred), 0, Duration::ZERO);
+    let (mut concerned, cpu) = (0, cpu());
+    loop {
+        let listed = queue.list(page.clone(), 500).await?;
+        let Some(last) = listed.last() else { break };
+        page = page.after(last.id);
+        read += listed.len();
+        let begin = Instant::now();
+        for entry in listed.iter().filter_map(|listed| listed.entry.as_ref()) {
+            let decided = entry.envelope.recipients.iter().any(|to| {
+                let facts = DeliverFacts::new(&entry.envelope.reverse_path, &to.path, false).at(UnixMillis(0));
+                before.decide_deliver(&facts) != after.decide_deliver(&facts)
+            });
+            concerned += usize::from(decided);
+        }
+        longest = longest.max(begin.elapsed());
+    }
+    println!(
+        "{read} entries held against another policy in {:.1} s, {:.1} CPU-us each, {concerned} concerned; {:.1} ms at a time at most",
+        begin.elapsed().as_secs_f64(),
+        (self::cpu() - cpu) * 1e6 / read as f64,
+        longest.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+/// Seconds of processor time of this process.
+fn cpu() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// The latency in milliseconds that this part of them does not exceed.
