@@ -280,6 +280,39 @@ fn a_body_that_the_owner_refuses_half_way_is_passed_over_in_step() {
     }
 }
 
+// Found by the fuzz target server_steps: between two chunks nobody awaited it.
+#[test]
+fn a_body_can_be_refused_between_two_chunks() {
+    for (next, said) in [
+        ("BDAT 2\r\nxyNOOP\r\n", "452 4.3.1 disk full\r\n250 2.0.0 ok\r\n"),
+        ("BDAT 0 LAST\r\nNOOP\r\n", "452 4.3.1 disk full\r\n250 2.0.0 ok\r\n"),
+        ("RSET\r\nNOOP\r\n", "250 2.0.0 ok\r\n250 2.0.0 ok\r\n"),
+    ] {
+        let mut session = session(|_| {});
+        feed(&mut session, b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nBDAT 6\r\n1234\r\n");
+        session.answer(Answer::Refuse(reply("452 4.3.1 disk full")), Ticks(0)).unwrap();
+        let record = feed(&mut session, next.as_bytes());
+        assert_eq!(String::from_utf8(record.said).unwrap(), said);
+        assert_eq!(record.events, Vec::<String>::new(), "nothing of it counts");
+    }
+}
+
+// Found by the fuzz target server_steps: the 421 was said, and the session went on behind it.
+#[test]
+fn rfc5321_3_8_a_body_that_is_refused_half_way_with_421_ends_the_session() {
+    for (start, end) in [("DATA\r\n", ".\r\n"), ("BDAT 6 LAST\r\n", ""), ("BDAT 6\r\n", "")] {
+        let mut session = session(|_| {});
+        feed(&mut session, b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\n");
+        feed(&mut session, start.as_bytes());
+        session.receive(b"1234\r\n", Ticks(0));
+        assert_eq!(session.poll(), Some(Output::Event(ServerEvent::Body(0..6))));
+        session.answer(Answer::Refuse(reply("421 4.3.2 going down")), Ticks(0)).unwrap();
+        let record = feed(&mut session, format!("{end}NOOP\r\n").as_bytes());
+        assert_eq!(record.said, b"421 4.3.2 going down\r\n", "{start}");
+        assert!(session.is_closed(), "{start}");
+    }
+}
+
 #[test]
 fn the_last_piece_of_a_chunk_can_still_be_refused() {
     for start in ["BDAT 6\r\n", "BDAT 6 LAST\r\n"] {

@@ -180,8 +180,7 @@ impl ServerSession {
         if let Some(refusal) = content.refusal.take() {
             self.transaction = None;
             self.state = State::Command;
-            self.say(&refusal);
-            return;
+            return self.say_refusal(&refusal);
         }
         let size = Octets(content.size);
         self.state = State::Waiting(Wait::End);

@@ -56,7 +56,8 @@ impl ServerSession {
 
     /// Answers the client for the owner.
     pub(super) fn take_answer(&mut self, answer: Answer, now: Ticks) -> Result<(), AnswerError> {
-        if let (State::Data(_) | State::Chunk(_), Answer::Refuse(reply)) = (&self.state, &answer) {
+        // State::Command between two chunks, too.
+        if let (State::Data(_) | State::Chunk(_) | State::Command, Answer::Refuse(reply)) = (&self.state, &answer) {
             let content = self.transaction.as_mut().and_then(|transaction| transaction.content.as_mut());
             return content.map(|content| content.refuse(reply.clone())).ok_or(AnswerError::NotAwaited);
         }
