@@ -96,8 +96,8 @@ pub use clock::WallClock;
 pub use https::{HttpsAnswer, HttpsClient, HttpsError, HttpsFault, HttpsLimits, HttpsStage, HttpsUrl, HttpsUrlError};
 pub use pool::{Pool, PoolSettings};
 pub use server::{
-    ConnectionHandler, ConnectionLimits, Gate, ListenError, ListenOptions, ListenerTls, Refusal, Server, ServerSettings, SessionHandler,
-    TurnedAway, listen,
+    ConnectionHandler, ConnectionLimits, Gate, ListenError, ListenOptions, ListenerTls, ProxyHeader, ProxyHeaderError, Refusal, Server,
+    ServerSettings, SessionHandler, TurnedAway, listen,
 };
 pub use tls::{
     AlertName, AnchorSwitch, BackendError, ClientCertificate, ClientHandshake, ClientIdentities, ClientIdentitySwitch, HandshakeError,

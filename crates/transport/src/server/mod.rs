@@ -12,4 +12,5 @@ pub use accept::{ListenerTls, Server, ServerSettings};
 pub use gate::{ConnectionLimits, Gate, TurnedAway};
 pub use handler::{ConnectionHandler, SessionHandler};
 pub use listen::{ListenError, ListenOptions, listen};
+pub use proxy::{ProxyHeader, ProxyHeaderError};
 pub use refusal::Refusal;

@@ -4,29 +4,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proxy_header::{ParseConfig, Protocol, ProxyHeader};
+use proxy_header::{ParseConfig, Protocol};
+use sealpost_types::{Blame, Retry};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Why there is no PROXY header.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderError {
-    /// The proxy closed before it said anything: it looked whether somebody listens.
-    #[error("the connection was closed before its PROXY header")]
-    Closed,
-    /// The proxy closed within the header.
-    #[error("the connection was closed within its PROXY header, behind {octets} octets")]
-    Cut {
-        /// How many had come.
-        octets: usize,
-    },
-    /// The header did not come in time.
-    #[error("no PROXY header within {} s", limit.as_secs_f32())]
-    Slow {
-        /// The time that it has.
-        limit: Duration,
-    },
+/// The PROXY header at the beginning of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProxyHeader {
+    /// Octets that it takes; what the client says begins behind them.
+    pub octets: usize,
+    /// The client's address, or none where the proxy speaks for itself (`LOCAL`) or does not say whom it speaks for (`UNKNOWN`, a
+    /// Unix socket).
+    pub client: Option<SocketAddr>,
+}
+
+/// Why octets are no [`ProxyHeader`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyHeaderError {
     /// Something else came.
     #[error("the connection begins with \"{begins}\"; a PROXY header is meant, version 1 or 2")]
     Missing {
@@ -47,21 +45,81 @@ pub(super) enum HeaderError {
         /// Its first octets, escaped.
         begins: String,
     },
+}
+
+impl ProxyHeader {
+    /// Reads the header that these octets begin with, whatever stands behind it; none until all of it is there.
+    ///
+    /// # Wire
+    /// "The PROXY protocol", versions 1 and 2, haproxy.org. What version 2 adds behind the addresses is passed over.
+    ///
+    /// # Limits
+    /// 107 octets in version 1, as it says; 4096 in version 2.
+    ///
+    /// # Errors
+    /// One [`ProxyHeaderError`] per kind of mistake, as soon as the octets show it.
+    ///
+    /// # Example
+    /// ```
+    /// use sealpost_transport::ProxyHeader;
+    ///
+    /// let octets = b"PROXY TCP4 192.0.2.1 198.51.100.1 4000 25\r\nEHLO client.example\r\n";
+    /// assert_eq!(ProxyHeader::parse(&octets[..20])?, None);
+    /// let header = ProxyHeader::parse(octets)?.expect("all of it is there");
+    /// assert_eq!(header.client, Some("192.0.2.1:4000".parse()?));
+    /// assert_eq!(&octets[header.octets..], b"EHLO client.example\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn parse(octets: &[u8]) -> Result<Option<Self>, ProxyHeaderError> {
+        let Some(header) = length(octets)?.and_then(|length| octets.get(..length)) else { return Ok(None) };
+        Ok(Some(Self { octets: header.len(), client: address(header)? }))
+    }
+}
+
+impl ProxyHeaderError {
+    /// Whose fault it is: the proxy's.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        Blame::Peer
+    }
+
+    /// Whether it may work again.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        Retry::Never
+    }
+}
+
+/// Why no PROXY header was read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HeaderError {
+    /// The proxy closed before it said anything: it looked whether somebody listens.
+    #[error("the connection was closed before its PROXY header")]
+    Closed,
+    /// The proxy closed within the header.
+    #[error("the connection was closed within its PROXY header, behind {octets} octets")]
+    Cut {
+        /// How many had come.
+        octets: usize,
+    },
+    /// The header did not come in time.
+    #[error("no PROXY header within {} s", limit.as_secs_f32())]
+    Slow {
+        /// The time that it has.
+        limit: Duration,
+    },
+    /// What came is none.
+    #[error(transparent)]
+    Wrong(#[from] ProxyHeaderError),
     /// The connection was lost.
     #[error("the connection was lost within its PROXY header")]
     Lost(#[from] io::Error),
 }
 
-/// Reads the header that this connection begins with, and not one octet of what comes behind it.
-///
-/// Gives the client's address, or none where the proxy speaks for itself (`LOCAL`) or does not say whom it speaks for
-/// (`UNKNOWN`, a Unix socket).
-///
-/// # Wire
-/// "The PROXY protocol", versions 1 and 2, haproxy.org. What version 2 adds behind the addresses is passed over.
+/// Reads the header that this connection begins with, and not one octet of what comes behind it; the client's address, if it says one.
 ///
 /// # Limits
-/// 107 octets in version 1, as it says; [`V2_OCTETS`] in version 2; `limit` for all of it.
+/// Those of [`ProxyHeader::parse`]; `limit` for all of it.
 ///
 /// # Errors
 /// One [`HeaderError`] per kind of mistake.
@@ -71,58 +129,58 @@ pub(super) async fn read_header(tcp: &mut TcpStream, limit: Duration) -> Result<
 
 async fn read(tcp: &mut TcpStream) -> Result<Option<SocketAddr>, HeaderError> {
     let mut ahead = vec![0; V2_OCTETS];
-    let mut header = Vec::new();
+    let mut octets = Vec::new();
     loop {
         let there = match tcp.peek(&mut ahead).await {
             // How some close a connection that they opened for nothing else.
-            Err(error) if header.is_empty() && error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if octets.is_empty() && error.kind() == io::ErrorKind::ConnectionReset => 0,
             peeked => peeked?,
         };
         let ahead = ahead.get(..there).unwrap_or_default();
         if ahead.is_empty() {
-            return Err(if header.is_empty() { HeaderError::Closed } else { HeaderError::Cut { octets: header.len() } });
+            return Err(if octets.is_empty() { HeaderError::Closed } else { HeaderError::Cut { octets: octets.len() } });
         }
-        let had = header.len();
-        header.extend_from_slice(ahead);
-        let complete = cut(&mut header)?;
+        let had = octets.len();
+        octets.extend_from_slice(ahead);
+        let header = ProxyHeader::parse(&octets)?;
+        // What stands behind it is the client's.
+        octets.truncate(header.map_or(octets.len(), |header| header.octets));
         // They are there: this waits for nothing.
-        tcp.read_exact(header.get_mut(had..).unwrap_or_default()).await?;
-        if complete {
-            return address(&header);
+        tcp.read_exact(octets.get_mut(had..).unwrap_or_default()).await?;
+        if let Some(header) = header {
+            return Ok(header.client);
         }
     }
 }
 
-/// Takes away what stands behind the header, and says whether all of it is there.
-fn cut(octets: &mut Vec<u8>) -> Result<bool, HeaderError> {
+/// Octets of the header that these begin with, once that is known.
+fn length(octets: &[u8]) -> Result<Option<usize>, ProxyHeaderError> {
     let begins_as = |signature: &[u8]| octets.iter().zip(signature).all(|(found, meant)| found == meant);
     if begins_as(V1) {
         let end = octets.iter().position(|&octet| octet == b'\n');
         let length = end.map_or(octets.len(), |end| end + 1);
-        octets.truncate(length);
         // The longest may still want its line feed.
         if length > V1_OCTETS || (end.is_none() && length == V1_OCTETS) {
-            return Err(HeaderError::TooLong { octets: length, limit: V1_OCTETS });
+            return Err(ProxyHeaderError::TooLong { octets: length, limit: V1_OCTETS });
         }
-        Ok(end.is_some())
+        Ok(end.map(|_| length))
     } else if begins_as(V2) {
-        let Some(&[high, low]) = octets.get(V2_FIXED - 2..V2_FIXED) else { return Ok(false) };
+        let Some(&[high, low]) = octets.get(V2_FIXED - 2..V2_FIXED) else { return Ok(None) };
         let length = V2_FIXED + usize::from(u16::from_be_bytes([high, low]));
         if length > V2_OCTETS {
-            return Err(HeaderError::TooLong { octets: length, limit: V2_OCTETS });
+            return Err(ProxyHeaderError::TooLong { octets: length, limit: V2_OCTETS });
         }
-        octets.truncate(length);
-        Ok(octets.len() == length)
+        Ok(Some(length))
     } else {
-        Err(HeaderError::Missing { begins: shown(octets) })
+        Err(ProxyHeaderError::Missing { begins: shown(octets) })
     }
 }
 
 /// What a whole header says.
-fn address(header: &[u8]) -> Result<Option<SocketAddr>, HeaderError> {
+fn address(header: &[u8]) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
-    let broken = || HeaderError::Broken { begins: shown(header) };
-    let (parsed, length) = ProxyHeader::parse(header, config).map_err(|_| broken())?;
+    let broken = || ProxyHeaderError::Broken { begins: shown(header) };
+    let (parsed, length) = proxy_header::ProxyHeader::parse(header, config).map_err(|_| broken())?;
     match parsed.proxied_address() {
         _ if length != header.len() => Err(broken()),
         Some(proxied) if proxied.protocol != Protocol::Stream => Err(broken()),
