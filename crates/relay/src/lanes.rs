@@ -16,6 +16,7 @@ pub(crate) struct Lanes<T> {
     lanes: Mutex<HashMap<Destination, Lane<T>>>,
     waiting: AtomicUsize,
     workers_each: usize,
+    kept: usize,
 }
 
 /// A place among the workers of one lane; whoever has it takes items until none is left.
@@ -66,7 +67,12 @@ pub(crate) struct Answered {
 impl<T> Lanes<T> {
     /// Lanes with at most this many workers each.
     pub(crate) fn new(workers_each: usize) -> Self {
-        Self { lanes: Mutex::default(), waiting: AtomicUsize::new(0), workers_each }
+        Self::keeping(workers_each, KEPT)
+    }
+
+    /// Lanes that are at most so many, as far as they hold nothing but a silence.
+    fn keeping(workers_each: usize, kept: usize) -> Self {
+        Self { lanes: Mutex::default(), waiting: AtomicUsize::new(0), workers_each, kept }
     }
 
     /// Puts `item` into its lane. If this says yes, the caller starts a [`worker`](Self::worker).
@@ -148,6 +154,9 @@ impl<T> Lanes<T> {
         wait: impl Fn(u32) -> Duration,
     ) -> (Silence, Vec<T>) {
         let mut lanes = self.lock();
+        if lanes.len() >= self.kept {
+            forget_half(&mut lanes);
+        }
         let lane = lanes.entry(destination.clone()).or_insert_with(Lane::new);
         // Several that failed together failed once.
         let failures = match &lane.silence {
@@ -270,6 +279,17 @@ impl<T> Lane<T> {
     }
 }
 
+/// Forgets half of the silences that nobody probes, those that end first: rather dial in vain once more than grow with the destinations.
+fn forget_half<T>(lanes: &mut HashMap<Destination, Lane<T>>) {
+    let idle = |lane: &Lane<T>| lane.silence.as_ref().filter(|_| !lane.is_busy()).map(|silence| silence.until);
+    let mut ends: Vec<UnixMillis> = lanes.values().filter_map(idle).collect();
+    let half = ends.len() / 2;
+    if half < ends.len() {
+        let (_, &mut last, _) = ends.select_nth_unstable(half);
+        lanes.retain(|_, lane| idle(lane).is_none_or(|until| until > last));
+    }
+}
+
 /// Items that may wait behind a busy worker before a second worker is worth a connection.
 const SPARE: usize = 1;
 
@@ -278,6 +298,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Items that wait for one destination at most: enough to keep its workers busy, and few enough that others find room.
 const LANE: usize = 500;
+
+/// Destinations that are remembered: some 700 octets each.
+const KEPT: usize = 32_768;
 
 /// How long after a silence ended it is still remembered that there was one.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
@@ -340,6 +363,27 @@ mod tests {
         assert_eq!(lanes.silence(&destination(), UnixMillis(0)).map(|s| s.failures), Some(1));
         lanes.prune(UnixMillis(1_000).after(FORGOTTEN));
         assert_eq!(lanes.silence(&destination(), UnixMillis(0)), None);
+    }
+
+    /// The control: where they are not bounded, there are as many as destinations.
+    #[test]
+    fn silences_are_bounded_and_those_that_last_stay() {
+        let silent = |kept| {
+            let lanes: Lanes<u64> = Lanes::keeping(1, kept);
+            lanes.push(&destination(), 0);
+            for number in 0..1_000 {
+                let destination = Destination::new(&format!("mx:n{number}.example"));
+                lanes.fell_silent(&destination, UnixMillis(number), ("refused", "1"), |_| Duration::from_secs(60));
+                assert!(lanes.silence(&destination, UnixMillis(number)).is_some(), "news is kept");
+            }
+            assert_eq!(lanes.waiting(), 1, "what waits is not forgotten");
+            assert_eq!(lanes.worker(destination()).next(), Some(0));
+            lanes
+        };
+        let bounded = silent(100);
+        assert!(bounded.lock().len() <= 100);
+        assert_eq!(bounded.known_silence(&Destination::new("mx:n0.example"), UnixMillis(0)), None);
+        assert_eq!(silent(usize::MAX).lock().len(), 1_001);
     }
 
     #[test]
