@@ -101,6 +101,25 @@ fn floods_hold_up_nobody() {
     take_log(&place.house);
 }
 
+/// A client names recipients without end. The negative control of all that is said of memory here: where their number is not bounded, what
+/// the relay keeps of them is seen to grow.
+#[test]
+fn recipients_without_end_take_little_memory() {
+    let growth_where = |limit| {
+        let place = Place::with_recipients(limit);
+        let before = place.relay.memory("VmRSS");
+        let clients: Vec<Client> = (0..10).map(|number| place.with_many_recipients(number, 6_000).unwrap()).collect();
+        let growth = place.relay.memory("VmRSS").saturating_sub(before);
+        drop(clients);
+        place.all_is_given_back();
+        growth
+    };
+    let (bounded, unbounded) = (growth_where(RECIPIENTS), growth_where(1_000_000));
+    eprintln!("ten transactions of 6,000 recipients each: {bounded} KiB more, and {unbounded} KiB where all of them are taken");
+    assert!(bounded < 5 << 10, "resident memory grew by {bounded} KiB");
+    assert!(unbounded > 10 << 10, "{unbounded} KiB: this does not see what grows");
+}
+
 /// The floods reach what they are meant for: the relay ends each of these by itself, where it ends anything.
 #[test]
 fn each_flood_meets_its_limit() {
@@ -252,13 +271,18 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with_recipients(RECIPIENTS)
+    }
+
+    /// So many in a transaction.
+    fn with_recipients(recipients: u64) -> Self {
         let house = House::new();
         let sink = Sink::start(Behaviour::offering(&house.authority.issue(&["127.0.0.1"])));
         let connections = number("CROWD_CONNECTIONS", 150) + 300;
         let house = house
             .route("*", sink.address)
             .policy("[[domain]]\nname = \"hosted.example\"\nroute = \"127.0.0.1:9\"\n[defaults.external]\ndeliver = \"verify\"\n")
-            .also(&format!("[limits]\nconnections = {connections}\n[delivery]\nconnections = 50\n"))
+            .also(&format!("[limits]\nconnections = {connections}\nrecipients = {recipients}\n[delivery]\nconnections = 50\n"))
             .environment("SEALPOST_LOG", "warn,sealpost=info");
         house.write();
         let trusted = house.config_text().replace("127.0.0.0/8", "127.0.0.1/32");
@@ -313,6 +337,21 @@ impl Place {
         let mut client = self.stranger_in_clear(number)?;
         client.start_tls(&self.tls)?;
         client.expect("EHLO stranger.example", 250)?;
+        Ok(client)
+    }
+
+    /// In a transaction that is not at its end.
+    fn with_many_recipients(&self, number: u64, recipients: usize) -> io::Result<Client> {
+        let mut client = self.stranger_in_clear(number)?;
+        client.expect("MAIL FROM:<a@stranger.example>", 250)?;
+        let local = "x".repeat(50);
+        for first in (0..recipients).step_by(200) {
+            let lines: String = (first..first + 200).map(|number| format!("RCPT TO:<{local}{number}@hosted.example>\r\n")).collect();
+            client.wire.send(lines.as_bytes())?;
+            for _ in 0..200 {
+                client.reply()?;
+            }
+        }
         Ok(client)
     }
 
@@ -381,6 +420,8 @@ fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// In a transaction, where nothing else is said.
+const RECIPIENTS: u64 = 1000;
 const FLOODERS: u64 = 4;
 /// Connections that floods come by: five addresses, each of which may have more.
 const ADDRESSES: u64 = 200;
