@@ -11,10 +11,12 @@ mod lines;
 pub mod names;
 pub mod pair;
 pub mod policy;
+pub mod proxy;
 pub mod queue;
 pub mod relay;
 pub mod report;
 pub mod smtp;
+pub mod steps;
 
 /// A target: its name, which is that of its corpus, and what it does.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     quick("server_session", smtp::server_session),
     quick("client_session", smtp::client_session),
     quick("session_pair", pair::session_pair),
+    quick("server_steps", steps::server_steps),
+    quick("proxy_header", proxy::proxy_header),
     quick("xtext", names::xtext),
     quick("addresses", names::addresses),
     quick("patterns", names::patterns),

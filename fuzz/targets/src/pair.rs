@@ -6,9 +6,10 @@ use sealpost_smtp::{
     Answer, BodyTransfer, ClientConfig, ClientEvent, ClientSession, HelloName, Output, ServerConfig, ServerEvent, ServerSession,
     Transaction,
 };
-use sealpost_types::{CipherSuite, Domain, Mailbox, Octets, Recipient, ReversePath, Ticks, TlsFacts, TlsVersion};
+use sealpost_types::{Domain, Mailbox, Octets, Recipient, ReversePath, Ticks};
 
 use crate::choice::Choices;
+use crate::smtp::facts;
 
 /// The content that each transaction carries, as it goes over the wire: the fuzzed wire may not make another one of it.
 const CONTENT: &[u8] = b"Subject: hello\r\n\r\n.a dot\r\nthe end\r\n";
@@ -259,8 +260,4 @@ impl Pair {
         }
         assert!(self.client.tls().is_some() == self.seen.client_tls || self.client_closed);
     }
-}
-
-fn facts() -> TlsFacts {
-    TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1301), None, false)
 }

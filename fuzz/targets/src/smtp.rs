@@ -1,4 +1,4 @@
-//! What the fuzz targets do with an input; the ordinary test `corpus` includes this file and does the same.
+//! What a client and a server say to each other, line by line and in sessions.
 
 use std::sync::Arc;
 
@@ -226,12 +226,12 @@ fn transaction(inline: bool, two: bool) -> Transaction {
     transaction
 }
 
-fn facts() -> TlsFacts {
+pub(crate) fn facts() -> TlsFacts {
     TlsFacts::new(TlsVersion::Tls1_3, CipherSuite(0x1301), None, false)
 }
 
 /// Whole lines of replies, none too long, none with a control character.
-fn check_reply_lines(wire: &[u8]) {
+pub(crate) fn check_reply_lines(wire: &[u8]) {
     assert!(wire.ends_with(b"\r\n"));
     for line in wire.split_inclusive(|octet| *octet == b'\n') {
         assert!(line.len() <= REPLY_LINE_OCTETS, "{} octets", line.len());
