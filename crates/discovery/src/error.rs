@@ -200,27 +200,17 @@ impl ResolverSetupError {
     }
 }
 
-#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong status does not compile")]
-const fn status(class: u8, subject: u16, detail: u16) -> EnhancedStatus {
-    EnhancedStatus::new(class, subject, detail).unwrap()
-}
-
-#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong code does not compile")]
-const fn code(value: u16) -> ReplyCode {
-    ReplyCode::new(value).unwrap()
-}
-
-const BAD_DOMAIN: EnhancedStatus = status(5, 1, 2);
-const NULL_MX: EnhancedStatus = status(5, 1, 10);
-const UNROUTABLE: EnhancedStatus = status(5, 4, 4);
-const LOOP: EnhancedStatus = status(5, 4, 6);
+const BAD_DOMAIN: EnhancedStatus = EnhancedStatus::constant::<5, 1, 2>();
+const NULL_MX: EnhancedStatus = EnhancedStatus::constant::<5, 1, 10>();
+const UNROUTABLE: EnhancedStatus = EnhancedStatus::constant::<5, 4, 4>();
+const LOOP: EnhancedStatus = EnhancedStatus::constant::<5, 4, 6>();
 /// RFC 3463 section 3.8: cryptographic failure.
-const CRYPTOGRAPHIC_FAILURE: EnhancedStatus = status(4, 7, 5);
-const DIRECTORY_FAILURE: EnhancedStatus = status(4, 4, 3);
+const CRYPTOGRAPHIC_FAILURE: EnhancedStatus = EnhancedStatus::constant::<4, 7, 5>();
+const DIRECTORY_FAILURE: EnhancedStatus = EnhancedStatus::constant::<4, 4, 3>();
 
-const PERMANENT: ReplyCode = code(550);
-const NO_MAIL_HERE: ReplyCode = code(556);
-const TRANSIENT: ReplyCode = code(451);
+const PERMANENT: ReplyCode = ReplyCode::constant::<550>();
+const NO_MAIL_HERE: ReplyCode = ReplyCode::constant::<556>();
+const TRANSIENT: ReplyCode = ReplyCode::constant::<451>();
 
 #[cfg(test)]
 mod tests {

@@ -61,13 +61,13 @@ impl Reply {
     /// A code that no reply may have does not compile; neither does one of class 3, which has no status.
     #[must_use]
     pub fn fixed<const CODE: u16, const SUBJECT: u16, const DETAIL: u16>(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(const { constant_code(CODE) }, Some(const { constant_status(CODE, SUBJECT, DETAIL) }), text)
+        Self::new(ReplyCode::constant::<CODE>(), Some(EnhancedStatus::beside::<CODE, SUBJECT, DETAIL>()), text)
     }
 
     /// A reply without a status, its code known when the program is built.
     #[must_use]
     pub fn plain<const CODE: u16>(text: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(const { constant_code(CODE) }, None, text)
+        Self::new(ReplyCode::constant::<CODE>(), None, text)
     }
 
     /// The one reply that `wire` is, with its CRLF.
@@ -215,28 +215,6 @@ fn make_fit(text: &str, status: Option<EnhancedStatus>) -> String {
         fitting.push(if c.is_control() && c != '\n' { '?' } else { c });
     }
     fitting
-}
-
-#[allow(clippy::panic, reason = "evaluated while the program is built, never at run time")]
-const fn constant_code(value: u16) -> ReplyCode {
-    match ReplyCode::new(value) {
-        Some(code) => code,
-        None => panic!("no reply has this code"),
-    }
-}
-
-#[allow(clippy::panic, reason = "evaluated while the program is built, never at run time")]
-const fn constant_status(code: u16, subject: u16, detail: u16) -> EnhancedStatus {
-    let class = match code / 100 {
-        2 => 2,
-        4 => 4,
-        5 => 5,
-        _ => 0,
-    };
-    match EnhancedStatus::new(class, subject, detail) {
-        Some(status) => status,
-        None => panic!("no reply has this enhanced status code"),
-    }
 }
 
 #[cfg(test)]

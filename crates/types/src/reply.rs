@@ -45,6 +45,24 @@ impl ReplyCode {
         if value >= 200 && value <= 599 { Some(Self(value)) } else { None }
     }
 
+    /// The code of a number that is written in a program: one that no reply may have does not compile.
+    ///
+    /// # Example
+    /// ```
+    /// # use sealpost_types::ReplyCode;
+    /// const UNAVAILABLE: ReplyCode = ReplyCode::constant::<550>();
+    /// assert_eq!(Some(UNAVAILABLE), ReplyCode::new(550));
+    /// ```
+    /// ```compile_fail
+    /// # use sealpost_types::ReplyCode;
+    /// const NONE: ReplyCode = ReplyCode::constant::<600>();
+    /// ```
+    #[must_use]
+    #[allow(clippy::unwrap_used, reason = "evaluated while the program is built, never at run time")]
+    pub const fn constant<const VALUE: u16>() -> Self {
+        const { Self::new(VALUE).unwrap() }
+    }
+
     /// The number.
     #[must_use]
     pub const fn value(self) -> u16 {
@@ -68,6 +86,52 @@ impl EnhancedStatus {
     #[must_use]
     pub const fn new(class: u8, subject: u16, detail: u16) -> Option<Self> {
         if matches!(class, 2 | 4 | 5) && subject <= 999 && detail <= 999 { Some(Self { class, subject, detail }) } else { None }
+    }
+
+    /// The code of three numbers that are written in a program: what RFC 3463 does not allow does not compile.
+    ///
+    /// # Example
+    /// ```
+    /// # use sealpost_types::EnhancedStatus;
+    /// const ENCRYPTION_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 7, 10>();
+    /// assert_eq!(ENCRYPTION_NEEDED.to_string(), "5.7.10");
+    /// ```
+    /// ```compile_fail
+    /// # use sealpost_types::EnhancedStatus;
+    /// const NONE: EnhancedStatus = EnhancedStatus::constant::<3, 0, 0>();
+    /// ```
+    #[must_use]
+    #[allow(clippy::unwrap_used, reason = "evaluated while the program is built, never at run time")]
+    pub const fn constant<const CLASS: u8, const SUBJECT: u16, const DETAIL: u16>() -> Self {
+        const { Self::new(CLASS, SUBJECT, DETAIL).unwrap() }
+    }
+
+    /// The same, of the class of the reply code that it stands beside.
+    ///
+    /// # Wire
+    /// RFC 2034 section 4: the two must agree.
+    ///
+    /// # Example
+    /// ```
+    /// # use sealpost_types::EnhancedStatus;
+    /// assert_eq!(EnhancedStatus::beside::<451, 4, 3>(), EnhancedStatus::constant::<4, 4, 3>());
+    /// ```
+    /// ```compile_fail
+    /// # use sealpost_types::EnhancedStatus;
+    /// let none = EnhancedStatus::beside::<354, 0, 0>();
+    /// ```
+    #[must_use]
+    #[allow(clippy::unwrap_used, reason = "evaluated while the program is built, never at run time")]
+    pub const fn beside<const CODE: u16, const SUBJECT: u16, const DETAIL: u16>() -> Self {
+        const {
+            let class = match CODE / 100 {
+                2 => 2,
+                4 => 4,
+                5 => 5,
+                _ => 0,
+            };
+            Self::new(class, SUBJECT, DETAIL).unwrap()
+        }
     }
 
     /// 2, 4 or 5.

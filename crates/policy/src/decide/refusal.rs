@@ -186,22 +186,12 @@ impl fmt::Display for Refusal {
 /// Octets in the text of a [`Refusal`]: with code and status it fits a reply line of RFC 5321 section 4.5.3.1.5.
 pub const REFUSAL_TEXT_OCTETS: usize = 480;
 
-const AUTHENTICATION_REQUIRED: ReplyCode = code(530);
-const MAILBOX_UNAVAILABLE: ReplyCode = code(550);
-const LOCAL_ERROR: ReplyCode = code(451);
+const AUTHENTICATION_REQUIRED: ReplyCode = ReplyCode::constant::<530>();
+const MAILBOX_UNAVAILABLE: ReplyCode = ReplyCode::constant::<550>();
+const LOCAL_ERROR: ReplyCode = ReplyCode::constant::<451>();
 /// RFC 3463 section 3.8: "other or undefined security status", the one that RFC 3207 section 4 gives beside 530.
-const SECURITY_OTHER: EnhancedStatus = status(5, 7, 0);
-const SECURITY_OTHER_LATER: EnhancedStatus = status(4, 7, 0);
+const SECURITY_OTHER: EnhancedStatus = EnhancedStatus::constant::<5, 7, 0>();
+const SECURITY_OTHER_LATER: EnhancedStatus = EnhancedStatus::constant::<4, 7, 0>();
 /// RFC 5248 section 2.4 and the IANA registry: "encryption needed".
-const ENCRYPTION_NEEDED: EnhancedStatus = status(5, 7, 10);
-const ENCRYPTION_NEEDED_LATER: EnhancedStatus = status(4, 7, 10);
-
-#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong code does not compile")]
-const fn code(value: u16) -> ReplyCode {
-    ReplyCode::new(value).unwrap()
-}
-
-#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong status does not compile")]
-const fn status(class: u8, subject: u16, detail: u16) -> EnhancedStatus {
-    EnhancedStatus::new(class, subject, detail).unwrap()
-}
+const ENCRYPTION_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 7, 10>();
+const ENCRYPTION_NEEDED_LATER: EnhancedStatus = EnhancedStatus::constant::<4, 7, 10>();

@@ -275,39 +275,34 @@ fn plain_status(reply: &Reply) -> EnhancedStatus {
 pub(crate) const NO_REQUIRETLS: &str = "no-requiretls";
 pub(crate) const NOT_KNOWN_FOR_SURE: &str = "not-known-for-sure";
 
-const PERMANENT: EnhancedStatus = status(5, 0, 0);
-const TRANSIENT: EnhancedStatus = status(4, 0, 0);
+const PERMANENT: EnhancedStatus = EnhancedStatus::constant::<5, 0, 0>();
+const TRANSIENT: EnhancedStatus = EnhancedStatus::constant::<4, 0, 0>();
 
 /// RFC 3463 section 3.6: too many recipients.
-const TOO_MANY_RECIPIENTS: EnhancedStatus = status(5, 5, 3);
+const TOO_MANY_RECIPIENTS: EnhancedStatus = EnhancedStatus::constant::<5, 5, 3>();
 
 /// RFC 3463 section 2: done, and no more to say of it.
-pub(crate) const DONE: EnhancedStatus = status(2, 0, 0);
+pub(crate) const DONE: EnhancedStatus = EnhancedStatus::constant::<2, 0, 0>();
 /// RFC 3463 section 3.5: no answer from host.
-pub(crate) const NO_ANSWER: EnhancedStatus = status(4, 4, 1);
+pub(crate) const NO_ANSWER: EnhancedStatus = EnhancedStatus::constant::<4, 4, 1>();
 /// RFC 3463 section 3.4: other or undefined mail system status.
-pub(crate) const SYSTEM_TROUBLE: EnhancedStatus = status(4, 3, 0);
+pub(crate) const SYSTEM_TROUBLE: EnhancedStatus = EnhancedStatus::constant::<4, 3, 0>();
 /// RFC 3463 section 3.5: unable to route.
-pub(crate) const ROUTING_TROUBLE: EnhancedStatus = status(4, 4, 4);
+pub(crate) const ROUTING_TROUBLE: EnhancedStatus = EnhancedStatus::constant::<4, 4, 4>();
 /// RFC 3463 section 3.5: bad connection.
-pub(crate) const BAD_CONNECTION: EnhancedStatus = status(4, 4, 2);
+pub(crate) const BAD_CONNECTION: EnhancedStatus = EnhancedStatus::constant::<4, 4, 2>();
 /// RFC 3463 section 3.5: delivery time expired.
-pub(crate) const TIME_EXPIRED: EnhancedStatus = status(5, 4, 7);
+pub(crate) const TIME_EXPIRED: EnhancedStatus = EnhancedStatus::constant::<5, 4, 7>();
 /// RFC 5248 registry: encryption needed.
-pub(crate) const ENCRYPTION_NEEDED: EnhancedStatus = status(5, 7, 10);
+pub(crate) const ENCRYPTION_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 7, 10>();
 /// RFC 8689 section 4.2.1: REQUIRETLS support required.
-pub(crate) const REQUIRETLS_NEEDED: EnhancedStatus = status(5, 7, 30);
+pub(crate) const REQUIRETLS_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 7, 30>();
 /// RFC 3463 section 3.8: cryptographic failure.
-pub(crate) const TLS_TROUBLE: EnhancedStatus = status(4, 7, 5);
+pub(crate) const TLS_TROUBLE: EnhancedStatus = EnhancedStatus::constant::<4, 7, 5>();
 /// RFC 3463 section 3.7: conversion required but not supported.
-pub(crate) const CONVERSION_NEEDED: EnhancedStatus = status(5, 6, 3);
+pub(crate) const CONVERSION_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 6, 3>();
 
 /// RFC 6531 section 3.7.4.2: non-ASCII addresses not permitted for that recipient.
-pub(crate) const UTF8_NEEDED: EnhancedStatus = status(5, 6, 7);
+pub(crate) const UTF8_NEEDED: EnhancedStatus = EnhancedStatus::constant::<5, 6, 7>();
 /// RFC 3463 section 3.4: message too big for system.
-pub(crate) const TOO_BIG: EnhancedStatus = status(5, 3, 4);
-
-#[allow(clippy::unwrap_used, reason = "called in constants only: a wrong status does not compile")]
-const fn status(class: u8, subject: u16, detail: u16) -> EnhancedStatus {
-    EnhancedStatus::new(class, subject, detail).unwrap()
-}
+pub(crate) const TOO_BIG: EnhancedStatus = EnhancedStatus::constant::<5, 3, 4>();
