@@ -214,6 +214,7 @@ fn read_in_every_way(leaf: &[u8], issuer: &[u8], now: UnixMillis) -> String {
     let demand = verify(&["mx1.bank.example", "*.bank.example", "192.0.2.25"]);
     let server = verify_server(&[leaf, issuer], &demand, &anchors, now);
     let client = verify_client(&[leaf, issuer, leaf], &require(), &anchors, now);
+    assert!(server.satisfied || server.most_telling().is_some(), "what does not do says why: {server:?}");
     let findings = server.findings.iter().chain(&client.findings).map(ToString::to_string).collect::<String>();
     let details = CertificateDetails::from_der(leaf).map_or_else(|error| error.to_string(), |details| details.to_string());
     format!("{findings}{details}{:?}", anchors.problems())

@@ -101,6 +101,7 @@ pub use stats::RelayStats;
 pub use survey::{Survey, Surveyed, SurveyedHost};
 pub use tlsrpt::{book_path, read_signer};
 pub use users::{HASH_MEMORY_KIB, HASH_PASSES, Users, UsersLineError, password_hash, users_line};
+pub use words::tls_reasons;
 
 /// Where a relay begins.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,11 @@ use sealpost_types::{Hop, KexGroup, Level, TlsFacts, TlsVersion};
 
 use crate::deliver::verdict_word;
 
+/// Every word that outcomes and hosts have in the metrics for TLS that could not be had, what is found of a certificate included.
+pub fn tls_reasons() -> impl Iterator<Item = &'static str> {
+    TLS_REASONS.iter().chain(&Finding::CODES).copied()
+}
+
 /// A closed set of words, by number.
 pub(crate) trait Words: Copy {
     /// How many there are.
@@ -343,7 +348,7 @@ impl Reason {
     }
 
     fn all() -> impl Iterator<Item = &'static str> {
-        OTHER_REASONS.iter().chain(&TLS_REASONS).chain(&Finding::CODES).copied()
+        OTHER_REASONS.into_iter().chain(tls_reasons())
     }
 }
 
@@ -529,17 +534,8 @@ const OTHER_REASONS: [&str; 13] = [
 ];
 
 /// Reasons that are about TLS, beside what is found of a certificate.
-const TLS_REASONS: [&str; 9] = [
-    TLS_FAILED,
-    "several",
-    "no-starttls",
-    "starttls-refused",
-    "injected",
-    "below-floor",
-    "unverified",
-    "no-requiretls",
-    "not-known-for-sure",
-];
+const TLS_REASONS: [&str; 8] =
+    [TLS_FAILED, "several", "no-starttls", "starttls-refused", "injected", "below-floor", "no-requiretls", "not-known-for-sure"];
 
 /// A failure of TLS that may be otherwise next time.
 const TLS_FAILED: &str = "tls-failed";
@@ -591,8 +587,7 @@ mod tests {
     /// The words for what is wrong with TLS are those of the queue and the history.
     #[test]
     fn words_are_those_of_elsewhere() {
-        for word in ["no-starttls", "starttls-refused", "below-floor", "unverified", "no-requiretls", "not-known-for-sure", "name-mismatch"]
-        {
+        for word in ["no-starttls", "starttls-refused", "below-floor", "no-requiretls", "not-known-for-sure", "name-mismatch"] {
             let mut words = Vec::new();
             Reason::write(Reason::of_verdicts(Some(word)).index(), &mut words);
             assert_eq!(words, [word]);

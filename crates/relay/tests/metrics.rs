@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use sealpost_relay::SERIES;
+use sealpost_cert::Finding;
+use sealpost_relay::{SERIES, tls_reasons};
 
 const HEAD: &str = "| name | type | labels | what it means |\n|---|---|---|---|\n";
 
@@ -35,6 +36,10 @@ fn the_book_has_every_series_and_no_other() {
         return std::fs::write(&path, format!("{before}{HEAD}{}{after}", rows())).unwrap();
     }
     assert_eq!(found, rows(), "UPDATE_METRICS=1 writes the table anew");
+    let told = after.lines().find(|line| line.starts_with("| `reason` of outcomes and hosts |")).unwrap();
+    for word in tls_reasons().filter(|word| !Finding::CODES.contains(word)) {
+        assert!(told.contains(&format!("`{word}`")), "the book does not tell of {word}");
+    }
     // The alerts name no series that does not exist.
     let mut rest = after;
     while let Some(at) = rest.find("sealpost_") {

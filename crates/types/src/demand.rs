@@ -291,6 +291,7 @@ impl fmt::Display for FloorMissed {
             Self::Group { found: None, floor } => {
                 write!(f, "a key exchange of {floor} or stronger is asked for, this session has none of its own")
             }
+            Self::Cipher { allowed, .. } if allowed.as_slice().is_empty() => f.write_str("no cipher suite is allowed by all who name some"),
             Self::Cipher { found, allowed } => write!(f, "one of the cipher suites {allowed} is asked for, this session has {found}"),
         }
     }

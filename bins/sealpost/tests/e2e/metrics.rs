@@ -22,7 +22,8 @@ struct Watched {
     metrics: SocketAddr,
 }
 
-fn table(metrics: SocketAddr) -> String {
+/// The table of `sealpost.toml` for numbers at this address.
+pub(crate) fn table(metrics: SocketAddr) -> String {
     format!("[metrics]\naddress = \"{metrics}\"\n")
 }
 

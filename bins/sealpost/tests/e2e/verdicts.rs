@@ -1,8 +1,9 @@
 //! Every verdict that a delivery can end with, each against a server that deserves it: what the history, `queue show` and `explain` say of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,15 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use sealpost_cert::{Finding, certificates_from_pem};
+use sealpost_cert::certificates_from_pem;
+use sealpost_relay::tls_reasons;
 
 use crate::authority::Authority;
 use crate::client::Client;
 use crate::content::message;
-use crate::relay::House;
+use crate::dns::{NameServer, Record};
+use crate::metrics;
+use crate::relay::{House, free_address};
 use crate::sink::{Behaviour, Sink, StartTls};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -194,6 +198,8 @@ fn signed(root: &Ca) -> Vec<Case> {
 /// What the fixtures of the library show.
 fn of_fixtures() -> Vec<Case> {
     let case = |word, names: &[&str], says| Case { word, behaviour: shown(names), level: VERIFY, says };
+    // Those that name another host: that would be said first.
+    let chain = |word, names, says| Case { level: "level = 'chain'", ..case(word, names, says) };
     vec![
         case("expired", &["expired", "intermediate"], "certificate expired"),
         case("name-mismatch", &["wildcard", "intermediate"], "no certificate for"),
@@ -203,28 +209,27 @@ fn of_fixtures() -> Vec<Case> {
         case("unsupported-signature-algorithm", &["sha1"], "is signed with sha1WithRSAEncryption, which is not accepted"),
         case("name-constraint", &["outside", "constrained"], "do not permit the names of the certificate"),
         case("issuer-not-ca", &["by-leaf", "ec256", "intermediate"], "but is no CA certificate (CA:TRUE)"),
-        case("not-for-server-auth", &["client-only", "intermediate"], "is not for TLS servers, only for"),
-        Case {
-            level: "level = 'chain'",
-            ..case("unsupported-version", &["version1", "intermediate"], "is not an X.509 version 3 certificate")
-        },
+        chain("not-for-server-auth", &["client-only", "intermediate"], "is not for TLS servers, only for"),
+        chain("unsupported-version", &["version1", "intermediate"], "is not an X.509 version 3 certificate"),
     ]
 }
 
 /// What is no matter of certificates.
 fn of_sessions(right: &Arc<ServerConfig>) -> Vec<Case> {
     let case = |word, start_tls, level, says| Case { word, behaviour: Behaviour::new(start_tls), level, says };
-    let old = || {
-        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let builder = builder.with_protocol_versions(&[&rustls::version::TLS12]).unwrap();
-        StartTls::Offered(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::clone(&right.cert_resolver))))
-    };
+    let offered = || StartTls::Offered(Arc::clone(right));
     vec![
         case("no-starttls", StartTls::Absent, "level = 'require'", "does not offer STARTTLS"),
         case("starttls-refused", StartTls::Refused, "level = 'require'", "454"),
         case("tls-failed", StartTls::Broken, "level = 'require'", "handshake"),
         case("injected", StartTls::Injected(Arc::clone(right)), "level = 'require'", "text in clear follows STARTTLS"),
-        case("below-floor", old(), "level = 'require', min_version = '1.3'", "protocol_version"),
+        // Another entry for the domain, further down, asks for the other suite.
+        case(
+            "below-floor",
+            offered(),
+            "level = 'require', ciphers = 'TLS_AES_128_GCM_SHA256'",
+            "no cipher suite is allowed by all who name some",
+        ),
     ]
 }
 
@@ -234,7 +239,9 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("tlsa-mismatch", "dane.rs", "mail_goes_out_under_dane_only_while_certificate_and_record_agree"),
     ("no-tlsa", "dane.rs", "published_records_hold_without_an_entry_and_unless_an_entry_ignores_them"),
     ("not-for-client-auth", "clients.rs", "what_is_wrong_with_a_clients_certificate_is_told"),
-    ("no-requiretls", "notices.rs", "requiretls_comes_back_or_is_graded_down"),
+    ("several", "verdicts.rs", SEVERAL),
+    ("no-requiretls", "verdicts.rs", REQUIRETLS),
+    ("not-known-for-sure", "verdicts.rs", REQUIRETLS),
     (
         "the MTA-STS policy does not name the host",
         "mta_sts.rs",
@@ -249,6 +256,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("a DNS answer is bogus", "dane.rs", "b13_mail_for_a_bogus_zone_waits"),
 ];
+const SEVERAL: &str = "what_is_wrong_with_several_addresses_is_told_as_several";
+const REQUIRETLS: &str = "what_requiretls_asks_and_no_host_has_is_told";
 
 /// What no server can bring about, and why.
 const UNREACHABLE: &[(&str, &str)] = &[
@@ -266,41 +275,63 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("unsupported-demand", "a demand of a later version"),
 ];
 
-/// Each verdict is in one of the lists, and the tests that are named exist.
+fn root() -> Ca {
+    CertifiedIssuer::self_signed(ca_params(ROOT, BasicConstraints::Unconstrained), KeyPair::generate().unwrap()).unwrap()
+}
+
+/// Everything that the walk itself makes happen.
+fn cases(root: &Ca, right: &Arc<ServerConfig>) -> Vec<Case> {
+    signed(root).into_iter().chain(of_fixtures()).chain(of_sessions(right)).collect()
+}
+
+/// The words that stand in no list, or in two.
+fn misplaced<'w>(words: impl Iterator<Item = &'w str>, lists: &[Vec<&'w str>]) -> Vec<&'w str> {
+    let mut places: BTreeMap<&str, usize> = words.map(|word| (word, 0)).collect();
+    for word in lists.iter().flatten() {
+        places.entry(word).and_modify(|count| *count += 1);
+    }
+    places.into_iter().filter(|(_, count)| *count != 1).map(|(word, _)| word).collect()
+}
+
+/// Every word for TLS that could not be had is in one of the lists, and the tests that are named exist.
 #[test]
 fn every_verdict_has_its_place() {
-    let root = CertifiedIssuer::self_signed(ca_params(ROOT, BasicConstraints::Unconstrained), KeyPair::generate().unwrap()).unwrap();
-    let cases: BTreeSet<_> = signed(&root).iter().chain(&of_fixtures()).map(|case| case.word).collect();
-    let elsewhere: BTreeSet<_> = ELSEWHERE.iter().map(|(word, ..)| *word).collect();
-    let unreachable: BTreeSet<_> = UNREACHABLE.iter().map(|(word, _)| *word).collect();
-    for code in Finding::CODES {
-        let places = [&cases, &elsewhere, &unreachable].into_iter().filter(|list| list.contains(code)).count();
-        assert_eq!(places, 1, "{code}");
-    }
+    let cases = cases(&root(), &Authority::new().issue(&[NAME]).server());
+    let lists = [
+        cases.iter().map(|case| case.word).collect(),
+        ELSEWHERE.iter().map(|(word, ..)| *word).collect(),
+        UNREACHABLE.iter().map(|(word, _)| *word).collect(),
+    ];
+    assert_eq!(misplaced(tls_reasons(), &lists), [""; 0]);
+    // The control: one that is new is missed, and so is one that has two places.
+    assert_eq!(misplaced(tls_reasons().chain(["brand-new"]), &lists), ["brand-new"]);
+    assert_eq!(misplaced(tls_reasons(), &[&lists[..], &[vec!["several"]]].concat()), ["several"]);
     for (word, file, test) in ELSEWHERE {
         let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(file)).unwrap();
         assert!(source.contains(&format!("fn {test}(")), "{word}: {file} has no {test}");
     }
 }
 
-/// Mail for each waits, says why in the history and in the queue, and `explain` says who asks.
+/// Mail for each waits, says why in the history and in the queue, is counted by its word, and `explain` says who asks.
 // req: B8 F5 F6
 #[test]
 fn every_verdict_is_told() {
-    let root = CertifiedIssuer::self_signed(ca_params(ROOT, BasicConstraints::Unconstrained), KeyPair::generate().unwrap()).unwrap();
-    let house = House::new();
+    let (root, mut house, metrics) = (root(), House::new(), free_address());
     let right = Authority::new().issue(&[NAME]).server();
-    let cases: Vec<_> = signed(&root).into_iter().chain(of_fixtures()).chain(of_sessions(&right)).collect();
+    let cases = cases(&root, &right);
     let mut policy = "[defaults]\nretry = '1h'\n".to_owned();
-    let (mut house, mut sinks) = (house, Vec::new());
+    let mut sinks = Vec::new();
     for (number, case) in cases.iter().enumerate() {
         let sink = Sink::start(case.behaviour.clone());
         let domain = format!("d{number}.example");
         writeln!(policy, "[[partner]]\nname = '{}'\ndomains = '{domain}'\ndeliver = {{ {} }}", case.word, case.level).unwrap();
+        if case.word == "below-floor" {
+            writeln!(policy, "[[partner]]\ndomains = '{domain}'\ndeliver = {{ ciphers = 'TLS_AES_256_GCM_SHA384' }}").unwrap();
+        }
         house = house.route(&domain, sink.address);
         sinks.push(sink);
     }
-    let house = house.policy(&policy);
+    let house = house.policy(&policy).also(&metrics::table(metrics));
     // Of fixtures, `root` alone is trusted.
     let anchors = fs::read_to_string(fixture("root.pem")).unwrap() + &root.pem();
     fs::write(house.file("ca.pem"), anchors).unwrap();
@@ -325,6 +356,92 @@ fn every_verdict_is_told() {
         let explained = house.says(&["explain", "--from", "alice@sender.example", "--to", &to], 0);
         assert!(explained.contains(&format!("partner \"{word}\"")), "{word}: {explained}");
         assert_eq!(sinks[number].message_count(), 0, "{word}");
+        let counted = format!("sealpost_host_failures_total{{reason=\"{word}\"}} 1\n");
+        let page = metrics::page(metrics);
+        assert!(page.contains(&counted), "no {counted} in\n{page}");
     }
+    drop(relay);
+}
+
+/// One host, whose two addresses are wrong in two ways.
+// req: F5 F6
+#[test]
+fn what_is_wrong_with_several_addresses_is_told_as_several() {
+    let house = House::new();
+    let without = Sink::start(Behaviour::new(StartTls::Absent));
+    let port = without.address.port();
+    let second = Ipv4Addr::new(127, 0, 0, 2);
+    let other = Behaviour::offering(&house.authority.issue(&["mx.other.example"]));
+    let other = Sink::start_at(SocketAddr::from((second, port)), other);
+    let addresses = [Ipv4Addr::LOCALHOST, second].map(|address| ("mx.bank.example", Record::A(address)));
+    let (server, metrics) = (NameServer::start(addresses.into()), free_address());
+    let policy =
+        format!("[[domain]]\nname = 'bank.example'\nroute = 'mx.bank.example:{port}'\ndeliver = {{ level = 'verify', retry = '1h' }}\n");
+    let house = house.policy(&policy).also(&server.table()).also(&metrics::table(metrics));
+    let relay = house.start();
+    let mut client = Client::connect(relay.address).unwrap();
+    client.expect("EHLO client.example", 250).unwrap();
+    assert_eq!(client.send("alice@sender.example", &["teller@bank.example"], message("several").as_bytes()).unwrap().code, 250);
+    let history = house.wait_for_history(&["\"kind\":\"deferred\"", "teller@bank.example"], LIMIT);
+    for words in ["does not offer STARTTLS", "no certificate for mx.bank.example; it names mx.other.example"] {
+        assert!(history.contains(words), "no {words:?} in {history}");
+    }
+    let explained = house.says(&["explain", "--from", "alice@sender.example", "--to", "teller@bank.example"], 0);
+    assert!(explained.contains("domain \"bank.example\"") && explained.contains("asked for chain and name"), "{explained}");
+    let page = metrics::page(metrics);
+    for counted in [
+        "sealpost_delivery_outcomes_total{level=\"verify\",outcome=\"deferred\",reason=\"several\"} 1\n",
+        "sealpost_host_failures_total{reason=\"no-starttls\"} 1\n",
+        "sealpost_host_failures_total{reason=\"name-mismatch\"} 1\n",
+    ] {
+        assert!(page.contains(counted), "no {counted} in\n{page}");
+    }
+    assert_eq!(without.message_count() + other.message_count(), 0);
+    drop(relay);
+}
+
+/// A host that does not announce it, and one that is known from plain DNS: the mail goes back, and each is told by its own word.
+// req: E4 F6
+#[test]
+fn what_requiretls_asks_and_no_host_has_is_told() {
+    let (house, metrics) = (House::new(), free_address());
+    let offering = || Behaviour::offering(&house.authority.issue(&["127.0.0.1"]));
+    let (announces_none, sender) = (Sink::start(offering()), Sink::start(offering()));
+    let server = NameServer::start(vec![
+        ("plain.example", Record::Mx(10, "mx.plain.example")),
+        ("mx.plain.example", Record::A(Ipv4Addr::LOCALHOST)),
+    ]);
+    let house = house.route("bank.example", announces_none.address).route("sender.example", sender.address);
+    let house = house.also(&server.table()).also(&metrics::table(metrics));
+    let relay = house.start();
+    for (number, (to, word, says, looked_up)) in [
+        ("teller@bank.example", "no-requiretls", "does not announce REQUIRETLS, which the sender asks for", "announces REQUIRETLS"),
+        (
+            "teller@plain.example",
+            "not-known-for-sure",
+            "mx.plain.example was learnt without DNSSEC and MTA-STS, and the sender asks for REQUIRETLS",
+            "-> not used: its name was learnt without DNSSEC and MTA-STS, and REQUIRETLS is asked for",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+        client.expect("MAIL FROM:<alice@sender.example> REQUIRETLS", 250).unwrap();
+        client.expect(&format!("RCPT TO:<{to}>"), 250).unwrap();
+        client.expect("DATA", 354).unwrap();
+        client.wire.send(b"Subject: x\r\n\r\nx\r\n.\r\n").unwrap();
+        assert_eq!(client.reply().unwrap().code, 250);
+        house.wait_for_history(&["Processing: Check TLS", to, says, "\"source\":\"REQUIRETLS\""], LIMIT);
+        house.wait_for_history(&["\"kind\":\"bounced\"", to, says], LIMIT);
+        let notice = String::from_utf8(sender.wait_for(number + 1, LIMIT)[number].content.clone()).unwrap();
+        assert!(notice.contains("Status: 5.7.30"), "{notice}");
+        let explained = house.says(&["explain", "--from", "alice@sender.example", "--to", to, "--requiretls", "--dns"], 0);
+        assert!(explained.contains(looked_up) && explained.contains("REQUIRETLS: asks verify"), "{explained}");
+        let counted = format!("outcome=\"bounced\",reason=\"{word}\"}} 1\n");
+        let page = metrics::page(metrics);
+        assert!(page.contains(&counted), "no {counted} in\n{page}");
+    }
+    assert_eq!(announces_none.message_count(), 0);
     drop(relay);
 }

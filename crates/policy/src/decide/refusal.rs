@@ -141,9 +141,6 @@ fn refusal_text(reason: &RefusalReason, problem: Option<&str>, [asked_by, beside
         RefusalReason::BelowFloor(FloorMissed::Version { found, floor }) => {
             format!("{whose} is accepted over {floor} or later only, this session has {found} ({by})")
         }
-        RefusalReason::BelowFloor(FloorMissed::Cipher { allowed, .. }) if allowed.as_slice().is_empty() => {
-            format!("{whose}: no cipher suite is allowed by all who name some ({by})")
-        }
         RefusalReason::BelowFloor(missed) => format!("{whose}: {missed} ({by})"),
         RefusalReason::NoCertificate => format!("{whose} is accepted with a client certificate only ({by})"),
         RefusalReason::Certificate(lack) => {

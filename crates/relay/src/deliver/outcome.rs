@@ -240,13 +240,13 @@ pub(crate) fn refused(contact: &Contact, reply: &Reply, at_rcpt: bool, downgrade
 
 /// A word for what is wrong with a host's TLS, if that is certain to last: it has none, or what it presents does not do.
 ///
-/// A 4xx reply, a time-out or a handshake that breaks off may be otherwise next time.
+/// A 4xx reply, a time-out or a handshake that breaks off may be otherwise next time. A certificate that does not do always has a finding.
 pub(crate) fn verdict_word(error: &ConnectError) -> Option<String> {
     match &error.fault {
         ConnectFault::StartTlsNotOffered => Some("no-starttls".to_owned()),
         ConnectFault::StartTlsRefused { reply } if reply.severity() == Severity::Permanent => Some("starttls-refused".to_owned()),
         ConnectFault::Handshake { cause: HandshakeError::Unverified { verdict } } => {
-            Some(verdict.most_telling().map_or("unverified", |finding| finding.code()).to_owned())
+            verdict.most_telling().map(|finding| finding.code().to_owned())
         }
         ConnectFault::Handshake { cause: HandshakeError::BelowFloor { .. } } => Some("below-floor".to_owned()),
         _ => None,
