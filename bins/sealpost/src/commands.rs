@@ -1,5 +1,12 @@
 //! What each command does.
 
+/// Prints a line for whoever reads it.
+macro_rules! say {
+    ($($line:tt)*) => {
+        $crate::commands::print(&(format!($($line)*) + "\n"))
+    };
+}
+
 mod aside;
 mod cert;
 mod check;
@@ -17,6 +24,7 @@ mod sts;
 mod tlsrpt;
 mod users;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -52,6 +60,11 @@ pub(crate) fn execute(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Man(options) => options.write::<Arguments>().map(|()| ExitCode::SUCCESS).map_err(in_words),
         Command::Completions(options) => options.print::<Arguments>().map(|()| ExitCode::SUCCESS).map_err(in_words),
     }
+}
+
+/// A reader that goes away, as `head` does, has seen enough: that is no failure.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// The runtime of commands that talk to the network.

@@ -1,5 +1,5 @@
 //! Sealpost, the mail relay that enforces TLS on both hops: flags and wiring.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+#![allow(clippy::print_stderr, reason = "a command line talks to people")]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 

@@ -1,6 +1,5 @@
 //! `sealpost cert show`: every detail of a certificate, from a file or from a server.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use sealpost_relay::Reach;
 use sealpost_transport::system_anchors;
 use sealpost_types::{Domain, UnixMillis};
 
-use super::{Failure, in_words, runtime};
+use super::{Failure, in_words, print, runtime};
 use crate::cli;
 
 pub(crate) fn show(options: &cli::CertShow) -> Result<ExitCode, Failure> {
@@ -26,8 +25,7 @@ pub(crate) fn show(options: &cli::CertShow) -> Result<ExitCode, Failure> {
     };
     let found = found.map_err(|nothing| nothing.reason)?;
     let shown = if options.json { format!("{}\n", found.to_json()) } else { found.to_text() };
-    // A reader that has seen enough and closed the pipe is no failure.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
+    print(&shown);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -49,91 +49,91 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
     if let Some(place) = policy.as_ref().and_then(Policy::needs_dnssec) {
         PolicyFileError::unless_proven(place, &validation).map_err(|error| error.to_string())?;
     }
-    println!("{}: in order", options.config.display());
-    println!("  relay        {}", config.hostname);
+    say!("{}: in order", options.config.display());
+    say!("  relay        {}", config.hostname);
     for listener in &config.listeners {
-        println!("  listens on   {} ({})", listener.address, tls_in_words(listener.tls));
+        say!("  listens on   {} ({})", listener.address, tls_in_words(listener.tls));
         if listener.client_certificates {
-            println!("  asks         for client certificates");
+            say!("  asks         for client certificates");
         }
         if !listener.proxies.is_empty() {
-            println!("  behind       {}, which must begin with a PROXY header", in_a_row(&listener.proxies));
+            say!("  behind       {}, which must begin with a PROXY header", in_a_row(&listener.proxies));
             if listener.proxies.iter().any(|network| network.prefix_len() == 0) {
-                println!("  warning      everybody is a proxy there, and says whatever address it likes");
+                say!("  warning      everybody is a proxy there, and says whatever address it likes");
             }
         }
         if listener.tls == ListenerTls::Require && listener.address.port() == 25 {
-            println!("  warning      tls = \"require\" on port 25 turns away senders without TLS (RFC 3207 section 4)");
+            say!("  warning      tls = \"require\" on port 25 turns away senders without TLS (RFC 3207 section 4)");
         }
     }
     match &config.policy {
-        Some(path) => println!("  policy       {} ({} entries)", path.display(), policy.as_ref().map_or(0, Policy::entries)),
-        None => println!("  policy       built in: TLS when offered, on both hops"),
+        Some(path) => say!("  policy       {} ({} entries)", path.display(), policy.as_ref().map_or(0, Policy::entries)),
+        None => say!("  policy       built in: TLS when offered, on both hops"),
     }
     policy.iter().for_each(|policy| policy_warnings(policy, &config));
     dnssec(&validation, policy.as_ref());
-    println!("  MTA-STS      {}", if config.mta_sts.enabled { "is used where it is published" } else { "is not used ([mta_sts] enabled)" });
+    say!("  MTA-STS      {}", if config.mta_sts.enabled { "is used where it is published" } else { "is not used ([mta_sts] enabled)" });
     if let Some(socket) = &config.admin.socket {
-        println!("  managed at   {}", socket.display());
+        say!("  managed at   {}", socket.display());
     }
     if let Some(address) = config.admin.address {
         let who = if config.admin.token.is_some() { "with the token" } else { "without a token: nothing can be changed there" };
-        println!("  managed at   {address} ({who})");
+        say!("  managed at   {address} ({who})");
     }
     if let Some(address) = config.metrics.address {
-        println!("  metrics at   http://{address}/metrics, /healthz, /readyz");
+        say!("  metrics at   http://{address}/metrics, /healthz, /readyz");
     }
     certificates(&config)?;
     ciphers(&config);
     let anchors = read_trust_anchors(&config).map_err(in_words)?.len();
     match &config.tls.trust_anchors {
-        Some(path) => println!("  trusts       {}: {anchors} certificate authorities", path.display()),
+        Some(path) => say!("  trusts       {}: {anchors} certificate authorities", path.display()),
         None if anchors == 0 => {
-            println!("  trusts       nobody: the system has no certificate authorities");
-            println!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
+            say!("  trusts       nobody: the system has no certificate authorities");
+            say!("  warning      install the package ca-certificates, or name a file in [tls] trust_anchors");
         }
-        None => println!("  trusts       the system's {anchors} certificate authorities"),
+        None => say!("  trusts       the system's {anchors} certificate authorities"),
     }
     for (files, place) in policy.iter().flat_map(Policy::anchor_files) {
-        println!("  trusts       {files}, for {place}");
+        say!("  trusts       {files}, for {place}");
     }
     for (identity, place) in policy.iter().flat_map(Policy::client_identities) {
         if let ClientIdentity::Files { certificate, .. } = identity {
-            println!("  shows        {certificate} to servers that ask, for {place}");
+            say!("  shows        {certificate} to servers that ask, for {place}");
         }
     }
     if let Some(identity) = &config.delivery.client_identity {
-        println!("  shows        {} to servers that ask", identity.certificate.display());
+        say!("  shows        {} to servers that ask", identity.certificate.display());
     }
     if let Some(path) = &config.tls.revocation_lists {
         let anchors = read_trust_anchors(&config).map_err(in_words)?;
-        println!("  revoked      {}: {} lists", path.display(), anchors.revocation_lists().len());
+        say!("  revoked      {}: {} lists", path.display(), anchors.revocation_lists().len());
         for (issuer, next) in anchors.revocation_lists().outdated_at(now()) {
-            println!("  warning      {}: the list of {issuer} should have been replaced by {}", path.display(), super::cert::date(next));
+            say!("  warning      {}: the list of {issuer} should have been replaced by {}", path.display(), super::cert::date(next));
         }
     }
     if let Some(path) = &config.tls.client_anchors {
-        println!("  of clients   {}: {} certificate authorities", path.display(), read_client_anchors(&config).map_err(in_words)?.len());
+        say!("  of clients   {}: {} certificate authorities", path.display(), read_client_anchors(&config).map_err(in_words)?.len());
         if !config.listeners.iter().any(|listener| listener.client_certificates) {
-            println!("  warning      client_anchors without a listener that has client_certificates = true: nobody is asked");
+            say!("  warning      client_anchors without a listener that has client_certificates = true: nobody is asked");
         }
     }
     if let (Some(path), Some(users)) = (&config.auth.users, &users) {
-        println!("  logins       {}: {} users", path.display(), users.len());
+        say!("  logins       {}: {} users", path.display(), users.len());
         if users.is_empty() {
-            println!("  warning      the users file is empty: nobody can log in; `sealpost users hash` makes a line");
+            say!("  warning      the users file is empty: nobody can log in; `sealpost users hash` makes a line");
         }
         if config.listeners.iter().all(|listener| listener.tls == ListenerTls::None) {
-            println!("  warning      no listener has TLS, so nobody can log in; AUTH is offered under TLS only");
+            say!("  warning      no listener has TLS, so nobody can log in; AUTH is offered under TLS only");
         }
     }
     if config.tls_reports.is_some() {
         reports(signer.as_ref());
     }
-    println!("  the process  {}", confinement(&options.config, &config, policy.as_ref())?);
-    open_secrets(&config, policy.as_ref()).iter().for_each(|open| println!("  warning      {open}"));
-    println!("  data         {}", config.data_dir.display());
-    kept_aside(&config.data_dir).iter().for_each(|line| println!("  warning      {line}"));
+    say!("  the process  {}", confinement(&options.config, &config, policy.as_ref())?);
+    open_secrets(&config, policy.as_ref()).iter().for_each(|open| say!("  warning      {open}"));
+    say!("  data         {}", config.data_dir.display());
+    kept_aside(&config.data_dir).iter().for_each(|line| say!("  warning      {line}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -141,12 +141,12 @@ pub(crate) fn check(options: &cli::Config) -> Result<ExitCode, Failure> {
 fn reports(signer: Option<&DkimSigner>) {
     match signer {
         Some(signer) => {
-            println!("  TLS reports  by HTTPS and by mail, signed; published for that must be");
-            println!("               {} TXT \"{}\"", signer.record_name(), signer.record());
+            say!("  TLS reports  by HTTPS and by mail, signed; published for that must be");
+            say!("               {} TXT \"{}\"", signer.record_name(), signer.record());
         }
         None => {
-            println!("  TLS reports  by HTTPS only");
-            println!("  warning      most domains want them by mail, which needs [tlsrpt] dkim_key: unsigned ones are ignored");
+            say!("  TLS reports  by HTTPS only");
+            say!("  warning      most domains want them by mail, which needs [tlsrpt] dkim_key: unsigned ones are ignored");
         }
     }
 }
@@ -154,33 +154,33 @@ fn reports(signer: Option<&DkimSigner>) {
 /// Whether DANE can be used.
 fn dnssec(validation: &Validation, policy: Option<&Policy>) {
     match validation {
-        Validation::Works => println!("  DANE         is used where it is published: {validation}"),
-        Validation::Off => println!("  DANE         is not used: {validation} ([dns] dnssec)"),
+        Validation::Works => say!("  DANE         is used where it is published: {validation}"),
+        Validation::Off => say!("  DANE         is not used: {validation} ([dns] dnssec)"),
         _ => {
-            println!("  DANE         is not used");
-            println!("  warning      {validation}");
+            say!("  DANE         is not used");
+            say!("  warning      {validation}");
         }
     }
     if let (true, Some(place)) = (*validation != Validation::Works, policy.and_then(Policy::needs_dnssec)) {
-        println!("  warning      {place}: this needs DNSSEC, and mail under it waits");
+        say!("  warning      {place}: this needs DNSSEC, and mail under it waits");
     }
 }
 
 /// What the policy says that is probably not meant.
 fn policy_warnings(policy: &Policy, config: &Config) {
     for lint in policy.lint(now()) {
-        println!("  warning      {lint}");
+        say!("  warning      {lint}");
     }
     if config.listeners.iter().any(|listener| listener.client_certificates) {
         return;
     }
     let mut places = policy.needs_client_certificates();
     for place in places.by_ref().take(TOLD) {
-        println!("  warning      {place}: no listener asks for client certificates, so this mail is turned away");
+        say!("  warning      {place}: no listener asks for client certificates, so this mail is turned away");
     }
     match places.count() {
         0 => {}
-        more => println!("  warning      {more} more entries need client certificates"),
+        more => say!("  warning      {more} more entries need client certificates"),
     }
 }
 
@@ -197,7 +197,7 @@ fn data_dir_problem(config: &Config) -> Option<Failure> {
 
 fn certificates(config: &Config) -> Result<(), Failure> {
     if config.tls.identity.is_none() {
-        println!("  certificate  none configured: one is made at first start, which nobody can verify");
+        say!("  certificate  none configured: one is made at first start, which nobody can verify");
     }
     for identity in config.tls.identities() {
         let path = identity.certificate.display();
@@ -205,9 +205,9 @@ fn certificates(config: &Config) -> Result<(), Failure> {
         let chain = certificates_from_pem(&file).map_err(|error| format!("{path}: {error}"))?;
         let Some(details) = chain.first().and_then(|der| CertificateDetails::from_der(der).ok()) else { continue };
         let names = in_a_row(details.alternative_names());
-        println!("  certificate  {path}, until {}, for {names}", super::cert::date(details.not_after()));
+        say!("  certificate  {path}, until {}, for {names}", super::cert::date(details.not_after()));
         if let Some(warning) = expiry_warning(details.not_after(), now(), config.tls.expiry_warning) {
-            println!("  warning      {path}: the certificate {warning}");
+            say!("  warning      {path}: the certificate {warning}");
         }
     }
     Ok(())
@@ -225,10 +225,10 @@ fn confinement(file: &Path, config: &Config, policy: Option<&Policy>) -> Result<
 fn ciphers(config: &Config) {
     if let Some(set) = &config.tls.ciphers {
         let suites: Vec<_> = set.as_slice().iter().map(ToString::to_string).collect();
-        println!("  ciphers      {}", suites.join(", "));
+        say!("  ciphers      {}", suites.join(", "));
     }
     for (reason, names) in config.tls.cipher_choice.iter().flat_map(|choice| super::ciphers::by_reason(choice.lacking())) {
-        println!("  not used     {} ({reason})", names.join(", "));
+        say!("  not used     {} ({reason})", names.join(", "));
     }
 }
 

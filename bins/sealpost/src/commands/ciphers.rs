@@ -10,17 +10,17 @@ use crate::cli;
 pub(crate) fn ciphers(options: &cli::Ciphers) -> Result<ExitCode, Failure> {
     let choice = CipherChoice::parse(&options.string).map_err(|error| format!("{error}; {}", error.remedy()))?;
     if options.json {
-        println!("{}", to_json(&options.string, &choice));
+        say!("{}", to_json(&options.string, &choice));
         return Ok(ExitCode::SUCCESS);
     }
     let unspoken = if choice.speaks_of_tls13() { "" } else { ", of which the string does not speak" };
     print_suites(&format!("TLS 1.3{unspoken}"), choice.tls13());
     print_suites("TLS 1.2", choice.tls12());
     if !choice.lacking().is_empty() {
-        println!("Not used");
+        say!("Not used");
         for (reason, names) in by_reason(choice.lacking()) {
-            println!("  {reason}:");
-            in_lines(&names).iter().for_each(|line| println!("    {line}"));
+            say!("  {reason}:");
+            in_lines(&names).iter().for_each(|line| say!("    {line}"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -36,13 +36,13 @@ pub(super) fn by_reason(lacking: &[(&'static Suite, Lack)]) -> Vec<(Lack, Vec<&'
 }
 
 fn print_suites(version: &str, suites: &[&Suite]) {
-    println!("{version}");
+    say!("{version}");
     for suite in suites {
         let other = Some(suite.openssl_name()).filter(|name| *name != suite.iana_name()).unwrap_or_default();
-        println!("{}", format!("  {:<46} {other}", suite.iana_name()).trim_end());
+        say!("{}", format!("  {:<46} {other}", suite.iana_name()).trim_end());
     }
     if suites.is_empty() {
-        println!("  none");
+        say!("  none");
     }
 }
 

@@ -167,10 +167,10 @@ fn change(options: &cli::QueueChange, verb: QueueVerb) -> Result<ExitCode, Failu
         Asked::Store(store) => desk.runtime.block_on(store.change(&request, now()))?,
     };
     if options.json {
-        println!("{}", serde_json::to_string(&result).unwrap_or_default());
+        say!("{}", serde_json::to_string(&result).unwrap_or_default());
     } else {
         let whose = if matches!(asked, Asked::Relay(_)) { "" } else { " (no relay runs: it holds from its next start)" };
-        println!("{}: {}{whose}", shown::verb_word(verb), shown::entries_word(result.done));
+        say!("{}: {}{whose}", shown::verb_word(verb), shown::entries_word(result.done));
         if result.under_way > 0 {
             eprintln!("{} being tried just now: left alone", shown::entries_are(result.under_way));
         }

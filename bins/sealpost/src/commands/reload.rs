@@ -7,7 +7,7 @@ use sealpost_relay::policy_file::ChangeOptions;
 use sealpost_relay::read_config;
 
 use super::policy::waiting;
-use super::{Failure, in_words, runtime};
+use super::{Failure, in_words, print, runtime};
 use crate::cli;
 
 pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
@@ -16,28 +16,28 @@ pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
     let request = change_options(options.change).into();
     let (runtime, client) = (runtime()?, Client::new(socket));
     let change = runtime.block_on(client.reload(request)).map_err(in_words)?;
-    print!("{}", change.diff);
+    print(&change.diff);
     let (before, after) = (change.entries_before, change.entries_after);
     match (options.change.dry_run, change.changed) {
-        (true, true) => println!("nothing is changed; {after} entries would be in force, {before} are"),
-        (false, true) => println!("in force: {after} entries, {before} before"),
-        (_, false) => println!("no difference: {after} entries are in force"),
+        (true, true) => say!("nothing is changed; {after} entries would be in force, {before} are"),
+        (false, true) => say!("in force: {after} entries, {before} before"),
+        (_, false) => say!("no difference: {after} entries are in force"),
     }
     if change.changed {
-        println!("{}", change.summary);
+        say!("{}", change.summary);
     }
     let name = options.config.config.display();
     let (now, later) = (&change.settings.now, &change.settings.restart);
     if !now.is_empty() {
-        println!("{name}: {}{}", if options.change.dry_run { "would be in force: " } else { "in force: " }, now.join(", "));
+        say!("{name}: {}{}", if options.change.dry_run { "would be in force: " } else { "in force: " }, now.join(", "));
     }
     if !later.is_empty() {
-        println!("{name}: in force after a restart only: {}", later.join(", "));
+        say!("{name}: in force after a restart only: {}", later.join(", "));
     }
-    change.certificates.iter().for_each(|certificate| println!("{certificate}"));
+    change.certificates.iter().for_each(|certificate| say!("{certificate}"));
     waiting::tell(&runtime, &client, &change, options.change);
     if options.change.apply_to_queue && !options.change.dry_run {
-        println!("mail that waits for TLS is let go where the policy allows it");
+        say!("mail that waits for TLS is let go where the policy allows it");
     }
     Ok(ExitCode::SUCCESS)
 }

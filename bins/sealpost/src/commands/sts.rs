@@ -1,7 +1,7 @@
 //! `sealpost sts`: the MTA-STS policies that are kept, through the running relay or straight in their file.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use sealpost_admin::{Client, ClientError, StsEntry, StsPage, StsQuery};
@@ -11,7 +11,7 @@ use sealpost_report::Clock;
 use sealpost_types::{Domain, UnixMillis};
 use tokio::runtime::Runtime;
 
-use super::{Failure, in_words, now, runtime};
+use super::{Failure, in_words, now, print, runtime};
 use crate::cli::{self, Sts, StsMode};
 
 pub(crate) fn sts(command: &Sts) -> Result<ExitCode, Failure> {
@@ -130,7 +130,7 @@ fn drop_policy(options: &cli::StsDrop) -> Result<ExitCode, Failure> {
         print(&json(&dropped));
     } else {
         let whose = if desk.relay.is_some() { "" } else { " (no relay runs: it holds from its next start)" };
-        println!("dropped: the policy {} of {domain}, mode {}{whose}", dropped.id, dropped.mode);
+        say!("dropped: the policy {} of {domain}, mode {}{whose}", dropped.id, dropped.mode);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -188,11 +188,6 @@ fn block(policy: &StsEntry) -> String {
 
 fn json(policy: &StsEntry) -> String {
     format!("{}\n", serde_json::to_string(policy).unwrap_or_default())
-}
-
-/// A reader that goes away has seen enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// The mode whose loss weakens.

@@ -1,6 +1,6 @@
 //! `sealpost tlsrpt`: reports of others are read, and this relay's own are looked at.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::process::ExitCode;
 
 use sealpost_relay::{book_path, read_config};
@@ -8,7 +8,7 @@ use sealpost_report::Clock;
 use sealpost_report::tlsrpt::{BookReader, Counted, Day, REPORT_OCTETS, Sending, SendingState, Sessions, TlsReport, read_report};
 use sealpost_types::Domain;
 
-use super::{Failure, in_words, now};
+use super::{Failure, in_words, now, print};
 use crate::cli::{self, Tlsrpt};
 
 pub(crate) fn tlsrpt(command: &Tlsrpt) -> Result<ExitCode, Failure> {
@@ -147,11 +147,6 @@ fn read(file: &str, name: &str) -> Result<Vec<u8>, Failure> {
 
 fn json(report: &TlsReport) -> String {
     String::from_utf8_lossy(&report.to_json()).into_owned() + "\n"
-}
-
-/// A reader that goes away has seen enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 const STANDARD_INPUT: &str = "-";

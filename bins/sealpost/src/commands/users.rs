@@ -15,7 +15,7 @@ pub(crate) fn hash(options: &cli::UsersHash) -> Result<ExitCode, Failure> {
         Some(name) => users_line(name, password.as_bytes()),
         None => password_hash(password.as_bytes()),
     };
-    println!("{}", line.map_err(in_words)?);
+    say!("{}", line.map_err(in_words)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! The commands that a new user tries first.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
@@ -9,6 +9,28 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::relay::{House, finish, free_address, sealpost};
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// `sealpost ciphers ... | head` ended with a panic.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let house = House::new();
+    house.write();
+    let (config, certificate) = (house.config().display().to_string(), house.file("cert.pem").display().to_string());
+    let explain = ["explain", "--config", &config, "--from", "a@x.example", "--to", "b@y.example"];
+    for arguments in [
+        &["ciphers", "HIGH"][..],
+        &["ciphers", "HIGH", "--json"],
+        &["check", "--config", &config],
+        &["cert", "show", &certificate],
+        &explain,
+    ] {
+        let mut child = sealpost().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
 
 // req: F6 F7
 #[test]

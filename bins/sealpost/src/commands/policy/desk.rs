@@ -12,7 +12,7 @@ use sealpost_types::NextHop;
 use tokio::runtime::Runtime;
 
 use super::super::reload::change_options;
-use super::super::{Failure, in_words, runtime};
+use super::super::{Failure, in_words, print, runtime};
 use super::waiting;
 use crate::cli;
 
@@ -174,11 +174,11 @@ impl Desk {
 
     fn tell(&self, file: &Path, change: &Change, obeyed: bool, arguments: cli::ChangeArguments) {
         let whose = if obeyed { "the relay obeys it" } else { "no relay runs: it holds from its next start" };
-        print!("{}", change.diff);
+        print(&change.diff);
         match (change.changed, arguments.dry_run) {
-            (false, _) => println!("{}: no difference", file.display()),
-            (true, true) => println!("nothing is changed"),
-            (true, false) => println!("{}: changed; {whose}", file.display()),
+            (false, _) => say!("{}: no difference", file.display()),
+            (true, true) => say!("nothing is changed"),
+            (true, false) => say!("{}: changed; {whose}", file.display()),
         }
         if let (true, Some(client)) = (obeyed, &self.relay) {
             waiting::tell(&self.runtime, client, change, arguments);

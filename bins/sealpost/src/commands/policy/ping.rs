@@ -126,7 +126,7 @@ pub(super) fn test(kind: Kind, options: &cli::Test) -> Result<ExitCode, Failure>
     };
     let found = ping_all(&desk, &Draft::in_force(&desk)?, &patterns)?;
     if options.json {
-        println!("{}", Value::Array(found.iter().map(Found::to_json).collect()));
+        say!("{}", Value::Array(found.iter().map(Found::to_json).collect()));
     } else {
         found.iter().for_each(Found::print);
     }
@@ -186,8 +186,8 @@ impl Verdict {
 impl Found {
     fn print(&self) {
         let host = self.host.as_ref().map(|host| format!(" ({host})")).unwrap_or_default();
-        println!("{}{host} {}", self.domain, self.result.words());
-        self.lines.iter().for_each(|line| println!("  {line}"));
+        say!("{}{host} {}", self.domain, self.result.words());
+        self.lines.iter().for_each(|line| say!("  {line}"));
     }
 
     fn to_json(&self) -> Value {

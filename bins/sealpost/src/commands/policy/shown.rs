@@ -6,6 +6,8 @@ use std::path::Path;
 use sealpost_admin::{Entries, Kind};
 use serde_json::Value;
 
+use crate::commands::print;
+
 /// A table of entries, or JSON.
 pub(super) fn entries(kind: Kind, found: &Entries, json: bool) {
     let mut out = std::io::stdout().lock();
@@ -34,15 +36,15 @@ pub(super) fn entries(kind: Kind, found: &Entries, json: bool) {
 /// All that one entry says: each key as `set` takes it, or JSON.
 pub(super) fn entry(kind: Kind, file: &Path, entry: &Value, json: bool) {
     if json {
-        println!("{entry}");
+        say!("{entry}");
         return;
     }
-    println!("{} in {}:{}", kind.as_str(), file.display(), entry.get("line").unwrap_or(&Value::Null));
+    say!("{} in {}:{}", kind.as_str(), file.display(), entry.get("line").unwrap_or(&Value::Null));
     let mut rows = Vec::new();
     keys(String::new(), entry, &mut rows);
     rows.retain(|row| row.first().is_some_and(|key| key != "line" && key != "file"));
     let indented: String = table(&rows).lines().map(|line| format!("  {line}\n")).collect();
-    print!("{indented}");
+    print(&indented);
 }
 
 fn heads(kind: Kind) -> [&'static str; 5] {

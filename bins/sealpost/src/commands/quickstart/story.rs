@@ -22,23 +22,23 @@ pub(super) struct Story<'a> {
 
 impl Story<'_> {
     pub(super) fn tell(&self, took: Duration) {
-        println!("One message, two hops: <{FROM}> to <{TO}>\n");
-        println!("    {CLIENT}  --TLS-->  {RELAY}  --TLS-->  {SINK}\n");
-        println!("Hop 1, receive: {CLIENT} to {RELAY} at {}", shown(self.relay));
+        say!("One message, two hops: <{FROM}> to <{TO}>\n");
+        say!("    {CLIENT}  --TLS-->  {RELAY}  --TLS-->  {SINK}\n");
+        say!("Hop 1, receive: {CLIENT} to {RELAY} at {}", shown(self.relay));
         hop(&self.received, &self.reply);
-        println!("\nHop 2, deliver: {RELAY} to {SINK} at {}", self.sink);
+        say!("\nHop 2, deliver: {RELAY} to {SINK} at {}", self.sink);
         hop(&self.delivered, self.delivered.reply.as_deref().unwrap_or_default());
-        println!("\nBoth hops travelled over TLS; it took {} ms from the start. Next: README.md, \"Run it\".", took.as_millis());
+        say!("\nBoth hops travelled over TLS; it took {} ms from the start. Next: README.md, \"Run it\".", took.as_millis());
     }
 
     /// How to go on with a relay that keeps running.
     pub(super) fn invite(&self) {
         let port = self.relay.map_or(0, |relay| relay.port());
-        println!("\nThe relay stays until SIGTERM or Ctrl-C. Send something through it:");
-        println!("    swaks --server 127.0.0.1:{port} --tls --from {FROM} --to {TO}");
-        println!("and without TLS, to be refused:");
-        println!("    swaks --server 127.0.0.1:{port} --from {FROM} --to {TO}");
-        println!("Its data lies in {} and goes when it stops.", self.folder.display());
+        say!("\nThe relay stays until SIGTERM or Ctrl-C. Send something through it:");
+        say!("    swaks --server 127.0.0.1:{port} --tls --from {FROM} --to {TO}");
+        say!("and without TLS, to be refused:");
+        say!("    swaks --server 127.0.0.1:{port} --from {FROM} --to {TO}");
+        say!("Its data lies in {} and goes when it stops.", self.folder.display());
     }
 }
 
@@ -68,7 +68,7 @@ fn hop(event: &Event, reply: &str) {
 }
 
 fn line(name: &str, text: &str) {
-    println!("    {name:<12} {text}");
+    say!("    {name:<12} {text}");
 }
 
 fn shown(address: Option<SocketAddr>) -> String {
