@@ -149,6 +149,9 @@ pub(crate) struct Explain {
     /// The client has shown a trusted certificate with this name.
     #[arg(long, value_name = "HOST")]
     pub(crate) certificate: Option<String>,
+    /// The client has shown the certificates in this PEM file, its own first.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "clear"])]
+    pub(crate) chain: Option<PathBuf>,
     /// A field of the message, such as 'X-TLSLevel: Require'; may be repeated.
     #[arg(long, value_name = "FIELD")]
     pub(crate) header: Vec<String>,

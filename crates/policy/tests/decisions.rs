@@ -532,7 +532,8 @@ fn a_trace_is_serialised() {
     let json = serde_json::to_value(&trace).unwrap();
     assert_eq!(
         json["question"],
-        serde_json::json!({ "hop": "deliver", "client": null, "from": "", "to": "bob@bank.example", "tls": null, "secure": false })
+        serde_json::json!({ "hop": "deliver", "client": null, "certificate": null, "from": "", "to": "bob@bank.example", "tls": null,
+            "secure": false })
     );
     assert_eq!(json["level"], "verify");
     assert_eq!(

@@ -94,6 +94,7 @@ pub use places::{Places, process_is_confined};
 pub use prepared::Prepared;
 pub use reach::{Reach, ReachError, ReachHost, ReachSetupError, Reached, any_certificate};
 pub use ready::{Check, Readiness};
+pub use receive::client_certificate;
 pub use reload::{Reload, ReloadError};
 pub use route::next_hop;
 pub use secret_files::{OpenSecret, open_secrets};

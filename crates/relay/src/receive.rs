@@ -8,6 +8,7 @@ mod rights;
 mod session;
 mod trace_header;
 
+pub use certificate::client_certificate;
 pub(crate) use login::Logins;
 pub(crate) use rights::admit;
 pub(crate) use session::Receiver;

@@ -1,17 +1,18 @@
 //! `sealpost explain`: which level holds for a mail, and why.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
+use sealpost_cert::certificates_from_pem;
 use sealpost_policy::{
     ClientCertificate, ClientFacts, DeliverDecision, DeliverFacts, HeaderBlock, HeaderLevel, Policy, ReceiveDecision, ReceiveFacts,
     RequireTls, Trace,
 };
-use sealpost_relay::{next_hop, read_config, read_policy};
+use sealpost_relay::config::Config;
+use sealpost_relay::{client_certificate, next_hop, read_client_anchors, read_config, read_policy};
 use sealpost_types::{CipherSuite, Domain, ForwardPath, KexGroup, Mailbox, ReversePath, TlsFacts, TlsVersion, UnixMillis};
 
 use super::hosts::Hosts;
-use super::{Failure, in_words, now};
+use super::{Failure, in_words, now, print};
 use crate::cli;
 
 pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
@@ -20,11 +21,11 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
     let from = sender(&options.from)?;
     let to = recipient(&options.to)?;
     let tls = (!options.clear).then(|| TlsFacts::new(TlsVersion::Tls1_3, ASSUMED_SUITE, Some(ASSUMED_GROUP), false));
-    let certificate = certificate(options)?;
+    let at = options.at.as_deref().map_or_else(|| Ok(now()), time)?;
+    let certificate = certificate(options, &config, at)?;
     let mut client = ClientFacts::new(options.client);
     client.login = options.login.as_deref();
     client.certificate = certificate.as_ref();
-    let at = options.at.as_deref().map_or_else(|| Ok(now()), time)?;
     let header = header(&options.header)?;
     let facts = ReceiveFacts::new(options.client, &from).with_client(client).with_tls(tls.as_ref()).with_recipient(&to).at(at);
     let (receive, receive_trace) = policy.explain_receive(&facts);
@@ -55,8 +56,7 @@ pub(crate) fn explain(options: &cli::Explain) -> Result<ExitCode, Failure> {
         let hosts = hosts.as_ref().map(ToString::to_string).unwrap_or_default();
         format!("{receive}\n{deliver}{ignored}  -> next hop {next_hop}\n{hosts}")
     };
-    // A reader that has seen enough and closed the pipe is no failure.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
+    print(&shown);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,7 +127,14 @@ fn header(fields: &[String]) -> Result<HeaderBlock, Failure> {
     Ok(HeaderBlock::parse(format!("{text}\r\n").as_bytes()))
 }
 
-fn certificate(options: &cli::Explain) -> Result<Option<ClientCertificate>, Failure> {
+fn certificate(options: &cli::Explain, config: &Config, at: UnixMillis) -> Result<Option<ClientCertificate>, Failure> {
+    if let Some(path) = &options.chain {
+        let wrong = |error: String| format!("--chain {}: {error}", path.display());
+        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let chain = certificates_from_pem(&pem).map_err(|error| wrong(in_words(error)))?;
+        let anchors = read_client_anchors(config).map_err(in_words)?;
+        return Ok(client_certificate(&chain, &anchors, at));
+    }
     let Some(name) = &options.certificate else { return Ok(None) };
     let name = Domain::parse(name).map_err(|error| format!("--certificate {name:?}: {error}"))?;
     Ok(Some(ClientCertificate::new(true, vec![name], None)))

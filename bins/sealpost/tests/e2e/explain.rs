@@ -1,5 +1,10 @@
 //! `sealpost explain` and `sealpost check` over a policy with every kind of source.
 
+use std::fs;
+
+use rcgen::ExtendedKeyUsagePurpose;
+
+use crate::authority::{Authority, Identity};
 use crate::relay::House;
 
 const POLICY: &str = r#"
@@ -54,6 +59,46 @@ fn requiretls_is_explained() {
     assert!(!void.contains("is ignored") && !void.contains("TLS-Required field"), "{void}");
     let json = explain(&house, &[&mail[..], &["--requiretls", "--json"]].concat());
     assert!(json.contains("\"requiretls\":\"strict\""), "{json}");
+}
+
+/// A client's certificate counts, or the trace says why not, as the relay would say to the client.
+// req: F1 E6
+#[test]
+fn what_a_clients_certificate_proves_is_explained() {
+    let house = House::new().policy(POLICY);
+    house.write();
+    let (authority, name) = (&house.authority, "out.acme.example");
+    let explained = |identity: &Identity, more: &[&str]| {
+        fs::write(house.file("client.pem"), &identity.certificate).unwrap();
+        let file = house.file("client.pem").display().to_string();
+        let mail = ["--from", "a@x.example", "--to", "b@y.example", "--chain", &file];
+        explain(&house, &[&mail[..], more].concat())
+    };
+    let right = authority.issue(&[name]);
+    let counts = explained(&right, &[]);
+    assert!(counts.contains("\n  the client's certificate is trusted, and names out.acme.example\n"), "{counts}");
+    assert!(counts.contains("domain \"acme.example\" (policy.toml:7), client"), "{counts}");
+    for (words, identity) in [
+        ("certificate expired ", authority.issue_expired(&[name])),
+        ("which is no trust anchor and was not sent along", Authority::named("Other Authority").issue(&[name])),
+        ("self-signed certificate: issuer and subject are", Identity::self_signed(&[name])),
+        ("is not for TLS clients, only for", authority.issue_for(&[name], ExtendedKeyUsagePurpose::ServerAuth)),
+    ] {
+        let text = explained(&identity, &[]);
+        let line = text.lines().find(|line| line.starts_with("  the client's certificate proves no name: "));
+        let line = line.unwrap_or_else(|| panic!("{text}"));
+        assert!(line.contains(words) && line.contains("; its key is sha256//"), "{line}");
+        assert!(!text.contains("), client"), "who proves nothing is a stranger: {text}");
+        let json: serde_json::Value = serde_json::from_str(&explained(&identity, &["--json"])).unwrap();
+        let told = json.pointer("/receive/trace/question/certificate").unwrap();
+        assert!(told["problem"].as_str().unwrap().contains(words) && told["trusted"] == false, "{told}");
+    }
+    // It is judged at the time that is asked about, and by the anchors for clients.
+    let earlier = explained(&authority.issue_expired(&[name]), &["--at", "2020-06-01"]);
+    assert!(earlier.contains("is trusted, and names out.acme.example"), "{earlier}");
+    fs::write(house.file("clients.pem"), &Authority::named("Other Authority").pem).unwrap();
+    fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nclient_anchors = \"clients.pem\"\n")).unwrap();
+    assert!(explained(&right, &[]).contains("which is no trust anchor"));
 }
 
 fn explain(house: &House, arguments: &[&str]) -> String {
@@ -126,6 +171,8 @@ fn a_wrong_argument_says_what_is_meant() {
         ("--header", "X-TLSLevel", "a name, a colon and a value are meant"),
         ("--at", "soon", "a day such as 2026-12-31"),
         ("--certificate", "a b", "--certificate"),
+        ("--chain", "nowhere.pem", "--chain nowhere.pem: No such file"),
+        ("--chain", "/dev/null", "--chain /dev/null: "),
     ] {
         let output = house.run(&["explain", "--from", "a@x.example", "--to", "b@y.example", option, value]);
         let text = String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sealpost_types::{Demand, Fate, ForwardPath, Hop, Level, ReversePath, TlsVersion};
 
 use crate::asked::Asked;
-use crate::facts::{DeliverFacts, ReceiveFacts};
+use crate::facts::{ClientCertificate, DeliverFacts, ReceiveFacts};
 use crate::pattern::Pattern;
 
 pub use key::TraceKey;
@@ -49,6 +49,8 @@ pub struct Question {
     pub hop: Hop,
     /// The client; none on the deliver hop.
     pub client: Option<IpAddr>,
+    /// What the client's certificate proves, or why it proves nothing; none where it showed none.
+    pub certificate: Option<ClientCertificate>,
     /// The sender.
     pub reverse_path: ReversePath,
     /// The recipient; none at MAIL.
@@ -189,6 +191,7 @@ impl Question {
         Self {
             hop: Hop::Receive,
             client: Some(facts.client.address),
+            certificate: facts.client.certificate.cloned(),
             reverse_path: facts.reverse_path.clone(),
             forward_path: facts.forward_path.cloned(),
             tls: facts.tls.map(|tls| tls.version),
@@ -200,6 +203,7 @@ impl Question {
         Self {
             hop: Hop::Deliver,
             client: None,
+            certificate: None,
             reverse_path: facts.reverse_path.clone(),
             forward_path: Some(facts.forward_path.clone()),
             tls: None,

@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::{Clause, ClientIdentity, Demand, KexFloor, Level, NameMatch, OnExpiry, RetrySchedule, TlsRequirement};
+use sealpost_types::{Clause, ClientIdentity, Demand, Domain, KexFloor, Level, NameMatch, OnExpiry, RetrySchedule, TlsRequirement};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{Axes, Axis, Note, Party, Place, Question, Source, Step, Trace};
 use crate::asked::{FailureEnd, Span, expiry_word, fallback_word, match_word, version_word};
+use crate::facts::ClientCertificate;
 
 impl Trace {
     /// One line for a history: the level, and each source that settled something, `;` between them.
@@ -87,6 +88,9 @@ fn certificate_words(level: Option<Level>) -> &'static str {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.question, self.level)?;
+        if let Some(certificate) = &self.question.certificate {
+            writeln!(f, "  the client's certificate {}", Proves(certificate))?;
+        }
         write!(f, "  asked in all: {}", Words(&self.demand))?;
         if let Some(fate) = &self.fate {
             let end = match fate.on_expiry {
@@ -132,6 +136,22 @@ impl fmt::Display for Question {
             (None, _) if self.secure => f.write_str(", received over TLS"),
             (None, _) => f.write_str(", received in clear"),
         }
+    }
+}
+
+/// What a client's certificate proves, in words.
+struct Proves<'a>(&'a ClientCertificate);
+
+impl fmt::Display for Proves<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ClientCertificate { is_trusted, names, pin, problem, .. } = self.0;
+        if *is_trusted {
+            let names: Vec<_> = names.iter().map(Domain::as_str).collect();
+            return write!(f, "is trusted, and names {}", if names.is_empty() { "no host".to_owned() } else { names.join(", ") });
+        }
+        f.write_str("proves no name")?;
+        problem.iter().try_for_each(|problem| write!(f, ": {problem}"))?;
+        pin.iter().try_for_each(|pin| write!(f, "; its key is {pin}"))
     }
 }
 
@@ -250,9 +270,10 @@ impl Serialize for Trace {
 
 impl Serialize for Question {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut question = serializer.serialize_struct("Question", 6)?;
+        let mut question = serializer.serialize_struct("Question", 7)?;
         question.serialize_field("hop", &self.hop.to_string())?;
         question.serialize_field("client", &self.client)?;
+        question.serialize_field("certificate", &self.certificate.as_ref().map(Serial))?;
         question.serialize_field("from", &self.reverse_path.to_string())?;
         question.serialize_field("to", &self.forward_path.as_ref().map(ToString::to_string))?;
         question.serialize_field("tls", &self.tls.map(version_word))?;
@@ -292,7 +313,19 @@ impl Serialize for Axes {
     }
 }
 
-/// A demand in the words of the file.
+impl Serialize for Serial<'_, ClientCertificate> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ClientCertificate { is_trusted, names, pin, problem, .. } = self.0;
+        let mut certificate = serializer.serialize_struct("ClientCertificate", 4)?;
+        certificate.serialize_field("trusted", is_trusted)?;
+        certificate.serialize_field("names", &names.iter().map(Domain::as_str).collect::<Vec<_>>())?;
+        certificate.serialize_field("pin", &pin.as_ref().map(ToString::to_string))?;
+        certificate.serialize_field("problem", &problem.as_deref())?;
+        certificate.end()
+    }
+}
+
+/// A value in the words of the file.
 struct Serial<'a, T>(&'a T);
 
 impl Serialize for Serial<'_, Demand> {

@@ -12,7 +12,14 @@ pub(crate) struct Shown {
     pub(crate) verdict: Verdict,
 }
 
-/// What a chain of certificates in DER, the client's own first, proves; nothing where none was shown.
+/// What a chain of certificates in DER, the client's own first, proves to a listener with `client_certificates`; nothing where none was
+/// shown. What proves nothing says why.
+#[must_use]
+pub fn client_certificate(chain: &[Vec<u8>], anchors: &TrustAnchors, now: UnixMillis) -> Option<ClientCertificate> {
+    shown(chain, anchors, now).map(|shown| shown.certificate)
+}
+
+/// The same, with what was found of it.
 ///
 /// Its names count if it leads to a trust anchor, is in date, and is meant for clients; its key counts without that. What
 /// cannot be verified is no error. A wildcard names no host, so it proves none.
