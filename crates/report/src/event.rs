@@ -392,7 +392,7 @@ pub(crate) mod tests {
     use sealpost_types::{CipherSuite, KexGroup, Mailbox, TlsFacts, TlsVersion};
 
     use super::*;
-    use crate::{DaneProof, NoTls, StsProof};
+    use crate::{DaneProof, NoTls, RequireTlsMark, StsProof};
 
     /// An entry with every field filled in.
     pub(crate) fn full_event() -> Event {
@@ -401,6 +401,12 @@ pub(crate) mod tests {
         proof.subject = Some("CN=mx.bank.example".into());
         proof.spki_pin = Some("sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".into());
         proof.validation_path = vec!["CN=mx.bank.example".into(), "CN=Test CA".into()];
+        proof.login = Some("alice".into());
+        proof.client_names = vec![Domain::parse("out.acme.example").unwrap()];
+        proof.anchors = Some("bank-ca.pem".into());
+        proof.shown = Some("client.pem".into());
+        proof.small_hello = Some("the connection was lost".into());
+        proof.require_tls = Some(RequireTlsMark::Asked);
         proof.names = Some(vec!["DNS:mx.bank.example".into(), "IP Address:192.0.2.7".into()]);
         proof.host_secure = Some(false);
         proof.no_tls = Some(NoTls::Failed);
@@ -433,6 +439,13 @@ pub(crate) mod tests {
         event.decided = Some(Arc::new(Decided::new("verify", "policy.toml:12", trace)));
         event.proof = Some(Arc::new(proof));
         event
+    }
+
+    /// The tests that show all there is rest on it: a field that is new is filled in above.
+    #[test]
+    fn the_full_event_leaves_nothing_out() {
+        let shown = format!("{:?}", full_event());
+        assert!(!shown.contains("None") && !shown.contains("[]"), "{shown}");
     }
 
     #[test]

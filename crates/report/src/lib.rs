@@ -47,7 +47,7 @@ pub use event::{Decided, Event, EventKind, EventResult, Shadow, ShadowOutcome, U
 pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, HistorySettings, Row, StreamTarget, WAITING_EVENTS};
 pub use messages::{Lang, UnknownLang};
 pub use proof::{DaneProof, NoTls, PROOF_NAMES, Proof, RequireTlsMark, StsProof};
-pub use render::TextStyle;
+pub use render::{JSON_FIELDS, TextStyle};
 pub use time::{Clock, TimeError, parse_moment};
 
 #[cfg(doctest)]

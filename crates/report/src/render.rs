@@ -271,6 +271,70 @@ fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Where each thing stands that [`Event::to_json`] may tell, as JSON pointers (RFC 6901): of a list the list itself.
+///
+/// An export in another form has all of it.
+pub const JSON_FIELDS: [&str; 58] = [
+    "/at",
+    "/kind",
+    "/title",
+    "/hop",
+    "/result",
+    "/queue_id",
+    "/sender",
+    "/sender_domain",
+    "/recipient",
+    "/recipient_domain",
+    "/received_secure",
+    "/level_header",
+    "/size",
+    "/next_hop",
+    "/host",
+    "/by",
+    "/file",
+    "/address",
+    "/attempts",
+    "/next_attempt",
+    "/reason",
+    "/reply",
+    "/level",
+    "/source",
+    "/trace",
+    "/proof/tls/version",
+    "/proof/tls/cipher",
+    "/proof/tls/group",
+    "/proof/tls/post_quantum",
+    "/proof/tls/resumed",
+    "/proof/login",
+    "/proof/client_names",
+    "/proof/subject",
+    "/proof/spki_pin",
+    "/proof/names",
+    "/proof/validation_path",
+    "/proof/anchors",
+    "/proof/shown",
+    "/proof/small_hello",
+    "/proof/demand",
+    "/proof/satisfied",
+    "/proof/host_secure",
+    "/proof/no_tls",
+    "/proof/insecure_name",
+    "/proof/require_tls",
+    "/proof/dane/base",
+    "/proof/dane/records",
+    "/proof/dane/usable",
+    "/proof/dane/matched",
+    "/proof/sts/mode",
+    "/proof/sts/id",
+    "/proof/sts/lack",
+    "/proof/sts/trouble",
+    "/proof/findings",
+    "/shadow/level",
+    "/shadow/outcome",
+    "/shadow/reason",
+    "/more",
+];
+
 #[derive(Serialize)]
 struct JsonLine<'a> {
     at: String,
@@ -406,6 +470,7 @@ impl<'a> JsonProof<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use sealpost_types::UnixMillis;
@@ -435,10 +500,16 @@ mod tests {
     trace              partner \"Bank\" says verify
                        defaults say opportunistic
     TLS                TLSv1.3 TLS_AES_256_GCM_SHA384 X25519MLKEM768 (post-quantum)
+    login              alice
+    client names       out.acme.example
     certificate        CN=mx.bank.example
     key pin            sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=
     path               CN=mx.bank.example < CN=Test CA
+    TLS                without a post-quantum key exchange: the connection was lost
+    trust anchors      bank-ca.pem
+    shown to it        client.pem
     demand             verify with mx.bank.example: not met
+    demand             REQUIRETLS was asked for
     DANE               1 of 2 TLSA records at mx.bank.example can be used; right by 3 1 1 0a0b (certificate)
     MTA-STS            testing, policy 20261126T1: not met, it went in clear
     MTA-STS            whether there is a newer policy is not known: status 404
@@ -511,6 +582,24 @@ mod tests {
             assert!(text.contains(&format!("    {login:<18} ann\n")), "{text}");
             assert!(text.contains(&format!("    {names:<18} out.acme.example acme.example\n")), "{text}");
         }
+    }
+
+    /// The pointers of everything in a value that is no object.
+    fn pointers(value: &serde_json::Value, at: &str, found: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(fields) => fields.iter().for_each(|(name, value)| pointers(value, &format!("{at}/{name}"), found)),
+            _ => drop(found.insert(at.to_owned())),
+        }
+    }
+
+    // req: F6
+    #[test]
+    fn the_list_of_fields_is_what_the_json_has() {
+        let mut found = BTreeSet::new();
+        for event in [full_event(), Event::of_policy(UnixMillis(0), "uid 0 (root)", "policy.toml", "1 added")] {
+            pointers(&serde_json::from_str(&event.to_json()).unwrap(), "", &mut found);
+        }
+        assert_eq!(found, JSON_FIELDS.iter().map(ToString::to_string).collect());
     }
 
     // req: F6

@@ -113,8 +113,8 @@ fn cell(value: Option<&Value>, between: &str) -> String {
 /// The column whose parts lead from one to the next.
 const PATH: &str = "validation_path";
 
-/// The columns, and where in an entry they stand.
-const COLUMNS: [(&str, &str); 34] = [
+/// The columns, and where in an entry they stand: all that `--format json` has. New ones come behind the others.
+const COLUMNS: [(&str, &str); 58] = [
     ("time", "/at"),
     ("event", "/kind"),
     ("title", "/title"),
@@ -149,11 +149,53 @@ const COLUMNS: [(&str, &str); 34] = [
     ("client_names", "/proof/client_names"),
     ("certificate_names", "/proof/names"),
     ("certificate_shown", "/proof/shown"),
+    ("sender_domain", "/sender_domain"),
+    ("recipient_domain", "/recipient_domain"),
+    ("received_over_tls", "/received_secure"),
+    ("level_header", "/level_header"),
+    ("next_hop", "/next_hop"),
+    ("changed_by", "/by"),
+    ("changed_file", "/file"),
+    ("trust_anchors", "/proof/anchors"),
+    ("small_hello", "/proof/small_hello"),
+    ("host_known_for_sure", "/proof/host_secure"),
+    ("insecure_name", "/proof/insecure_name"),
+    ("requiretls", "/proof/require_tls"),
+    ("tlsa_base", "/proof/dane/base"),
+    ("tlsa_records", "/proof/dane/records"),
+    ("tlsa_usable", "/proof/dane/usable"),
+    ("tlsa_matched", "/proof/dane/matched"),
+    ("sts_mode", "/proof/sts/mode"),
+    ("sts_policy", "/proof/sts/id"),
+    ("sts_lack", "/proof/sts/lack"),
+    ("sts_trouble", "/proof/sts/trouble"),
+    ("testing_level", "/shadow/level"),
+    ("testing_outcome", "/shadow/outcome"),
+    ("testing_reason", "/shadow/reason"),
+    ("more_like_it", "/more"),
 ];
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use sealpost_report::JSON_FIELDS;
+
     use super::*;
+
+    /// What requirement F6 names, and all else that an entry has: an auditor gets the same in either form.
+    // req: F6
+    #[test]
+    fn both_forms_have_the_same_fields() {
+        let columns: BTreeSet<_> = COLUMNS.iter().map(|(_, pointer)| *pointer).collect();
+        assert_eq!(columns, JSON_FIELDS.into_iter().collect());
+        assert_eq!(columns.len(), COLUMNS.len(), "none stands twice");
+        for named in
+            ["tls/version", "tls/cipher", "tls/group", "tls/post_quantum", "subject", "spki_pin", "validation_path", "demand", "satisfied"]
+        {
+            assert!(columns.contains(format!("/proof/{named}").as_str()), "{named}");
+        }
+    }
 
     #[test]
     fn a_cell_is_no_formula_and_stays_in_its_place() {
