@@ -12,7 +12,7 @@ use crate::sink::{Behaviour, Sink, StartTls};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Sends one message under `verify`, and looks for it in the server's mailbox with `proof` of TLS in its Received field.
-fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) {
+fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) -> House {
     let house = House::new();
     let peer = start(&house.authority.issue(&["mx.partner.example"]));
     let policy = "[[partner]]\nname = \"Partner\"\ndomains = [\"partner.example\"]\ndeliver = { level = \"verify\", names = [\"mx.partner.example\"] }\n";
@@ -31,6 +31,7 @@ fn delivers_to(start: impl FnOnce(&Identity) -> Peer, proof: &[&str]) {
     }
     let history = house.wait_for_history(&["bob@partner.example", "TLSv1.3"], LIMIT);
     assert!(!history.contains("Check TLS"), "{history}");
+    house
 }
 
 /// RFC 5321 section 4.4 and RFC 3848: the word for the protocol follows from the client's last greeting.
@@ -94,6 +95,33 @@ mod with_postfix {
     #[ignore = "needs Postfix"]
     fn postfix_gets_mail_over_tls() {
         delivers_to(Peer::postfix, &["using TLSv1.3 with cipher", "with ESMTPS"]);
+    }
+
+    /// A server with another library, which takes no handshake without it and names it itself.
+    // req: F6 F7
+    #[test]
+    #[ignore = "needs Postfix"]
+    fn postfix_that_knows_post_quantum_alone_gets_mail() {
+        let house = delivers_to(Peer::postfix_of_post_quantum, &["using TLSv1.3 with cipher", "key-exchange X25519MLKEM768"]);
+        house.wait_for_history(&["\"kind\":\"delivered\"", "\"group\":\"X25519MLKEM768\"", "\"post_quantum\":true"], LIMIT);
+        let shown = house.says(&["history", "--long"], 0);
+        assert!(shown.contains("X25519MLKEM768 (post-quantum)"), "{shown}");
+    }
+
+    /// The control of the test above: a relay that must do without it gets nowhere there.
+    #[test]
+    #[ignore = "needs Postfix"]
+    fn control_postfix_that_knows_post_quantum_alone_takes_no_other() {
+        let house = House::new();
+        let peer = Peer::postfix_of_post_quantum(&house.authority.issue(&["mx.partner.example"]));
+        // TLS 1.2 has no such key exchange.
+        let policy = "[[partner]]\ndomains = 'partner.example'\ndeliver = { level = 'require', ciphers = ['TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'] }\n";
+        let house = house.route("partner.example", peer.address).policy(policy);
+        let relay = house.start();
+        let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+        assert_eq!(client.send("alice@sender.example", &["bob@partner.example"], message("control").as_bytes()).unwrap().code, 250);
+        house.wait_for_history(&["Processing: Check TLS", "handshake_failure"], LIMIT);
+        assert!(peer.mail().is_empty());
     }
 }
 

@@ -35,6 +35,14 @@ impl Peer {
         })
     }
 
+    /// The same, which knows no other key exchange than the post-quantum one.
+    pub(crate) fn postfix_of_post_quantum(identity: &Identity) -> Self {
+        Self::start("postfix", |root, address| {
+            postfix_files(root, address, identity, &format!("{POSTFIX_MAILBOX}{POSTFIX_POST_QUANTUM}"));
+            "postfix start-fg & cat >/dev/null; postfix stop; wait"
+        })
+    }
+
     /// The same, of clients with a certificate that `authority` (PEM) vouches for.
     pub(crate) fn postfix_demanding(identity: &Identity, authority: &str) -> Self {
         Self::start("postfix", |root, address| {
@@ -46,10 +54,19 @@ impl Peer {
 
     /// A Postfix that sends everything to `next`, over TLS that `authority` (PEM) vouches for.
     pub(crate) fn postfix_client(identity: &Identity, next: SocketAddr, authority: &str) -> Self {
+        Self::postfix_client_with("", identity, next, authority)
+    }
+
+    /// The same, which knows no other key exchange than the post-quantum one.
+    pub(crate) fn postfix_client_of_post_quantum(identity: &Identity, next: SocketAddr, authority: &str) -> Self {
+        Self::postfix_client_with(POSTFIX_POST_QUANTUM, identity, next, authority)
+    }
+
+    fn postfix_client_with(more: &str, identity: &Identity, next: SocketAddr, authority: &str) -> Self {
         Self::start("postfix", |root, address| {
             put(root, "etc/certs/ca.pem", authority, 0o644);
             let next = format!("[{}]:{}", next.ip(), next.port());
-            postfix_files(root, address, identity, &POSTFIX_CLIENT.replace("NEXT", &next));
+            postfix_files(root, address, identity, &format!("{}{more}", POSTFIX_CLIENT.replace("NEXT", &next)));
             "postfix start-fg & cat >/dev/null; postfix stop; wait"
         })
     }
@@ -228,6 +245,12 @@ virtual_gid_maps = static:5000
 const POSTFIX_DEMANDING: &str = "\
 smtpd_tls_req_ccert = yes
 smtpd_tls_CAfile = /etc/certs/ca.pem
+";
+
+/// Its OpenSSL is 3.5, which has it.
+const POSTFIX_POST_QUANTUM: &str = "\
+tls_eecdh_auto_curves = X25519MLKEM768
+tls_ffdhe_auto_groups =
 ";
 
 const POSTFIX_CLIENT: &str = "\

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::authority::Identity;
 use crate::client::{Client, stuffed};
 use crate::content::{message, split_received};
 use crate::peers::{self, Peer};
@@ -211,9 +213,24 @@ mod with_postfix {
     #[test]
     #[ignore = "needs Postfix"]
     fn postfix_sends_unchanged() {
+        sends_unchanged(Peer::postfix_client);
+    }
+
+    /// A client with another library, which makes no handshake without it and names it itself.
+    // req: F6 F7
+    #[test]
+    #[ignore = "needs Postfix"]
+    fn postfix_that_knows_post_quantum_alone_sends_unchanged() {
+        let (line, postfix) = sends_unchanged(Peer::postfix_client_of_post_quantum);
+        line.house.wait_for_history(&["\"kind\":\"received\"", "\"group\":\"X25519MLKEM768\"", "\"post_quantum\":true"], LIMIT);
+        assert!(postfix.log().contains("TLSv1.3 with cipher") && postfix.log().contains("key-exchange X25519MLKEM768"));
+    }
+
+    /// Sends one message by a Postfix that is started so, whose next host is the relay.
+    fn sends_unchanged(start: impl FnOnce(&Identity, SocketAddr, &str) -> Peer) -> (Line, Peer) {
         let (line, sent) = (Line::new(), message("postfix"));
         let identity = line.house.authority.issue(&["relay.test"]);
-        let postfix = Peer::postfix_client(&identity, line.relay.address, &line.house.authority.pem);
+        let postfix = start(&identity, line.relay.address, &line.house.authority.pem);
         let mut client = Client::secure(postfix.address, &line.house.authority.client()).unwrap();
         client.expect(&format!("MAIL FROM:<{FROM}> BODY=8BITMIME"), 250).unwrap();
         client.expect(&format!("RCPT TO:<{TO}>"), 250).unwrap();
@@ -227,5 +244,6 @@ mod with_postfix {
             postfix.log().contains("Verified TLS connection established to 127.0.0.1"),
             "the relay's certificate must have been verified"
         );
+        (line, postfix)
     }
 }
