@@ -250,13 +250,17 @@ mod with_bind_and_dkimpy_on_port_25 {
         let [right, other] = ["mx.bank.example", "elsewhere.example"].map(|name| Identity::self_signed(&[name]));
         let desk = Desk::start(house.authority.issue(&["reports.example"]).server());
         let (bank, wrong, post) = (own_address(1), own_address(2), own_address(3));
+        // Those of a roll-over, and one that means nothing for SMTP: all are told, in whatever order they come.
+        let published = ["0 0 1 ", "3 1 1 "].map(|kind| format!("{kind}{}", "ab".repeat(32)));
+        let [pkix, next] = published;
+        let published = [next, tlsa(&right), pkix];
+        let roll_over: String = published.iter().map(|record| format!("_25._tcp.mx.bank TLSA {record}\n")).collect();
         let records = format!(
-            "$TTL 1\nbank MX 10 mx.bank.example.\nmx.bank A {bank}\n_25._tcp.mx.bank TLSA {}\n\
+            "$TTL 1\nbank MX 10 mx.bank.example.\nmx.bank A {bank}\n{roll_over}\
              _smtp._tls.bank TXT \"v=TLSRPTv1; \" \"rua=https://reports.example:{}/in,mailto:tls@post.example\"\n\
              wrong MX 10 mx.wrong.example.\nmx.wrong A {wrong}\n_25._tcp.mx.wrong TLSA {}\n\
              _smtp._tls.wrong TXT \"v=TLSRPTv1; rua=mailto:tls@wrong.example\"\n\
              post MX 10 mx.post.example.\nmx.post A {post}\n_smtp._tls.post TXT \"v=TLSRPTv1; rua=mailto:tls@post.example\"\nreports A 127.0.0.1\n",
-            tlsa(&right),
             desk.port,
             tlsa(&right),
         );
@@ -296,7 +300,11 @@ mod with_bind_and_dkimpy_on_port_25 {
         let report: Value = serde_json::from_slice(&unpacked).unwrap();
         has_the_structure_of_the_rfc(&report);
         assert_eq!((report["organization-name"].as_str(), report["contact-info"].as_str()), (Some("Relay Ltd"), Some("tls@relay.test")));
-        assert_eq!(report["policies"][0]["policy"]["policy-domain"].as_str(), Some("mx.bank.example"));
+        let told = &report["policies"][0]["policy"];
+        assert_eq!((told["policy-type"].as_str(), told["policy-domain"].as_str()), (Some("tlsa"), Some("mx.bank.example")));
+        let mut sorted = published;
+        sorted.sort();
+        assert_eq!(told["policy-string"], Value::from(sorted.to_vec()));
         assert_eq!(report["policies"][0]["summary"]["total-successful-session-count"].as_u64(), Some(1));
 
         let by_mail = post.wait_for(1, LIMIT).remove(0);
