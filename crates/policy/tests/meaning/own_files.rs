@@ -1,6 +1,6 @@
 //! Trust anchors and client certificates of an entry's own, and common names.
 
-use sealpost_policy::{ClientCertificate, DeliverDecision, ReceiveFacts, Sts, Tlsa};
+use sealpost_policy::{ClientCertificate, DeliverDecision, DeliverFacts, ReceiveFacts, Sts, Tlsa};
 use sealpost_types::{AnchorFiles, ClientIdentity, Domain, HostClause, ReferenceName, TlsRequirement};
 
 use crate::support::*;
@@ -44,16 +44,22 @@ fn anchors_take_the_place_of_the_usual_ones_and_of_several_sources_all_count() {
     }
 }
 
-/// RFC 8461 section 4.2 leaves it to the sender whom it trusts: where an entry says so, it is that.
+/// RFC 8461 section 4.2 and RFC 8689 section 4.2.1 leave it to the sender whom it trusts: where an entry says so, it is that, and where none
+/// does the usual anchors.
+// req: E2 E4 E6
 #[test]
-fn what_a_domain_publishes_is_held_against_the_anchors_of_the_entry() {
+fn what_a_domain_publishes_and_requiretls_are_held_against_the_anchors_of_the_entry() {
     let enforced = Sts::Enforce { host_matches: true };
     for (deliver_text, expected) in
         [("level='verify', anchors='a.pem'", HostClause::ChainTo(anchors(&["a.pem"]))), ("level='require'", HostClause::Chain)]
     {
-        let text = partner("bank.example", deliver_text);
-        let decision = deliver(&policy(&text), "", "ann@bank.example");
-        assert_eq!(chains(&decision, &text, enforced), [expected], "{text}");
+        let (text, expected) = (partner("bank.example", deliver_text), [expected]);
+        let policy = policy(&text);
+        let decision = deliver(&policy, "", "ann@bank.example");
+        assert_eq!(chains(&decision, &text, enforced), expected, "{text}");
+        let (sender, recipient) = (from(""), to("ann@bank.example"));
+        let facts = DeliverFacts::new(&sender, &recipient, true).with_sender_choice(true, false);
+        assert_eq!(chains(&explained(&policy, &facts).0, &text, enforced), expected, "REQUIRETLS, {text}");
     }
 }
 
