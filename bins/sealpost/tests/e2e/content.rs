@@ -1,4 +1,7 @@
-//! Messages to send, and how to compare what came out.
+//! Messages to send, how to compare what came out, and what stands in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A message with what servers like to break: dots at line starts, 8-bit text, trailing blanks, long lines.
 pub(crate) fn message(subject: &str) -> String {
@@ -39,4 +42,15 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
         bytes.extend_from_slice(b"\r\n");
     }
     bytes
+}
+
+/// All files below a folder, as one text; a socket has none.
+pub(crate) fn contents(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let text = |path: PathBuf| match path {
+        path if path.is_dir() => contents(&path),
+        path if path.is_file() => String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned(),
+        _ => String::new(),
+    };
+    entries.map(text).collect()
 }

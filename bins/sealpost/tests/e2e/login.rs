@@ -1,11 +1,11 @@
 //! AUTH: a users file made with the command, clients that log in with it, and nothing of a password left anywhere.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::client::Client;
+use crate::content::contents;
 use crate::relay::{House, Relay, finish, sealpost};
 use crate::sink::{Behaviour, Sink, StartTls};
 
@@ -46,17 +46,6 @@ fn distrusting(house: &House) -> Relay {
 
 fn secure(relay: &Relay, house: &House) -> Client {
     Client::secure(relay.address, &house.authority.client()).unwrap()
-}
-
-/// All files below a folder, as one text; a socket has none.
-fn contents(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let text = |path: PathBuf| match path {
-        path if path.is_dir() => contents(&path),
-        path if path.is_file() => String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned(),
-        _ => String::new(),
-    };
-    entries.map(text).collect()
 }
 
 // req: E5

@@ -58,6 +58,13 @@ pub(crate) mod with_web_on_port_443 {
             self.bind.change(&zone(self.addresses, self.signing, Some(id), &self.more));
         }
 
+        /// Somebody stands in for it: spoofs its record, and lets nobody to its policy.
+        pub(crate) fn is_taken_over(&mut self, house: &House) {
+            self.web.stop();
+            self.announce("spoofed");
+            self.sink.change(Shows::OtherName.behaviour(house));
+        }
+
         /// A relay that asks this name server.
         pub(crate) fn known_to(&self, house: House) -> House {
             if self.signing == Signing::None {
@@ -234,10 +241,7 @@ pub(crate) mod with_web_on_port_443 {
         relay.terminate();
         relay.wait(LIMIT);
 
-        // Somebody stands in for the bank, spoofs its record, and lets nobody to its policy.
-        bank.web.stop();
-        bank.announce("spoofed");
-        bank.sink.change(Shows::OtherName.behaviour(&house));
+        bank.is_taken_over(&house);
         let relay = house.start_again();
         hand_in(&house, &relay, &[TELLER]);
         let history = house.wait_for_history(&["Processing: Check TLS", "\"mode\":\"enforce\",\"id\":\"1\"", "cannot be fetched"], LIMIT);

@@ -6,7 +6,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use rcgen::KeyPair;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::Client;
+use crate::content::contents;
 use crate::relay::{House, Relay, finish, free_address, sealpost};
 use crate::sink::{Behaviour, Sink, StartTls};
 
@@ -80,17 +80,6 @@ fn hash(house: &House) -> String {
     let output = finish(sealpost().args(["users", "hash", "--name", "alice"]).stdin(input), LIMIT);
     fs::remove_file(house.file("input")).unwrap();
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// All files below a folder, as one text.
-fn contents(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let text = |path: PathBuf| match path {
-        path if path.is_dir() => contents(&path),
-        path if path.is_file() => String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned(),
-        _ => String::new(),
-    };
-    entries.map(text).collect()
 }
 
 /// Logs in, rightly and wrongly, in every form, and where it must not.
