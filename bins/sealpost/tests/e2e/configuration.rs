@@ -218,7 +218,7 @@ fn all_mistakes_of_a_policy_are_told_at_once() {
 }
 
 #[test]
-fn a_certificate_file_without_a_certificate() {
+fn a_chain_without_a_certificate() {
     let house = house("\"cert.pem\"", "\"empty.pem\"");
     fs::write(house.file("empty.pem"), "nothing\n").unwrap();
     for output in [house.run(&["check"]), run(&house.config())] {
