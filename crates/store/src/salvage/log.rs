@@ -101,9 +101,10 @@ impl Scan {
         if is_like(salt, (word(frame, 8), word(frame, 12))) {
             self.log.behind += 1;
             self.log.is_torn &= !self.is_over;
-            self.is_over |= is_commit;
             if sum_from(self.stored) == found && number != 0 {
                 self.pending.insert(number, place);
+                // Of a frame that is broken itself, half of the head may be of an earlier log.
+                self.is_over |= is_commit;
                 if is_commit {
                     self.log.lost.extend(self.pending.drain());
                 }
