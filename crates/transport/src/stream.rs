@@ -57,6 +57,13 @@ impl PlainStream {
         Self { listening: Some(Arc::clone(progress)), ..self }
     }
 
+    /// What is sent acknowledges what came.
+    fn note_sent(&mut self) {
+        if let Acknowledging::Promptly { is_due } = &mut self.acknowledging {
+            *is_due = false;
+        }
+    }
+
     /// Nothing more is there.
     fn acknowledge(&mut self) {
         if let Acknowledging::Promptly { is_due } = &mut self.acknowledging
@@ -141,10 +148,12 @@ impl AsyncRead for PlainStream {
 
 impl AsyncWrite for PlainStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.note_sent();
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.note_sent();
         Pin::new(&mut self.tcp).poll_write_vectored(cx, pieces)
     }
 
