@@ -14,7 +14,7 @@ pub(super) struct QueueSalvage {
     reserved: i64,
     /// How often holds were released.
     released: i64,
-    /// Entries of a transaction that was under way when the power went.
+    /// Entries of a last transaction that is not whole, most likely because the power went meanwhile.
     torn: Vec<i64>,
 }
 
@@ -57,8 +57,10 @@ impl Salvage for QueueSalvage {
 
     fn finish(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
         for id in self.torn.drain(..) {
-            // Its message was never accepted, and its client sends it again: half of it is no loss to be told of.
-            if schema::load(tx, id)?.is_some_and(|found| found.entry.is_err()) {
+            // After a loss of power nobody was told 250, and half a message is no loss. A disk that changed the last transaction looks the
+            // same: who looks for a message finds its id here, and the rest in the log that was kept aside.
+            if let Some(Err(damage)) = schema::load(tx, id)?.map(|found| found.entry) {
+                tracing::warn!(id, damage, "a message of the last transaction of the log is not whole, and is left out");
                 tx.prepare_cached("DELETE FROM entry WHERE id = ?1")?.execute([id])?;
             }
         }

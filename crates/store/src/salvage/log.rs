@@ -19,7 +19,7 @@ pub(crate) struct Log {
     pub(crate) is_torn: bool,
     /// Whether anything of this log stands behind its last valid commit, broken or not.
     pub(crate) has_rest: bool,
-    /// Of these, the newest state of each page up to the last commit that is sound in itself. Empty if there is no such commit: then
+    /// Behind the last valid commit, the newest state of each page up to the last commit that is sound in itself. Empty if there is no such commit: then
     /// nothing says that more was broken off than a transaction under way.
     pub(super) lost: HashMap<u32, u64>,
 }
