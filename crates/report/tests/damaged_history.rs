@@ -11,7 +11,7 @@ use sealpost_store::{Migrations, Settings, Store};
 use sealpost_types::{ForwardPath, Hop, Mailbox, UnixMillis};
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
-const PAGE: usize = 4096;
+const PAGE: usize = 8192;
 const EVENTS: i64 = 600;
 
 fn event(at: i64) -> Event {
@@ -69,7 +69,7 @@ fn aside(path: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_found_damaged_while_it_is_written_is_salvaged_and_written() {
-    for name in ["events", "events_by_queue_id", "events_by_code", "domain_events", "sqlite_autoindex_domains_1", "sqlite_schema"] {
+    for name in ["events", "events_by_queue_id", "moments", "sqlite_autoindex_domains_1", "sqlite_schema"] {
         let directory = tempfile::tempdir().unwrap();
         let path = fill(directory.path()).await;
         let root = if name == "sqlite_schema" { 1 } else { root_of(&path, name) };
@@ -79,7 +79,7 @@ async fn what_is_found_damaged_while_it_is_written_is_salvaged_and_written() {
         std::fs::create_dir(&copy).unwrap();
         std::fs::copy(&path, copy.join("day.db")).unwrap();
         let write = "INSERT INTO domains (name) VALUES ('new.example'); INSERT INTO events (id, code, queue_id, sender_domain) VALUES (1, 1, 'Q', 1);
-                     INSERT INTO domain_events VALUES (1, 1, 1)";
+                     INSERT INTO moments VALUES (1, 1, 1)";
         let outcome = sealpost_store::rusqlite::Connection::open(copy.join("day.db")).and_then(|db| db.execute_batch(write));
         assert!(outcome.is_err(), "{name}");
 

@@ -418,7 +418,13 @@ async fn a_history_takes_no_more_space_than_it_may() {
     assert_eq!(newest[0].event.queue_id, Some(format!("Q7-{last}")), "the newest are there");
     assert!(reader.query(&filter(|f| f.queue_id = Some("OLD".into()))).unwrap().is_empty(), "the oldest went first");
     let walked = reader.query(&filter(|f| (f.domain, f.limit) = (Some(Domain::parse("a.example").unwrap()), usize::MAX))).unwrap();
-    assert_eq!(walked.len(), reader.query(&filter(|f| f.limit = usize::MAX)).unwrap().len(), "an index has no more than the rows");
+    assert_eq!(walked.len(), reader.query(&filter(|f| f.limit = usize::MAX)).unwrap().len(), "all that is there is found by domain");
+    let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path());
+    for path in files.filter(|path| path.extension().is_some_and(|end| end == "db")) {
+        let db = sealpost_store::rusqlite::Connection::open(path).unwrap();
+        let empty = "SELECT count(*) FROM moments WHERE moment NOT IN (SELECT id >> 22 FROM events)";
+        assert_eq!(db.query_row(empty, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "what went is looked for no more");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sealpost_store::rusqlite::config::DbConfig;
 use sealpost_store::rusqlite::{self, Transaction};
-use sealpost_store::{Migrations, OpenError, Recovery, Settings, Store, WriteError};
+use sealpost_store::{Migrations, OpenError, Reader, Recovery, Settings, Store, WriteError};
 use sealpost_types::{Octets, WithCauses};
 
 use super::day::Day;
@@ -24,8 +24,8 @@ pub(super) struct Books {
     opening: Opening,
 }
 
-/// Held while a file is opened: that of a day may be salvaged on another thread just then.
-pub(super) type Opening = Arc<Mutex<()>>;
+/// Held while a file is opened: that of a day may be salvaged on another thread just then. True once no more are to be.
+pub(super) type Opening = Arc<Mutex<bool>>;
 
 /// The file of a day.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl Book {
         let (answer, answered) = sync_channel(1);
         let job = move |tx: &Transaction<'_>| {
             // What an entry refers to is looked up by whoever writes it, in the same transaction: eleven more searches for each entry would cost
-            // as much as writing it, and for each one that is thinned out a walk through `domain_events`.
+            // as much as writing it.
             tx.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
             job(tx)
         };
@@ -195,20 +195,35 @@ fn open(path: &Path, migrations: &Migrations, mut salvage: HistorySalvage) -> Re
 
 /// Salvages the files of which somebody left word that they are damaged, except those of `open` days. Blocks.
 pub(super) fn salvage_reported(directory: &Path, open: &[Day], opening: &Opening) {
+    open_each(directory, open, opening, sealpost_store::is_reported_damaged);
+}
+
+/// Brings the files that an earlier version wrote up to date, except those of `open` days. Blocks.
+pub(super) fn bring_up_to_date(directory: &Path, open: &[Day], opening: &Opening) {
+    open_each(directory, open, opening, |path| matches!(Reader::open(path, &schema::DAY), Err(OpenError::Older { found: 1.., .. })));
+}
+
+/// Opens those that need it, which is all that they need.
+fn open_each(directory: &Path, open: &[Day], opening: &Opening, needs_it: impl Fn(&Path) -> bool) {
     let days = super::shelf::days(directory).into_iter().filter(|day| !open.contains(day));
-    for path in days.map(|day| directory.join(day.to_string())).filter(|path| sealpost_store::is_reported_damaged(path)) {
-        let opening = opening.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in days.map(|day| directory.join(day.to_string())).filter(|path| needs_it(path)) {
+        let closed = opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return;
+        }
         match open_day(&path) {
-            // It was opened to be written meanwhile, and salvaged by that.
+            // It was opened to be written meanwhile.
             Ok(_) | Err(OpenError::InUse { .. }) => {}
             Err(error) => tracing::error!(error = %WithCauses(&error), "a damaged file of the history cannot be salvaged"),
         }
-        drop(opening);
+        drop(closed);
     }
 }
 
 fn settings() -> Settings {
     let mut settings = Settings::default();
+    // Nearly all that is written stands behind all that is there: a page is written less often the more it holds.
+    settings.page = Octets(8 << 10);
     settings.cache = Octets(4 << 20);
     settings.readers = 1;
     settings

@@ -44,6 +44,11 @@ impl Day {
         UnixMillis(self.start().0 + (number >> PLACE_BITS))
     }
 
+    /// The stretch of numbers in which an entry is: those of four milliseconds.
+    pub(super) fn moment_of(number: i64) -> i64 {
+        number >> MOMENT_BITS
+    }
+
     /// The day of a file, by the file's name.
     pub(super) fn of_file(name: &str) -> Option<Self> {
         let date: Date = name.strip_suffix(SUFFIX)?.parse().ok()?;
@@ -64,6 +69,10 @@ const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// A million entries have room in a millisecond.
 const PLACE_BITS: u32 = 20;
+
+/// Four milliseconds are told apart by two bits above the place: few entries have to be looked through for one, and where thousands come in
+/// a second, many of them share one.
+pub(super) const MOMENT_BITS: u32 = PLACE_BITS + 2;
 
 const SUFFIX: &str = ".db";
 

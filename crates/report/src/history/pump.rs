@@ -11,7 +11,7 @@ use sealpost_store::WriteError;
 use sealpost_types::{Retry, UnixMillis};
 use tokio::sync::oneshot;
 
-use super::books::{Books, Manner, salvage_reported};
+use super::books::{Books, Manner, bring_up_to_date, salvage_reported};
 use super::day::Day;
 use super::retain::Bounds;
 use super::stream::Stream;
@@ -236,15 +236,21 @@ impl Desk {
 }
 
 impl Desk {
-    /// Salvages damaged files; those of other days on a thread of its own, for that may take a while.
+    /// Salvages damaged files; those of other days on a thread of its own, for that may take a while, as may what the first one does for
+    /// files of an earlier version.
     fn salvage(&mut self) {
         self.books.salvage_open();
         if self.salvage.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
         let (directory, open, opening) = (self.directory.clone(), self.books.days(), self.books.opening());
-        let thread =
-            std::thread::Builder::new().name("history-salvage".into()).spawn(move || salvage_reported(&directory, &open, &opening));
+        let is_first = self.salvage.is_none();
+        let thread = std::thread::Builder::new().name("history-salvage".into()).spawn(move || {
+            salvage_reported(&directory, &open, &opening);
+            if is_first {
+                bring_up_to_date(&directory, &open, &opening);
+            }
+        });
         self.salvage = thread.map_err(|error| tracing::error!(%error, "no thread for damaged files of the history")).ok();
     }
 }
@@ -252,6 +258,7 @@ impl Desk {
 impl Drop for Desk {
     /// Whoever opens the history next finds no file in use.
     fn drop(&mut self) {
+        *self.books.opening().lock().unwrap_or_else(PoisonError::into_inner) = true;
         if self.salvage.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that salvages the history panicked");
         }

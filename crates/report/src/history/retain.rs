@@ -7,7 +7,8 @@ use sealpost_store::Reader;
 use sealpost_store::rusqlite::{self, Transaction, params};
 use sealpost_types::{Octets, UnixMillis};
 
-use super::day::Day;
+use super::day::{Day, MOMENT_BITS};
+use super::schema::ANY_DOMAIN;
 use super::shelf::days;
 use super::{schema, single};
 
@@ -59,17 +60,19 @@ pub(super) fn thin_out(tx: &Transaction<'_>, max_size: Octets) -> rusqlite::Resu
         if u64::try_from(used).unwrap_or(0) <= max_size.0 {
             break;
         }
-        let end: Option<i64> =
+        let last: Option<i64> =
             tx.query_row("SELECT max(id) FROM (SELECT id FROM events ORDER BY id LIMIT ?1)", [AT_ONCE], |row| row.get(0))?;
-        let Some(end) = end else { break };
-        for column in ["sender_domain", "recipient_domain"] {
-            let of_domain = format!(
-                "DELETE FROM domain_events WHERE (domain, code, event) IN
-                 (SELECT {column}, code, id FROM events WHERE id <= ?1 AND {column} IS NOT NULL)"
+        let Some(last) = last else { break };
+        // Whole moments, so that nothing is left of them.
+        let end = (Day::moment_of(last) + 1) << MOMENT_BITS;
+        for domain in [&ANY_DOMAIN.to_string(), "sender_domain", "recipient_domain"] {
+            let emptied = format!(
+                "DELETE FROM moments WHERE (domain, code, moment) IN
+                 (SELECT {domain}, code, id >> {MOMENT_BITS} FROM events WHERE id < ?1 AND {domain} IS NOT NULL)"
             );
-            tx.execute(&of_domain, params![end])?;
+            tx.execute(&emptied, params![end])?;
         }
-        tx.execute("DELETE FROM events WHERE id <= ?1", params![end])?;
+        tx.execute("DELETE FROM events WHERE id < ?1", params![end])?;
     }
     Ok(())
 }

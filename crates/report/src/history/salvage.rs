@@ -4,6 +4,9 @@ use sealpost_store::rusqlite::types::Value;
 use sealpost_store::rusqlite::{self, Transaction};
 use sealpost_store::{Salvage, SalvagedRow, SalvagedTables};
 
+use super::day::MOMENT_BITS;
+use super::schema::ANY_DOMAIN;
+
 /// Takes the rows of a file of the history.
 #[derive(Debug)]
 pub(super) struct HistorySalvage {
@@ -53,10 +56,10 @@ impl Salvage for HistorySalvage {
         }
         tx.execute("DELETE FROM events WHERE id >= ?1 AND code NOT IN (SELECT id FROM codes)", [self.first])?;
         // This table says nothing that the others do not.
-        for column in ["sender_domain", "recipient_domain"] {
+        for domain in [&ANY_DOMAIN.to_string(), "sender_domain", "recipient_domain"] {
             let insert = format!(
-                "INSERT OR IGNORE INTO domain_events (domain, code, event)
-                 SELECT {column}, code, id FROM events WHERE id >= ?1 AND {column} IS NOT NULL"
+                "INSERT OR IGNORE INTO moments (domain, code, moment)
+                 SELECT {domain}, code, id >> {MOMENT_BITS} FROM events WHERE id >= ?1 AND {domain} IS NOT NULL"
             );
             tx.execute(&insert, [self.first])?;
         }

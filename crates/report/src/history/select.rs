@@ -6,8 +6,9 @@ use sealpost_store::rusqlite::types::Value;
 use sealpost_store::rusqlite::{self, Connection, OptionalExtension as _, params_from_iter};
 use sealpost_types::{Domain, ReversePath};
 
-use super::day::Day;
+use super::day::{Day, MOMENT_BITS};
 use super::query::{Filter, Found, read_all};
+use super::schema::ANY_DOMAIN;
 use crate::{EventKind, EventResult};
 
 /// Whether the day may have entries that the filter lets through, by its times.
@@ -100,39 +101,49 @@ impl<'a> Search<'a> {
             let _ = write!(restricted, " AND e.sender = ?{place}");
         }
         let direction = if self.filter.newest_first { "DESC" } else { "ASC" };
-        let walk = |walk: String, column: &str| {
-            let range = format!("{column} >= ?2 AND {column} < ?3");
-            format!("SELECT * FROM ({walk} AND {range}{restricted} ORDER BY {column} {direction} LIMIT ?1)")
-        };
+        let page = format!("{restricted} ORDER BY e.id {direction} LIMIT ?1");
         let branches: Vec<String> = match (&self.filter.queue_id, self.domain, &self.codes) {
             (Some(id), domain, codes) => {
                 let id = next(Value::Text(id.clone()));
-                let mut text = format!("SELECT e.id FROM events AS e INDEXED BY events_by_queue_id WHERE e.queue_id = ?{id}");
+                let mut text = format!("SELECT e.id FROM events AS e INDEXED BY events_by_queue_id WHERE e.queue_id = ?{id} AND {RANGE}");
                 if let Some(domain) = domain {
-                    let _ = write!(text, " AND {domain} IN (e.sender_domain, e.recipient_domain)");
+                    let _ = write!(text, " AND {}", of_domain(domain));
                 }
                 if let Some(codes) = codes {
                     let codes: Vec<String> = codes.iter().map(i64::to_string).collect();
                     let _ = write!(text, " AND e.code IN ({})", codes.join(", "));
                 }
-                vec![walk(text, "e.id")]
+                vec![format!("{text}{page}")]
             }
-            (None, Some(domain), codes) => {
-                let row = if restricted.is_empty() { "" } else { "CROSS JOIN events AS e ON e.id = d.event " };
-                let codes = codes.as_ref().unwrap_or(&self.all);
-                let branch =
-                    |code| format!("SELECT d.event AS id FROM domain_events AS d {row}WHERE d.domain = {domain} AND d.code = {code}");
-                codes.iter().map(|code| walk(branch(code), "d.event")).collect()
+            (None, None, None) => vec![format!("SELECT e.id FROM events AS e NOT INDEXED WHERE {RANGE}{page}")],
+            (None, domain, codes) => {
+                let codes = codes.as_ref().unwrap_or(&self.all).iter();
+                codes.map(|code| along_moments(domain, *code, &restricted, direction)).collect()
             }
-            (None, None, Some(codes)) => {
-                let branch = |code| format!("SELECT e.id FROM events AS e INDEXED BY events_by_code WHERE e.code = {code}");
-                codes.iter().map(|code| walk(branch(code), "e.id")).collect()
-            }
-            (None, None, None) => vec![walk("SELECT e.id FROM events AS e NOT INDEXED WHERE 1".to_owned(), "e.id")],
         };
+        let branches: Vec<String> = branches.iter().map(|branch| format!("SELECT * FROM ({branch})")).collect();
         let hits = format!("{} ORDER BY id {direction} LIMIT ?1", branches.join(" UNION ALL "));
         (format!("{COLUMNS} FROM ({hits}) AS hit {JOINS} ORDER BY hit.id {direction}"), values)
     }
+}
+
+/// The entries with this code, and from or to this domain if there is one: moment by moment, and in each those that fit. Both loops run in
+/// the wanted order, so that no more is read than the page needs.
+fn along_moments(domain: Option<i64>, code: i64, restricted: &str, direction: &str) -> String {
+    let of = domain.map(|domain| format!(" AND {}", of_domain(domain))).unwrap_or_default();
+    let domain = domain.unwrap_or(ANY_DOMAIN);
+    // The sign keeps the last two from being what the rows are found by.
+    format!(
+        "SELECT e.id FROM moments AS m CROSS JOIN events AS e NOT INDEXED
+         ON e.id >= (m.moment << {MOMENT_BITS}) AND e.id < ((m.moment + 1) << {MOMENT_BITS})
+         WHERE m.domain = {domain} AND m.code = {code} AND m.moment >= (?2 >> {MOMENT_BITS}) AND m.moment <= (?3 >> {MOMENT_BITS})
+         AND +e.id >= ?2 AND +e.id < ?3 AND e.code = {code}{of}{restricted}
+         ORDER BY m.moment {direction}, e.id {direction} LIMIT ?1"
+    )
+}
+
+fn of_domain(domain: i64) -> String {
+    format!("{domain} IN (e.sender_domain, e.recipient_domain)")
 }
 
 /// Which numbers of the day lie within the filter's times, and on the wanted side of the last page.
@@ -159,6 +170,8 @@ fn bounds(day: Day, filter: &Filter) -> (i64, i64) {
 fn domain_id(db: &Connection, domain: &Domain) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT id FROM domains WHERE name = ?1")?.query_row([domain.as_str()], |row| row.get(0)).optional()
 }
+
+const RANGE: &str = "e.id >= ?2 AND e.id < ?3";
 
 /// The time is in the number.
 const COLUMNS: &str = "SELECT hit.id, 0, c.kind, c.hop, c.result, e.queue_id, e.sender, e.recipient, e.size, e.next_hop, e.host,

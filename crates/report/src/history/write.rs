@@ -1,6 +1,6 @@
 //! Events into the rows of their day.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use sealpost_types::{Domain, Hop};
 
 use super::check::{Texts, checksum, digest, json};
 use super::day::Day;
+use super::schema::ANY_DOMAIN;
 use crate::{Decided, Event, EventKind, EventResult, Proof};
 
 /// What the file of a day is known to hold, so that it need not be asked for each event.
@@ -44,8 +45,8 @@ struct Writer<'a> {
     day: Day,
     known: &'a Known,
     learnt: Known,
-    /// What is to stand in `domain_events`.
-    of_domains: Vec<(i64, i64, i64)>,
+    /// What is to stand in `moments`: domain, code and moment.
+    moments: BTreeSet<(i64, i64, i64)>,
     /// The proofs and decisions of this batch by their place in memory, which the batch keeps alive.
     seen: HashMap<*const Proof, i64>,
     seen_decisions: HashMap<*const Decided, i64>,
@@ -99,18 +100,18 @@ pub(super) fn octets(event: &Event) -> usize {
 /// What every event needs, compiled once for a batch.
 struct Statements<'a> {
     event: CachedStatement<'a>,
-    domain: CachedStatement<'a>,
+    moment: CachedStatement<'a>,
 }
 
 impl<'a> Statements<'a> {
     fn prepare(tx: &'a Transaction<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { event: tx.prepare_cached(INSERT)?, domain: tx.prepare_cached(INSERT_DOMAIN_EVENT)? })
+        Ok(Self { event: tx.prepare_cached(INSERT)?, moment: tx.prepare_cached(INSERT_MOMENT)? })
     }
 }
 
 impl<'a> Writer<'a> {
     fn new(tx: &'a Transaction<'a>, day: Day, known: &'a Known) -> Self {
-        Self { tx, day, known, learnt: Known::default(), of_domains: Vec::new(), seen: HashMap::new(), seen_decisions: HashMap::new() }
+        Self { tx, day, known, learnt: Known::default(), moments: BTreeSet::new(), seen: HashMap::new(), seen_decisions: HashMap::new() }
     }
 
     fn insert(&mut self, event: &Event, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
@@ -147,16 +148,15 @@ impl<'a> Writer<'a> {
             event.more.map(|more| i64::try_from(more).unwrap_or(i64::MAX)),
             checksum,
         ])?;
-        let domains = sender_domain.into_iter().chain(recipient_domain.filter(|domain| Some(*domain) != sender_domain));
-        self.of_domains.extend(domains.map(|domain| (domain, code, number)));
+        let domains = [Some(ANY_DOMAIN), sender_domain, recipient_domain].into_iter().flatten();
+        self.moments.extend(domains.map(|domain| (domain, code, Day::moment_of(number))));
         Ok(())
     }
 
-    /// Puts the events under their domains, in the order of that table: in that of the events nearly each would go to another page.
-    fn finish(mut self, statements: &mut Statements<'_>) -> rusqlite::Result<Known> {
-        self.of_domains.sort_unstable();
-        for row in self.of_domains {
-            statements.domain.execute(row)?;
+    /// Says where the events are, in the order of that table: in that of the events nearly each would go to another page.
+    fn finish(self, statements: &mut Statements<'_>) -> rusqlite::Result<Known> {
+        for row in self.moments {
+            statements.moment.execute(row)?;
         }
         Ok(self.learnt)
     }
@@ -282,7 +282,7 @@ const INSERT: &str = "INSERT INTO events (id, code, queue_id, sender, sender_dom
     level_header, size, next_hop, host, address, attempts, next_attempt, reason, reply, decision, proof, shadow, more, checksum)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
-const INSERT_DOMAIN_EVENT: &str = "INSERT INTO domain_events (domain, code, event) VALUES (?1, ?2, ?3)";
+const INSERT_MOMENT: &str = "INSERT OR IGNORE INTO moments (domain, code, moment) VALUES (?1, ?2, ?3)";
 
 const LAST_OF_MOMENT: &str = "SELECT max(id) FROM events WHERE id >= ?1 AND id < ?2";
 
