@@ -241,16 +241,6 @@ async fn no_changed_octet_stops_the_history() {
     assert!(stopped > 5, "damage does nothing: {stopped}");
 }
 
-#[tokio::test]
-async fn the_single_file_of_before_may_be_rubbish() {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("history.db"), vec![b'x'; 40_000]).unwrap();
-    let history = History::open(directory.path()).unwrap();
-    history.record_durably(vec![event(5)]).await.unwrap();
-    assert_eq!(history.query(&all()).await.unwrap().len(), 1);
-    assert_eq!(aside(&directory.path().join("history.db")), ["history.db.damaged-1"]);
-}
-
 /// The counters of TLS reports stand beside the history, and stop nothing either.
 #[test]
 fn the_counters_of_reports_may_be_rubbish() {

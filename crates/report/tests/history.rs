@@ -262,63 +262,6 @@ fn there_is_no_history_to_read_before_there_is_one() {
     assert!(matches!(error, HistoryError::Open(_)), "what is there and is none is another matter: {error}");
 }
 
-/// What versions before wrote: one file of all days, here as its first schema had it.
-const SINGLE: &str = "
-    CREATE TABLE decisions (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, level TEXT NOT NULL, source TEXT NOT NULL, trace TEXT NOT NULL) STRICT;
-    CREATE INDEX decisions_by_digest ON decisions (digest);
-    CREATE TABLE proofs (id INTEGER PRIMARY KEY, digest INTEGER NOT NULL, proof TEXT NOT NULL) STRICT;
-    CREATE INDEX proofs_by_digest ON proofs (digest);
-    CREATE TABLE events (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, hop TEXT NOT NULL, result TEXT NOT NULL,
-        queue_id TEXT, sender TEXT, sender_domain TEXT, recipient TEXT, recipient_domain TEXT, size INTEGER, next_hop TEXT, host TEXT,
-        address TEXT, attempts INTEGER, next_attempt INTEGER, reason TEXT, reply TEXT, decision INTEGER, proof INTEGER) STRICT;
-    CREATE INDEX events_by_time ON events (at);
-    CREATE INDEX events_by_queue_id ON events (queue_id);
-    CREATE INDEX events_by_kind ON events (kind, at);
-    CREATE INDEX events_by_result ON events (result, at);
-    CREATE INDEX events_by_sender_domain ON events (sender_domain, at);
-    CREATE INDEX events_by_recipient_domain ON events (recipient_domain, at);
-    INSERT INTO decisions VALUES (1, 7, 'verify', 'policy.toml:12', 'a trace');
-    INSERT INTO events (at, kind, hop, result, queue_id, sender, sender_domain, recipient, recipient_domain, decision) VALUES
-        (100, 'received', 'receive', 'success', 'Q1', 'a@a.example', 'a.example', 'b@b.example', 'b.example', 1),
-        (200, 'delivered', 'deliver', 'success', 'Q1', 'a@a.example', 'a.example', 'b@b.example', 'b.example', 1),
-        (200, 'delivered', 'deliver', 'success', 'Q1', 'a@a.example', 'a.example', 'c@b.example', 'b.example', 1);
-    PRAGMA application_id = 0x53704869;
-    PRAGMA user_version = 1;
-";
-
-#[tokio::test]
-async fn the_single_file_of_before_is_read_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let db = sealpost_store::rusqlite::Connection::open(directory.path().join("history.db")).unwrap();
-    db.execute_batch(SINGLE).unwrap();
-    drop(db);
-    assert!(HistoryReader::open(directory.path()).is_err(), "only its owner may change it");
-    let history = History::open(directory.path()).unwrap();
-    let mut new = event(200, EventKind::Delivered, "Q2", "a@a.example", "b@b.example");
-    new.received_secure = Some(true);
-    new.level_header = Some("Try".to_owned());
-    new.shadow = Some(Arc::new(Shadow::new("require", ShadowOutcome::NotJudged, None)));
-    let later = event(DAY_MILLIS, EventKind::Delivered, "Q3", "a@a.example", "b@b.example");
-    history.record_durably(vec![new.clone(), later]).await.unwrap();
-
-    let all = history.query(&filter(|f| f.newest_first = false)).await.unwrap();
-    assert_eq!(times(&all), [100, 200, 200, 200, DAY_MILLIS]);
-    assert_eq!(all[0].event.decided, Some(Arc::new(Decided::new("verify", "policy.toml:12", "a trace"))));
-    assert_eq!(all[3].event, new);
-    let of_message = history.query(&filter(|f| f.queue_id = Some("Q1".into()))).await.unwrap();
-    assert_eq!(times(&of_message), [200, 200, 100]);
-    let of_kind = history.query(&filter(|f| (f.kinds, f.limit) = (vec![EventKind::Delivered], 2))).await.unwrap();
-    assert_eq!(times(&of_kind), [DAY_MILLIS, 200]);
-    for newest_first in [true, false] {
-        for limit in 1..4 {
-            let paged = by_pages(&history, filter(|f| (f.limit, f.newest_first) = (limit, newest_first))).await;
-            assert_eq!(paged, history.query(&filter(|f| f.newest_first = newest_first)).await.unwrap(), "{newest_first} {limit}");
-        }
-    }
-    history.close().await.unwrap();
-    assert_eq!(HistoryReader::open(directory.path()).unwrap().query(&Filter::default()).unwrap().len(), 5);
-}
-
 async fn by_pages(history: &History, mut page: Filter) -> Vec<Row> {
     let mut paged = Vec::new();
     loop {
