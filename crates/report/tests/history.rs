@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealpost_report::{
-    Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, HistorySettings, Proof, Row, Shadow,
-    ShadowOutcome, StreamTarget, WAITING_EVENTS,
+    Decided, Event, EventKind, EventResult, Filter, History, HistoryError, HistoryReader, HistorySettings, Proof, Row, StreamTarget,
+    WAITING_EVENTS,
 };
 use sealpost_types::{CipherSuite, Domain, ForwardPath, Hop, KexGroup, Mailbox, TlsFacts, TlsVersion, UnixMillis};
 
