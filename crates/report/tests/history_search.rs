@@ -26,7 +26,7 @@ fn crowd(count: usize) -> Vec<Event> {
         let kind = KINDS[random.below(KINDS.len())];
         // One domain in hundreds of entries: what is rare must be found too.
         let to = if number % 211 == 3 { Mailbox::parse("u@rare.example").unwrap() } else { mailbox(&mut random) };
-        let event = Event::new(at, kind, Hop::Deliver).of_message(&format!("Q{number}"), mailbox(&mut random).into());
+        let event = Event::new(at, kind, Hop::Deliver).of_message(format!("Q{number}"), mailbox(&mut random).into());
         event.for_recipient(ForwardPath::Mailbox(to)).because(format!("entry {number}"))
     };
     (0..count).map(event).collect()
