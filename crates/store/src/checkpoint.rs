@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use crate::error::is_fatal;
 use crate::health::Poison;
+use crate::read::BUSY;
 
 /// Asks for a checkpoint and learns that one was made.
 ///
@@ -21,6 +23,8 @@ pub(crate) struct Checkpoints {
     threshold: u32,
     /// Frames in the log at which to ask next.
     next: u32,
+    /// Frames in the log after the last commit.
+    frames: u32,
 }
 
 impl Checkpoints {
@@ -30,11 +34,12 @@ impl Checkpoints {
         let made = Arc::new(AtomicBool::new(false));
         let flag = made.clone();
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(move || serve(&db, &asked, &flag, &poison))?;
-        Ok((Self { ask, made, threshold, next: threshold }, thread))
+        Ok((Self { ask, made, threshold, next: threshold, frames: 0 }, thread))
     }
 
     /// Called by the writer after each commit, with the frames that the log has now.
     pub(crate) fn after_commit(&mut self, frames: u32) {
+        self.frames = frames;
         if frames < self.threshold {
             self.next = self.threshold; // the log has started anew
         } else if frames >= self.next {
@@ -51,6 +56,9 @@ impl Checkpoints {
         if is_made {
             self.made.store(false, Ordering::Release);
             run(db, poison);
+            if self.frames / OVERLONG >= self.threshold {
+                wait_for_readers(db, poison);
+            }
         }
         is_made
     }
@@ -70,7 +78,22 @@ fn serve(db: &Connection, asked: &Receiver<()>, made: &AtomicBool, poison: &Pois
 
 /// Copies what can be copied without waiting for anybody; frames left, if SQLite said.
 pub(crate) fn run(db: &Connection, poison: &Poison) -> Option<i64> {
-    let outcome = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    copy(db, "PRAGMA wal_checkpoint(PASSIVE)", poison)
+}
+
+/// Copies all, and waits a while for those who read what was before: where one always does, beginning before the last one ends, the log would
+/// never start anew.
+fn wait_for_readers(db: &Connection, poison: &Poison) {
+    if db.busy_timeout(READERS_WAIT).is_ok() {
+        copy(db, "PRAGMA wal_checkpoint(RESTART)", poison);
+    }
+    if let Err(error) = db.busy_timeout(BUSY) {
+        poison.judge("checkpoint", &error);
+    }
+}
+
+fn copy(db: &Connection, pragma: &str, poison: &Poison) -> Option<i64> {
+    let outcome = db.query_row(pragma, [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
     match outcome {
         Ok((log, copied)) => Some(log - copied),
         Err(error) => {
@@ -88,3 +111,9 @@ const PASSES: usize = 3;
 
 /// Frames that the writer may copy itself.
 const SMALL_REST: i64 = 32;
+
+/// How many times as long as it should be the log has to be before readers are waited for.
+const OVERLONG: u32 = 4;
+
+/// How long they are waited for at most: nothing is written meanwhile.
+const READERS_WAIT: Duration = Duration::from_millis(250);

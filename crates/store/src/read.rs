@@ -127,7 +127,7 @@ pub(crate) fn configure(db: &Connection, settings: &Settings, share: u64) -> rus
 const STATEMENTS: usize = 64;
 
 /// How long a connection waits for a lock that another one holds.
-const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A reader has this part of the writer's memory for pages.
 const READER_SHARE: u64 = 4;

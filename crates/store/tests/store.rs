@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -268,6 +269,47 @@ async fn the_log_stays_small_and_is_used_again() {
     }
     assert!(largest < 8 << 20, "the log grew to {largest} octets");
     assert_eq!(numbers(&store).await.len(), 5);
+}
+
+/// Two readers, of which one ends only when the other one has begun: somebody always reads, and mostly not the last state.
+#[tokio::test]
+async fn the_log_stays_small_while_somebody_always_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default();
+    settings.checkpoint = Octets(1 << 20);
+    let store = Store::open(&path(directory.path()), &NUMBERS, &settings).unwrap();
+    let (end, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let reader = || {
+        let (end, begun) = (end.clone(), begun.clone());
+        let mut reader = Reader::open(&path(directory.path()), &NUMBERS).unwrap();
+        std::thread::spawn(move || {
+            let read = |db: &rusqlite::Connection| {
+                let _: i64 = db.query_row("SELECT count(*) FROM number", [], |row| row.get(0))?;
+                let mine = begun.fetch_add(1, Ordering::AcqRel) + 1;
+                std::thread::sleep(Duration::from_millis(5));
+                while begun.load(Ordering::Acquire) == mine && !end.load(Ordering::Acquire) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(end.load(Ordering::Acquire))
+            };
+            while !reader.read(read).unwrap() {}
+        })
+    };
+    let readers = [reader(), reader()];
+    while begun.load(Ordering::Acquire) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let log = directory.path().join("sub/numbers.db-wal");
+    let mut largest = 0;
+    for n in 0..600 {
+        store.write(100_000, move |tx| tx.execute("INSERT OR REPLACE INTO number VALUES (?1 % 5, zeroblob(100000))", [n])).await.unwrap();
+        largest = largest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    end.store(true, Ordering::Release);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    let reads = begun.load(Ordering::Acquire);
+    assert!(reads > 20, "{reads} reads");
+    assert!(largest < 16 << 20, "the log grew to {largest} octets");
 }
 
 #[tokio::test]

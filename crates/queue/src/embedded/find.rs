@@ -126,7 +126,7 @@ impl Engine {
 }
 
 /// Due entries of destinations to be left alone that one look passes over one by one.
-const PASSED_OVER: usize = 1000;
+const PASSED_OVER: usize = 200;
 
 /// Groups of what waits for one destination that one look walks over at most.
 const GROUPS: usize = 10_000;

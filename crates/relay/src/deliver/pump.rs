@@ -3,8 +3,9 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use sealpost_queue::{Selector, Spool as _};
+use sealpost_queue::{Selector, Spool as _, Wake};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::slow_start::SlowStart;
 use crate::deliver;
@@ -23,21 +24,22 @@ pub(crate) async fn run<C: Components>(engine: Arc<Engine<C>>, mut stop: watch::
         }
         engine.lanes.prune(engine.now());
         deliver::reinforce(&engine);
-        let pause = match round(&engine, &mut slow).await {
-            Ok(pause) => pause,
+        let Round { pause, rest } = match round(&engine, &mut slow).await {
+            Ok(round) => round,
             Err(error) => {
                 tracing::error!(%error, "the queue cannot be read");
-                LONGEST_PAUSE
+                Round { pause: LONGEST_PAUSE, rest: Duration::ZERO }
             }
         };
         // While something waits in the lanes, a worker may hang in front of it.
         let pause = if engine.lanes.waiting() > 0 { pause.min(LOOK_AGAIN) } else { pause };
+        let rested = Instant::now() + rest;
         let pause = tokio::time::sleep(pause);
         tokio::pin!(pause);
         loop {
             tokio::select! {
                 () = &mut pause => break,
-                () = wake.changed() => break,
+                () = rested_and_woken(rested, &mut wake) => break,
                 () = engine.reinforce.notified() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
@@ -69,19 +71,40 @@ async fn wake_what_waits<C: Components>(engine: &Arc<Engine<C>>) -> bool {
     true
 }
 
-/// Leases what is due now, as much as the lanes take; says how long nothing more is due.
-async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowStart>) -> Result<Duration, sealpost_queue::SpoolError> {
+/// What a round over the queue came to.
+struct Round {
+    /// How long nothing more is due.
+    pause: Duration,
+    /// How long not to look again, whatever changes meanwhile.
+    rest: Duration,
+}
+
+impl Round {
+    /// After a look that found nothing to lease and took so long.
+    fn after_look(pause: Duration, took: Duration) -> Self {
+        Self { pause, rest: took.saturating_mul(REST_SHARE).min(LOOK_AGAIN) }
+    }
+}
+
+async fn rested_and_woken(rested: Instant, wake: &mut Wake) {
+    tokio::time::sleep_until(rested).await;
+    wake.changed().await;
+}
+
+/// Leases what is due now, as much as the lanes take.
+async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowStart>) -> Result<Round, sealpost_queue::SpoolError> {
     *slow = slow.take().and_then(|mut slow| slow.look(engine.now()).then_some(slow));
     loop {
         let _bringing = engine.bringing.lock().await;
         let room = LEASES.saturating_sub(engine.lanes.waiting());
         if room == 0 {
-            return Ok(CROWDED);
+            return Ok(Round { pause: CROWDED, rest: Duration::ZERO });
         }
         // A destination with more than it can take, or one that does not answer, must not keep what is due for others waiting.
         let now = engine.now();
         let mut left_alone = engine.lanes.left_alone(now);
         left_alone.extend(slow.iter().flat_map(SlowStart::kept_back).cloned());
+        let begun = Instant::now();
         let leases = engine.spool.lease_due(now, room.min(BATCH), &left_alone).await?;
         if leases.is_empty() {
             // What is due and was not had waits for a lane, or for the next probe.
@@ -94,7 +117,7 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowSta
                 () if !left_alone.is_empty() => LOOK_AGAIN,
                 () => LONGEST_PAUSE,
             };
-            return Ok(pause.clamp(SHORTEST_PAUSE, longest));
+            return Ok(Round::after_look(pause.clamp(SHORTEST_PAUSE, longest), begun.elapsed()));
         }
         let admitted = match slow {
             Some(slow) => slow.admit(leases, now),
@@ -102,7 +125,7 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowSta
         };
         deliver::submit(engine, admitted);
         if slow.as_ref().is_some_and(SlowStart::is_enough) {
-            return Ok(LOOK_AGAIN);
+            return Ok(Round { pause: LOOK_AGAIN, rest: Duration::ZERO });
         }
     }
 }
@@ -115,6 +138,11 @@ const BATCH: usize = 200;
 
 /// While the lanes are full.
 const CROWDED: Duration = Duration::from_millis(50);
+
+/// Looking for what is due takes at most a tenth of the time. Every outcome that is recorded may have made something due, and where thousands are
+/// recorded in a second while very many wait for a destination that is left alone, looking after each of them would keep a processor busy, and
+/// the readers' view of the store so old that its log could not start anew.
+const REST_SHARE: u32 = 9;
 
 /// How often workers that hang are looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
