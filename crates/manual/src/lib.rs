@@ -56,9 +56,22 @@ impl Completions {
         let mut command = C::command();
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        clap_complete::generate(self.shell, &mut command, &name, &mut script);
+        if self.shell == clap_complete::Shell::Bash {
+            script = with_one_name(&String::from_utf8_lossy(&script), &name).into_bytes();
+        }
         io::stdout().write_all(&script)
     }
+}
+
+/// clap_complete 4.6 writes a program's name that has a hyphen in two ways, one where bash decides which command is meant and one where
+/// it looks up its options, so that it finds none: this leaves the first.
+fn with_one_name(script: &str, name: &str) -> String {
+    if !name.contains('-') {
+        return script.to_owned();
+    }
+    let (one, other) = (name.replace('-', "__"), name.replace('-', "__subcmd__"));
+    script.replace(&format!("{other}__subcmd__"), &format!("{one}__subcmd__"))
 }
 
 const MAN: &str = "\

@@ -40,6 +40,13 @@ fn manual_pages_and_completions() {
     );
     let completed = Command::new("bash").args(["-c", &complete]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "ping", "{completed:?}");
+    // The options of a command: for a program whose name has a hyphen, bash once found none.
+    let complete = format!(
+        ". {}; COMP_WORDS=(sealpost-probe sink --ki); COMP_CWORD=2; _sealpost__probe sealpost-probe --ki sink; echo ${{COMPREPLY[@]}}",
+        file.display()
+    );
+    let completed = Command::new("bash").args(["-c", &complete]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "--kind", "{completed:?}");
     let failed = probe(&["man", file.to_str().unwrap()]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&failed.stderr).contains(file.to_str().unwrap()), "{failed:?}");
