@@ -53,7 +53,9 @@ enum Command {
     /// A receiving server for tests, with faults on demand.
     #[command(after_help = sink::EXAMPLES)]
     Sink(Box<sink::Sink>),
+    #[command(after_help = MAN)]
     Man(sealpost_manual::Man),
+    #[command(after_help = COMPLETIONS)]
     Completions(sealpost_manual::Completions),
 }
 
@@ -93,6 +95,18 @@ fn written(result: std::io::Result<()>) -> ExitCode {
     )
 }
 
+const MAN: &str = "\
+Examples:
+  sealpost-probe man /usr/local/share/man/man1
+
+The pages are those of `--help`: one for each command, sealpost-probe-COMMAND.1 in section 1.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  sealpost-probe completions bash > /usr/share/bash-completion/completions/sealpost-probe
+  sealpost-probe completions zsh > /usr/local/share/zsh/site-functions/_sealpost-probe
+  sealpost-probe completions fish > ~/.config/fish/completions/sealpost-probe.fish";
+
 /// The exit code for a command line that is not understood (`EX_USAGE` of sysexits).
 const USAGE: u8 = 64;
 
@@ -100,7 +114,7 @@ const USAGE: u8 = 64;
 mod tests {
     use super::*;
 
-    const EXAMPLES: [&str; 8] = [
+    const EXAMPLES: [&str; 10] = [
         ping::EXAMPLES,
         test::EXAMPLES,
         survey::EXAMPLES,
@@ -109,6 +123,8 @@ mod tests {
         load::EXAMPLES,
         cert::EXAMPLES,
         sink::EXAMPLES,
+        MAN,
+        COMPLETIONS,
     ];
 
     #[test]
@@ -141,7 +157,7 @@ mod tests {
     /// 40 lines of 100 columns: what is longer is not read at night.
     #[test]
     fn the_help_of_a_command_is_one_screen() {
-        for command in ["", "ping", "test", "survey", "suggest", "send", "load", "cert", "sink"] {
+        for command in ["", "ping", "test", "survey", "suggest", "send", "load", "cert", "sink", "man", "completions"] {
             let words = ["sealpost-probe"].into_iter().chain(command.split_whitespace()).chain(["--help"]);
             let text = Arguments::try_parse_from(words).unwrap_err().to_string();
             assert!(text.lines().count() <= 40 && text.lines().all(|line| line.chars().count() <= 100), "{text}");

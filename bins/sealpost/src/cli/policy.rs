@@ -4,123 +4,160 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{ChangeArguments, Config};
+use super::{ChangeArguments, Config, examples};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Domains {
     /// List the entries.
+    #[command(after_help = examples::DOMAINS_LIST)]
     List(ListPartners),
     /// Find entries by a part of their name or domains, a pattern, or a domain that they cover.
+    #[command(after_help = examples::DOMAINS_SEARCH)]
     Search(Search),
     /// Show all that one entry says.
+    #[command(after_help = examples::DOMAINS_SHOW)]
     Show(ShowPartner),
     /// Add an entry, if a STARTTLS ping of each domain passes.
-    #[command(after_help = DOMAINS_ADD)]
+    #[command(after_help = examples::DOMAINS_ADD)]
     Add(AddPartner),
     /// Change settings of an entry.
-    #[command(after_help = SET)]
+    #[command(after_help = examples::SET)]
     Set(SetPartner),
     /// Remove an entry, or domains from it.
-    #[command(after_help = DOMAINS_REMOVE)]
+    #[command(after_help = examples::DOMAINS_REMOVE)]
     Remove(RemovePartner),
     /// Ping the mail servers of an entry or of a domain, as the relay would use them.
+    #[command(after_help = examples::DOMAINS_TEST)]
     Test(Test),
     /// Add the entries of a Postfix table, a CSV or another policy. Nobody is pinged.
-    #[command(after_help = IMPORT)]
+    #[command(after_help = examples::IMPORT)]
     Import(Import),
     /// Write the entries as a Postfix table, a CSV or TOML.
-    #[command(after_help = EXPORT)]
+    #[command(after_help = examples::EXPORT)]
     Export(Export),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Hosted {
     /// List the hosted domains.
+    #[command(after_help = examples::HOSTED_LIST)]
     List(Listing),
     /// Find hosted domains by a part of their name or owner, a pattern, or a name that they cover.
+    #[command(after_help = examples::HOSTED_SEARCH)]
     Search(Search),
     /// Show all that one of them says.
+    #[command(after_help = examples::HOSTED_SHOW)]
     Show(Address),
     /// Add a hosted domain.
+    #[command(after_help = examples::HOSTED_ADD)]
     Add(Add),
     /// Change settings of a hosted domain.
-    #[command(after_help = SET)]
+    #[command(after_help = examples::SET)]
     Set(Set),
     /// Remove a hosted domain.
+    #[command(after_help = examples::HOSTED_REMOVE)]
     Remove(Remove),
     /// Ping the mail servers of a hosted domain, as the relay would use them.
+    #[command(after_help = examples::HOSTED_TEST)]
     Test(Test),
     /// Add the hosted domains of another policy, or of a CSV.
+    #[command(after_help = examples::HOSTED_IMPORT)]
     Import(ImportEntries),
     /// Write the hosted domains as a policy of their own, or as a CSV.
+    #[command(after_help = examples::HOSTED_EXPORT)]
     Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Owners {
     /// List the owners.
+    #[command(after_help = examples::OWNERS_LIST)]
     List(Listing),
     /// Find owners by a part of their name or parent.
+    #[command(after_help = examples::OWNERS_SEARCH)]
     Search(Search),
     /// Show all that one of them says.
+    #[command(after_help = examples::OWNERS_SHOW)]
     Show(Address),
     /// Add an owner.
+    #[command(after_help = examples::OWNERS_ADD)]
     Add(Add),
     /// Change settings of an owner.
-    #[command(after_help = SET)]
+    #[command(after_help = examples::OWNERS_SET)]
     Set(Set),
     /// Remove an owner.
+    #[command(after_help = examples::OWNERS_REMOVE)]
     Remove(Remove),
     /// Add the owners of another policy.
+    #[command(after_help = examples::OWNERS_IMPORT)]
     Import(ImportEntries),
     /// Write the owners as a policy of their own.
+    #[command(after_help = examples::OWNERS_EXPORT)]
     Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lists {
     /// List the lists.
+    #[command(after_help = examples::LISTS_LIST)]
     List(Listing),
     /// Find lists by a part of their name or entries, or a domain that an entry covers.
+    #[command(after_help = examples::LISTS_SEARCH)]
     Search(Search),
     /// Show one list.
+    #[command(after_help = examples::LISTS_SHOW)]
     Show(Address),
     /// Add a list.
+    #[command(after_help = examples::LISTS_ADD)]
     Add(Add),
     /// Change settings of a list.
+    #[command(after_help = examples::LISTS_SET)]
     Set(Set),
     /// Remove a list.
+    #[command(after_help = examples::LISTS_REMOVE)]
     Remove(Remove),
     /// Add lines to a list.
+    #[command(after_help = examples::LISTS_ADD_ENTRY)]
     AddEntry(ListEntries),
     /// Remove lines from a list.
+    #[command(after_help = examples::LISTS_REMOVE_ENTRY)]
     RemoveEntry(ListEntries),
     /// Add the lists of another policy, or of a CSV.
+    #[command(after_help = examples::LISTS_IMPORT)]
     Import(ImportEntries),
     /// Write the lists as a policy of their own, or as a CSV.
+    #[command(after_help = examples::LISTS_EXPORT)]
     Export(ExportEntries),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Rules {
     /// List the rules in the order in which they run.
+    #[command(after_help = examples::RULES_LIST)]
     List(Listing),
     /// Find rules by a part of their name.
+    #[command(after_help = examples::RULES_SEARCH)]
     Search(Search),
     /// Show one rule.
+    #[command(after_help = examples::RULES_SHOW)]
     Show(Address),
     /// Add a rule behind the last.
+    #[command(after_help = examples::RULES_ADD)]
     Add(Add),
     /// Change settings of a rule.
+    #[command(after_help = examples::RULES_SET)]
     Set(Set),
     /// Give a rule another place in the order.
-    #[command(override_usage = "sealpost rules move <NAME> <PLACE> [OPTIONS]")]
+    #[command(override_usage = "sealpost rules move <NAME> <PLACE> [OPTIONS]", after_help = examples::RULES_MOVE)]
     Move(MoveRule),
     /// Remove a rule.
+    #[command(after_help = examples::RULES_REMOVE)]
     Remove(Remove),
     /// Add the rules of another policy.
+    #[command(after_help = examples::RULES_IMPORT)]
     Import(ImportEntries),
     /// Write the rules as a policy of their own.
+    #[command(after_help = examples::RULES_EXPORT)]
     Export(ExportEntries),
 }
 
@@ -404,83 +441,3 @@ pub(crate) struct RulePlace {
     #[arg(long, value_name = "RULE")]
     pub(crate) after: Option<String>,
 }
-
-pub(super) const DOMAINS: &str = "\
-Examples:
-  sealpost domains add bank.example                     TLS or nothing, both ways
-  sealpost domains add bank.example --name Bank deliver=verify
-  sealpost domains search bank
-  sealpost domains set Bank mode=testing until=2027-01-31
-  sealpost domains test Bank
-
-A running relay obeys at once; without one the file of --config is changed.";
-
-pub(super) const DOMAINS_ADD: &str = "\
-Examples:
-  sealpost domains add bank.example bank.test --name Bank
-  sealpost domains add '*.gov.example' receive=require deliver=verify
-  sealpost domains add clinic.example deliver.level=verify deliver.names=mx.host.example
-  sealpost domains add bank.shop.example --to Bank
-  sealpost domains add bank.example deliver=verify --list partners.csv
-
-Without receive= and deliver= both are `require`. Keys are those of [[partner]] in policy.toml.
-A row of a list says what its columns say, and its [[include]] the rest.
-Exit code 0: added. 1: not so, a ping failed or it is wrong. 2: a domain could not be tested now.";
-
-pub(super) const DOMAINS_REMOVE: &str = "\
-Examples:
-  sealpost domains remove Bank
-  sealpost domains remove bank.test --from Bank --dry-run
-  sealpost domains remove far.example        a row of an included list, if it stands in no entry
-
---list says which list, where several have that domain.";
-
-pub(super) const IMPORT: &str = "\
-Examples:
-  sealpost domains import partners.csv --format csv --receive require --deliver require --dry-run
-  sealpost domains import /etc/postfix/tls_policy --format postfix
-  sealpost domains import old-policy.toml --format toml --replace
-
-Entries that are there and say the same are passed over. What does not mean quite the same here is
-warned about; what cannot be as strict here is refused, and nothing is imported without --partly.
-Very many domains belong into a list of their own: [[include]] in policy.toml.";
-
-pub(super) const EXPORT: &str = "\
-Examples:
-  sealpost domains export --format csv          > partners.csv
-  sealpost domains export --format postfix      > /etc/postfix/tls_policy
-
-Exit code 0: all is written. 1: what would not be as strict there is left out, stderr says what.";
-
-pub(super) const SET: &str = "\
-Examples:
-  sealpost domains set Bank deliver=verify until=2027-01-31
-  sealpost domains set Bank deliver.names='mx.host.example, *.mail.example' until=
-  sealpost hosted set acme.example deliver.level=verify deliver.match=mx --dry-run
-
-Keys are those of policy.toml; a dot leads into a table; what is not named stays as it is.
-Of a row of an included list they are its columns.";
-
-pub(super) const HOSTED: &str = "\
-Examples:
-  sealpost hosted add acme.example route=mail.acme.example:25 owner=acme
-  sealpost hosted test acme.example
-  sealpost hosted set acme.example deliver=verify --apply-to-queue
-  sealpost hosted export --format csv > domains.csv";
-
-pub(super) const OWNERS: &str = "\
-Examples:
-  sealpost owners add acme deliver=require
-  sealpost owners add acme-berlin parent=acme";
-
-pub(super) const LISTS: &str = "\
-Examples:
-  sealpost lists add tls-domains entries='clinic.example *.gov.example'
-  sealpost lists add-entry tls-domains law.example
-  sealpost lists remove-entry tls-domains clinic.example";
-
-pub(super) const RULES: &str = "\
-Examples:
-  sealpost rules add Enforced when.recipient.matches=tls-domains then.add_header.X-TLSLevel=Require
-  sealpost rules move Enforced --up
-  sealpost rules list";

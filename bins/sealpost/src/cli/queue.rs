@@ -10,18 +10,22 @@ pub(crate) enum Queue {
     #[command(after_help = QUEUE_LIST)]
     List(QueueList),
     /// Show all of one message: who waits for what, what the policy asks now, and each attempt.
+    #[command(after_help = QUEUE_SHOW)]
     Show(QueueShow),
     /// Try mail at once that waits for its time.
     #[command(after_help = QUEUE_RETRY)]
     Retry(QueueChange),
     /// Keep mail back until it is let go.
+    #[command(after_help = QUEUE_HOLD)]
     Hold(QueueChange),
     /// Let mail go that is held, and try it at once.
+    #[command(after_help = QUEUE_RELEASE)]
     Release(QueueChange),
     /// Remove mail from the queue. Nobody is notified; the history keeps a note.
     #[command(after_help = QUEUE_DELETE)]
     Delete(QueueDelete),
     /// Say how much waits.
+    #[command(after_help = QUEUE_STATS)]
     Stats(QueueStats),
 }
 
@@ -157,3 +161,23 @@ Examples:
   sealpost queue delete --destination typo.example --yes
 
 It asks on a terminal; elsewhere nothing is deleted without --yes.";
+
+const QUEUE_SHOW: &str = "\
+Examples:
+  sealpost queue show 1M80YCQS80000
+  sealpost queue show 1M80YCQS80000 --json";
+
+const QUEUE_HOLD: &str = "\
+Examples:
+  sealpost queue hold --sender ann@shop.example
+  sealpost queue hold --destination bank.example --older 1h";
+
+const QUEUE_RELEASE: &str = "\
+Examples:
+  sealpost queue release 1M80YCQS80000
+  sealpost queue release --destination bank.example";
+
+const QUEUE_STATS: &str = "\
+Examples:
+  sealpost queue stats
+  sealpost queue stats --json";

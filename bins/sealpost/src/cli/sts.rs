@@ -10,6 +10,7 @@ pub(crate) enum Sts {
     #[command(after_help = STS_LIST)]
     List(StsList),
     /// Show all that is kept of one domain's policy.
+    #[command(after_help = STS_SHOW)]
     Show(StsShow),
     /// Forget one domain's policy: the next mail looks for it anew.
     #[command(after_help = STS_DROP)]
@@ -84,3 +85,8 @@ Examples:
 
 Until the policy is fetched again, mail goes as if the domain published none. One of mode enforce
 is dropped after a question on a terminal, and elsewhere not without --yes.";
+
+const STS_SHOW: &str = "\
+Examples:
+  sealpost sts show bank.example
+  sealpost sts show bank.example --json";

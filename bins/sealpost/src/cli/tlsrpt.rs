@@ -13,6 +13,7 @@ pub(crate) enum Tlsrpt {
     #[command(after_help = TLSRPT_PREVIEW)]
     Preview(TlsrptPreview),
     /// Show this relay's own reports of the last days: those that wait, went, or were dropped.
+    #[command(after_help = TLSRPT_LIST)]
     List(TlsrptList),
 }
 
@@ -75,3 +76,8 @@ Examples:
 
 Reads the counters beside a running relay, which writes them every ten seconds. Only domains that
 ask for reports are counted. What was reported is counted no more.";
+
+const TLSRPT_LIST: &str = "\
+Examples:
+  sealpost tlsrpt list
+  sealpost tlsrpt list --json";
