@@ -25,6 +25,7 @@ use sealpost_types::{Domain, TlsVersion, WithCauses};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use self::fault::{Fault, Faults};
 use self::identity::Kind;
@@ -120,7 +121,7 @@ pub(crate) fn sink(options: &Sink) -> Result<ExitCode, String> {
     let mut offer = Offer::default();
     (offer.starttls, offer.smtputf8, offer.dsn, offer.require_tls) = (tls.is_some() && !options.implicit, true, true, true);
     offer.auth = login::mechanisms(&options.user);
-    let tally = Tally::new(options.json, options.quiet, options.maildir.as_deref(), &name)?;
+    let tally = Tally::new(options.json, options.quiet, options.maildir.as_deref(), &name, options.count)?;
     let server = Arc::new(Server {
         name,
         offer,
@@ -188,24 +189,33 @@ async fn listen(options: &Sink, server: Arc<Server>, lasting: Option<Duration>) 
         }
     };
     tokio::pin!(over);
+    let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((tcp, client)) => {
                     let number = server.tally.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-                    tokio::spawn(session::serve(Arc::clone(&server), tcp, client, number));
+                    sessions.spawn(session::serve(Arc::clone(&server), tcp, client, number));
                 }
                 // Too many open files, as a rule: those that are there have to end first.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
-            () = server.tally.reached(options.count) => break,
-            () = &mut over => break,
-            _ = terminated.recv() => break,
-            _ = interrupted.recv() => break,
+            Some(_) = sessions.join_next() => {}
+            () = server.tally.full() => break,
+            () = &mut over => return Ok(()),
+            _ = terminated.recv() => return Ok(()),
+            _ = interrupted.recv() => return Ok(()),
         }
     }
+    // Whoever sent the last message hears that it was taken, and says good-bye.
+    drop(listener);
+    let ended = async { while sessions.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(PATIENCE, ended).await;
     Ok(())
 }
+
+/// How long sessions may take to end when everything has come.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

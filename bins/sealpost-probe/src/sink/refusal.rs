@@ -18,6 +18,13 @@ pub(super) async fn too_old(mut tcp: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// Says nothing until the client is gone.
+pub(super) async fn silent(mut tcp: TcpStream) -> io::Result<()> {
+    let mut unheard = [0; 512];
+    while tcp.read(&mut unheard).await? > 0 {}
+    Err(io::ErrorKind::TimedOut.into())
+}
+
 /// Waits for the client to begin, and resets the connection.
 pub(super) async fn broken_off(mut tcp: TcpStream) -> io::Result<()> {
     hello(&mut tcp).await?;

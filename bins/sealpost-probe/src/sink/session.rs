@@ -103,7 +103,7 @@ impl Session<'_> {
         let (delay, deed) = self.strike(Stage::Handshake);
         tokio::time::sleep(delay.unwrap_or_default()).await;
         match deed {
-            Some(Deed::Stall) => return std::future::pending().await,
+            Some(Deed::Stall) => return refusal::silent(tcp).await,
             Some(_) => return refusal::broken_off(tcp).await,
             None => {}
         }
@@ -169,6 +169,7 @@ impl Session<'_> {
                 self.begun = None;
                 self.answer(wire, Stage::Ehlo, &format!("250 {}", self.server.name)).await
             }
+            Command::Mail(_) if self.server.tally.is_full() => Ok(wire.usual("421 4.3.2 the last message has come")),
             Command::Mail(mail) => {
                 let answered = self.answer(wire, Stage::Mail, "250 2.1.0 sender ok").await?;
                 self.begun =

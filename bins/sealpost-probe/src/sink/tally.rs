@@ -23,11 +23,13 @@ pub(super) struct Tally {
     messages: AtomicU64,
     recipients: AtomicU64,
     octets: AtomicU64,
+    /// How many messages are waited for, if any.
+    wanted: Option<u64>,
     came: Notify,
 }
 
 impl Tally {
-    pub(super) fn new(json: bool, quiet: bool, maildir: Option<&Path>, name: &Domain) -> Result<Self, String> {
+    pub(super) fn new(json: bool, quiet: bool, maildir: Option<&Path>, name: &Domain, wanted: Option<u64>) -> Result<Self, String> {
         if let Some(folder) = maildir {
             for part in ["tmp", "new", "cur"] {
                 let path = folder.join(part);
@@ -45,6 +47,7 @@ impl Tally {
             messages: AtomicU64::new(0),
             recipients: AtomicU64::new(0),
             octets: AtomicU64::new(0),
+            wanted,
             came: Notify::new(),
         })
     }
@@ -62,10 +65,14 @@ impl Tally {
         self.came.notify_one();
     }
 
+    /// Whether as many messages came as are waited for.
+    pub(super) fn is_full(&self) -> bool {
+        self.wanted.is_some_and(|wanted| self.messages.load(Ordering::Relaxed) >= wanted)
+    }
+
     /// Waits until so many messages came; for ever without a number.
-    pub(super) async fn reached(&self, count: Option<u64>) {
-        let Some(count) = count else { return std::future::pending().await };
-        while self.messages.load(Ordering::Relaxed) < count {
+    pub(super) async fn full(&self) {
+        while !self.is_full() {
             self.came.notified().await;
         }
     }

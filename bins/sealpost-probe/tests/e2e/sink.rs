@@ -35,6 +35,15 @@ fn faults_strike_as_often_as_they_are_told() {
     assert_eq!((sink.told("message", 2).len(), sink.told("fault", 3).len(), sink.told("refused", 1).len()), (2, 3, 1));
 }
 
+/// A test that runs for hours must not run out of descriptors.
+#[test]
+fn a_handshake_that_stalls_ends_with_its_client() {
+    let sink = Sink::start(&["--stall", "HANDSHAKE"]);
+    let said = ends(&send(&sink, &["--timeout", "1s"]), 2);
+    assert!(said.contains("at handshake: no answer within"), "{said}");
+    assert_eq!(sink.told("closed", 1)[0]["reason"], "timed out");
+}
+
 /// Whoever believes the injected reply takes it for the answer to EHLO under TLS (CVE-2021-33515 and its kin). The session goes on, so
 /// that a client which does not notice is found out by the message that it delivers.
 #[test]
@@ -102,6 +111,17 @@ fn it_ends_after_its_messages_its_time_or_a_signal() {
     ends(&send(&sink, &[]), 0);
     assert_eq!(sink.ends(), Some(0));
     assert_eq!(sink.told("sum", 1)[0]["messages"], 1);
+    // Its client hears that the last message was taken, though it takes its time, and that there is no room for one more.
+    let mut sink = Sink::start(&["--count", "1"]);
+    let mut client = Raw::connect(sink.address);
+    client.say("");
+    for line in ["EHLO a.example\r\n", "MAIL FROM:<a@a.example>\r\n", "RCPT TO:<b@b.example>\r\n", "DATA\r\n"] {
+        client.say(line);
+    }
+    assert!(client.say("Subject: one\r\n\r\n.\r\n").starts_with("250"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(client.say("MAIL FROM:<a@a.example>\r\n").starts_with("421"));
+    assert_eq!((sink.ends(), &sink.told("sum", 1)[0]["messages"]), (Some(0), &1.into()));
     assert_eq!(Sink::start(&["--for", "1s"]).ends(), Some(0));
     let mut sink = Sink::start(&[]);
     assert!(Command::new("kill").arg(sink.pid().to_string()).status().unwrap().success());
