@@ -50,6 +50,14 @@ impl Document {
         self.stays.push((domain, why));
     }
 
+    /// Adds to what somebody should look at first.
+    pub(super) fn warn(&mut self, domain: &Domain, why: String) {
+        let of = |candidate: &&mut Candidate| candidate.domain == *domain;
+        if let Some(candidate) = self.entries.iter_mut().find(of) {
+            candidate.warnings.push(why);
+        }
+    }
+
     pub(super) fn to_text(&self) -> String {
         let mut text = String::new();
         let testing = if self.testing { " In testing: nothing is stopped by them yet." } else { "" };

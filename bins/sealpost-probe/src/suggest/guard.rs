@@ -7,8 +7,9 @@ use sealpost_relay::policy_file::compile_at;
 use sealpost_transport::WallClock;
 use sealpost_types::{Domain, Level, ReversePath, WithCauses};
 
+use super::candidate::Candidate;
 use super::document::Document;
-use crate::levels::recipient_of;
+use crate::levels::{policy_of, recipient_of};
 use crate::test::InForce;
 
 /// Takes back what the policy asks already, and what would lower something that it asks. What is left makes it stricter, and nothing else.
@@ -25,6 +26,8 @@ pub(super) fn lower_nothing(document: &mut Document, there: &InForce) -> Result<
     for candidate in document.entries.clone() {
         if let Some(why) = is_no_gain(&there.policy, &after, &candidate.domain)? {
             document.leave(candidate.domain, why);
+        } else if let Some(why) = is_untried(&there.policy, &candidate)? {
+            document.warn(&candidate.domain, why);
         }
     }
     Ok(())
@@ -80,6 +83,15 @@ fn is_no_gain(there: &Policy, after: &Policy, domain: &Domain) -> Result<Option<
     Ok(Some(format!("{} asks no less: {}", source(&trace), before.level)))
 }
 
+/// What is asked beside a suggestion, so that what was found does not say whether both hold together.
+fn is_untried(there: &Policy, candidate: &Candidate) -> Result<Option<String>, String> {
+    let alone = policy_of(candidate.standing.document().unwrap_or_default())?;
+    let (alone, _) = decided(&alone, &candidate.domain, true)?;
+    let (before, trace) = decided(there, &candidate.domain, true)?;
+    let is_more = !covers(&alone.demand, &before.demand);
+    Ok(is_more.then(|| format!("{} asks something else too ({}), and whether that holds was not tried", source(&trace), before.level)))
+}
+
 fn decided(policy: &Policy, domain: &Domain, received_secure: bool) -> Result<(DeliverDecision, Trace), String> {
     let to = recipient_of(Some(domain))?;
     Ok(policy.explain_deliver(&DeliverFacts::new(&ReversePath::Null, &to, received_secure).at(WallClock::system().now())))
@@ -94,7 +106,6 @@ fn source(trace: &Trace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::suggest::candidate::Candidate;
     use crate::survey::Standing;
 
     fn suggested(there: &str, candidates: &[(&str, Standing)]) -> (String, Policy) {
@@ -159,6 +170,33 @@ mod tests {
             let (text, _) = suggested(there, &[(domain, Standing::Require)]);
             assert!(text.contains(why) && !text.contains("[[partner]]"), "{there}: {text}");
         }
+    }
+
+    /// Each holds by itself, perhaps, and nobody has seen both.
+    #[test]
+    fn what_is_asked_beside_a_suggestion_is_warned_of() {
+        for (there, untried) in [
+            ("deliver = 'dane-only'", true),
+            ("deliver = { level = 'require', min_version = '1.3' }", true),
+            ("deliver = 'require'", false),
+            ("deliver = 'opportunistic'", false),
+        ] {
+            let there = format!("[[partner]]\nname = 'Bank'\ndomains = 'bank.example'\n{there}\n");
+            let (text, after) = suggested(&there, &[("bank.example", Standing::Verify)]);
+            assert!(covers_level(&after, "bank.example"), "{there}: {text}");
+            assert_eq!(
+                text.contains("#   bank.example (verify): partner \"Bank\" (policy.toml:1) asks something else too"),
+                untried,
+                "{text}"
+            );
+        }
+    }
+
+    /// Whether `verify` is asked at least.
+    fn covers_level(policy: &Policy, domain: &str) -> bool {
+        let domain = Domain::parse(domain).unwrap();
+        let verify = policy_of("'verify'").unwrap();
+        covers(&decided(policy, &domain, true).unwrap().0.demand, &decided(&verify, &domain, true).unwrap().0.demand)
     }
 
     #[test]
