@@ -1,7 +1,7 @@
 //! What the relay would make of a host at a level of the policy.
 
 use sealpost_cert::{TrustAnchors, Verdict, verify_server};
-use sealpost_policy::{Barred, DeliverDecision, DeliverFacts, Policy};
+use sealpost_policy::{Barred, DeliverDecision, DeliverFacts, HostDecision, Policy, Sts};
 use sealpost_relay::ReachHost;
 use sealpost_transport::{Connection, RustlsBackend, WallClock};
 use sealpost_types::{Domain, ForwardPath, HostDemand, Level, Mailbox, ReversePath, TlsFacts};
@@ -11,6 +11,8 @@ use sealpost_types::{Domain, ForwardPath, HostDemand, Level, Mailbox, ReversePat
 pub(crate) struct AtLevel {
     policy: Policy,
     decision: DeliverDecision,
+    /// Whether the MTA-STS policy of the domain counts as enforced, whatever its mode.
+    sts_enforced: bool,
 }
 
 /// What a host has to show, and whether it does.
@@ -34,12 +36,17 @@ impl AtLevel {
     pub(crate) fn by(policy: Policy, domain: Option<&Domain>) -> Result<Self, String> {
         let path = recipient_of(domain)?;
         let decision = policy.decide_deliver(&DeliverFacts::new(&ReversePath::Null, &path, true));
-        Ok(Self { policy, decision })
+        Ok(Self::decided(policy, decision))
+    }
+
+    /// What the domain's MTA-STS policy asks, or would ask once it leaves its testing mode.
+    pub(crate) fn by_sts(domain: Option<&Domain>) -> Result<Self, String> {
+        Ok(Self { sts_enforced: true, ..Self::new(Level::Opportunistic, domain)? })
     }
 
     /// What a policy has decided.
     pub(crate) fn decided(policy: Policy, decision: DeliverDecision) -> Self {
-        Self { policy, decision }
+        Self { policy, decision, sts_enforced: false }
     }
 
     /// The strictest level that was decided.
@@ -49,7 +56,7 @@ impl AtLevel {
 
     /// Why this host may not be used, whatever it shows.
     pub(crate) fn barred(&self, host: &ReachHost) -> Option<&'static str> {
-        Some(match self.policy.decide_host(&self.decision, &host.facts()).barred? {
+        Some(match self.decide(host).barred? {
             Barred::NotInStsPolicy => "the MTA-STS policy of the domain does not name it",
             Barred::NotKnownForSure => "its name was learnt without DNSSEC and MTA-STS, and REQUIRETLS is asked for",
             _ => "it may not be used",
@@ -58,7 +65,15 @@ impl AtLevel {
 
     /// What would be asked of this host.
     pub(crate) fn demand(&self, host: &ReachHost) -> HostDemand {
-        self.policy.decide_host(&self.decision, &host.facts()).demand().clone()
+        self.decide(host).demand().clone()
+    }
+
+    fn decide(&self, host: &ReachHost) -> HostDecision {
+        let mut facts = host.facts();
+        if let Some(kept) = host.sts().policy.as_ref().filter(|_| self.sts_enforced) {
+            facts = facts.with_sts(Sts::Enforce { host_matches: host.name().is_some_and(|name| kept.policy.names(name)) });
+        }
+        self.policy.decide_host(&self.decision, &facts)
     }
 
     /// Whether a connection that was made without asking for anything has what would be asked.

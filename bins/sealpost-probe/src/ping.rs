@@ -8,7 +8,7 @@ use clap::Args;
 use sealpost_cert::TrustAnchors;
 use sealpost_relay::{Reach, ReachError, ReachHost, any_certificate};
 use sealpost_transport::{ConnectFault, ConnectStage, Connection, RustlsBackend};
-use sealpost_types::{Level, NextHop, TlsFacts, WithCauses};
+use sealpost_types::{Level, NextHop, TlsFacts};
 use serde_json::{Map, Value, json};
 
 use crate::levels::{AtLevel, Judged};
@@ -207,7 +207,7 @@ impl Report {
 
     fn failed(mut self, stage: &'static str, error: &ReachError, total: Duration) -> Self {
         (self.result, self.stage, self.total) = (Outcome::of(error), Some(stage), total);
-        self.reason = Some(format!("{}{}", WithCauses(error), hint(error)));
+        self.reason = Some(format!("{}{}", shown::reason(error), hint(error)));
         self
     }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sealpost_cert::{LeafSummary, Verdict};
-use sealpost_transport::WallClock;
-use sealpost_types::{TlsFacts, UnixMillis};
+use sealpost_relay::ReachError;
+use sealpost_transport::{ConnectFault, WallClock};
+use sealpost_types::{TlsFacts, UnixMillis, WithCauses};
 use serde_json::{Value, json};
 
 /// `TLSv1.3 TLS_AES_256_GCM_SHA384 X25519MLKEM768 (post-quantum)`
@@ -21,6 +22,32 @@ pub(crate) fn session_json(tls: &TlsFacts) -> Value {
 
 fn is_post_quantum(tls: &TlsFacts) -> bool {
     tls.group.is_some_and(sealpost_types::KexGroup::is_post_quantum)
+}
+
+/// Why a host was not reached, without its address, which stands beside it.
+pub(crate) fn reason(error: &ReachError) -> String {
+    let text = WithCauses(error).to_string();
+    match error {
+        // That TLS is required, as the error says, is true of this connection, and perhaps not of the mail.
+        ReachError::Connect(failed) if matches!(failed.fault, ConnectFault::StartTlsNotOffered) => {
+            "the server does not offer STARTTLS".to_owned()
+        }
+        ReachError::Connect(failed) => text.strip_prefix(&format!("{} ", failed.address)).unwrap_or(&text).to_owned(),
+        _ => text,
+    }
+}
+
+/// What would happen at a level, and in parentheses why: ` (the same)` where that was said `before`, which this becomes.
+pub(crate) fn told_once<'w>(words: &'w str, before: &mut String) -> (&'w str, String) {
+    let (first, why) = words.split_once(" (").map_or((words, String::new()), |(first, why)| (first, format!(" ({why}")));
+    let shown = if !why.is_empty() && why == *before { " (the same)".to_owned() } else { why.clone() };
+    *before = why;
+    (first, shown)
+}
+
+/// `1 certificate`, `2 certificates`
+pub(crate) fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// `CN=mx.bank.example, issued by CN=R11, 62 days left (until 2027-01-27)`

@@ -55,8 +55,11 @@ pub(crate) struct Seen {
     /// What it says to MAIL in clear; not asked of a further address of the same host.
     pub(super) in_clear: Option<Result<Reply, String>>,
     /// The suites that it takes one by one, in the order of ours; not asked without `--deep`.
-    pub(super) suites: Option<Vec<(CipherSuite, Taken)>>,
+    pub(super) suites: Option<Suites>,
 }
+
+/// Suites, and what became of each.
+pub(super) type Suites = Vec<(CipherSuite, Taken)>;
 
 /// A session under TLS.
 pub(super) struct Session {
@@ -141,7 +144,7 @@ impl Examiner {
         answered
     }
 
-    async fn suites(&self, host: &ReachHost) -> Vec<(CipherSuite, Taken)> {
+    async fn suites(&self, host: &ReachHost) -> Suites {
         let mut found = Vec::with_capacity(SUITES.len());
         let mut gave_up = false;
         for suite in SUITES {
@@ -166,6 +169,32 @@ impl Examiner {
     }
 }
 
+impl Seen {
+    /// The versions with what became of their suites, the newer one first; not asked without `--deep`.
+    pub(super) fn versions(&self) -> Option<[(TlsVersion, Suites); 2]> {
+        let suites = self.suites.as_ref()?;
+        let of = |version| suites.iter().copied().filter(|(suite, _)| version_of(*suite) == version).collect();
+        Some([TlsVersion::Tls1_3, TlsVersion::Tls1_2].map(|version| (version, of(version))))
+    }
+}
+
+impl Taken {
+    /// Whether a version is taken, of whose suites this was found.
+    pub(super) fn any(suites: &[(CipherSuite, Self)]) -> Self {
+        let is = |wanted| suites.iter().any(|(_, taken)| *taken == wanted);
+        [Self::Yes, Self::Unknown].into_iter().find(|wanted| is(*wanted)).unwrap_or(Self::No)
+    }
+
+    /// For programs; nothing where it is not known.
+    pub(super) fn as_bool(self) -> Option<bool> {
+        match self {
+            Self::Yes => Some(true),
+            Self::No => Some(false),
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl Session {
     fn of(connection: &Connection<RustlsBackend>) -> Self {
         Self {
@@ -175,6 +204,11 @@ impl Session {
             times: *connection.times(),
         }
     }
+}
+
+/// RFC 8446 appendix B.4: the suites of TLS 1.3, and of no other version, begin with 0x13.
+fn version_of(suite: CipherSuite) -> TlsVersion {
+    if suite.0 >> 8 == 0x13 { TlsVersion::Tls1_3 } else { TlsVersion::Tls1_2 }
 }
 
 /// TLS 1.3, then TLS 1.2; what else there is, no client of ours can speak.

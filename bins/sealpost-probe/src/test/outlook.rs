@@ -2,11 +2,12 @@
 
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::Dane;
-use sealpost_types::{HostClause, TlsRequirement, WithCauses};
+use sealpost_types::{HostClause, TlsRequirement};
 
 use super::host::Examined;
 use crate::levels::AtLevel;
 use crate::ping::Outcome;
+use crate::shown;
 
 /// What would become of mail at one level.
 pub(super) struct Outlook {
@@ -60,7 +61,11 @@ impl Outlook {
         if reasons.is_empty() {
             return word.to_owned();
         }
-        let reasons: Vec<_> = reasons.iter().map(|(why, hosts)| format!("{}: {why}", hosts.join(", "))).collect();
+        let labels: std::collections::BTreeSet<_> = self.hosts.iter().map(|host| host.host.as_str()).collect();
+        let whose = |hosts: &[&str]| {
+            if hosts.len() > 1 && hosts.len() == labels.len() { "every host".to_owned() } else { hosts.join(", ") }
+        };
+        let reasons: Vec<_> = reasons.iter().map(|(why, hosts)| format!("{}: {why}", whose(hosts))).collect();
         let but =
             if self.result == Outcome::Passes && self.hosts.iter().any(|host| host.result != Outcome::Passes) { "not by " } else { "" };
         format!("{word} ({but}{})", reasons.join("; "))
@@ -98,9 +103,7 @@ impl AtHost {
                 if judged.would_deliver { new(Outcome::Passes, true, None) } else { new(Outcome::Fails, true, why()) }
             }
             Err(error) => {
-                let text = WithCauses(error).to_string();
-                // It begins with the address, which is told already.
-                let text = text.strip_prefix(&format!("{} ", examined.host.address())).unwrap_or(&text).to_owned();
+                let text = shown::reason(error);
                 let may_be_clear =
                     demand.tls == TlsRequirement::Opportunistic && error.is_tls_failure() && !examined.host.sts().is_unknown();
                 let refused = examined.seen.in_clear.as_ref().is_some_and(|answer| answer.as_ref().is_ok_and(|reply| !reply.is_success()));

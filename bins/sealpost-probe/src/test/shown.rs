@@ -4,7 +4,7 @@ use sealpost_cert::{CertificateDetails, TrustAnchors, verify_server};
 use sealpost_discovery::{Dane, StsFound};
 use sealpost_smtp::Reply;
 use sealpost_transport::WallClock;
-use sealpost_types::WithCauses;
+use sealpost_types::{CipherSuite, TlsVersion};
 use serde_json::{Map, Value, json};
 
 use super::host::{Examined, Session, Taken};
@@ -31,11 +31,13 @@ impl Paint {
         if self.0 { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// What would happen in colour, why in plain.
-    fn first_words(self, outlook: &Outlook) -> String {
+    /// What would happen in colour, why in plain; why not again where `before` says it.
+    fn first_words(self, outlook: &Outlook, before: &mut String) -> String {
         let words = outlook.words();
-        let (first, why) = words.split_once(" (").map_or((words.as_str(), String::new()), |(first, why)| (first, format!(" ({why}")));
-        format!("{}{why}", self.of(outlook.result, first))
+        let (first, why) = shown::told_once(&words, before);
+        let is_clear = outlook.result == Outcome::Passes && !outlook.over_tls;
+        let colour = if is_clear { Outcome::Untested } else { outlook.result };
+        format!("{}{why}", self.of(colour, first))
     }
 
     pub(crate) fn strong(self, text: &str) -> String {
@@ -72,7 +74,9 @@ impl Report {
                 );
             }
         }
-        for line in self.hosts.first().map(|examined| sts_lines(examined.host.sts())).unwrap_or_default() {
+        // What is looked up for a domain is not looked up for a server.
+        let sts = self.hosts.first().filter(|_| self.exchangers.is_some());
+        for line in sts.map(|examined| sts_lines(examined.host.sts())).unwrap_or_default() {
             line!("  {line}");
         }
         if let Some((result, error)) = &self.error {
@@ -81,8 +85,9 @@ impl Report {
             self.hosts.iter().for_each(|examined| print_host(examined, paint));
             line!("\n{}", paint.strong("At each level"));
         }
+        let mut before = String::new();
         for (word, outlook) in &self.levels {
-            line!("  {word:<21} {}", paint.first_words(outlook));
+            line!("  {word:<21} {}", paint.first_words(outlook, &mut before));
         }
         if let Some(policy) = &self.policy {
             let running = if policy.running { ", as the running relay obeys it" } else { "" };
@@ -90,7 +95,7 @@ impl Report {
             for line in policy.trace.to_string().lines() {
                 line!("  {line}");
             }
-            line!("  today: {}", paint.first_words(&policy.outlook));
+            line!("  today: {}", paint.first_words(&policy.outlook, &mut String::new()));
         }
     }
 
@@ -127,6 +132,9 @@ fn sts_lines(found: &StsFound) -> Vec<String> {
         ));
     }
     lines.extend(found.trouble.as_ref().map(|trouble| format!("MTA-STS: {trouble}")));
+    if lines.is_empty() {
+        lines.push("MTA-STS: no policy".to_owned());
+    }
     lines
 }
 
@@ -146,20 +154,29 @@ fn print_host(examined: &Examined, paint: Paint) {
     line!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
     line!("  DANE: {}", dane(host.dane()));
     match &examined.seen.session {
-        Err(error) => line!("  {}", paint.of(Outcome::of(error), &WithCauses(error).to_string())),
+        Err(error) => line!("  {}", paint.of(Outcome::of(error), &shown::reason(error))),
         Ok(session) => print_session(session, paint),
     }
     if let Some(answer) = &examined.seen.in_clear {
         line!("  mail in clear: {}", in_clear(answer));
     }
-    if let Some(suites) = &examined.seen.suites {
-        let of =
-            |wanted: Taken| suites.iter().filter(|(_, taken)| *taken == wanted).map(|(suite, _)| suite.to_string()).collect::<Vec<_>>();
-        for (word, wanted) in [("takes", Taken::Yes), ("does not take", Taken::No), ("not known", Taken::Unknown)] {
-            let list = of(wanted);
-            if !list.is_empty() {
-                line!("  {word}: {}", list.join(" "));
-            }
+    for (version, suites) in examined.seen.versions().into_iter().flatten() {
+        print_version(version, &suites, paint);
+    }
+}
+
+/// What was found of a version, and of its suites where one of them is taken.
+fn print_version(version: TlsVersion, suites: &[(CipherSuite, Taken)], paint: Paint) {
+    let result = match Taken::any(suites) {
+        Taken::Yes => paint.of(Outcome::Passes, "taken"),
+        Taken::No => return line!("  {version}: not taken"),
+        Taken::Unknown => return line!("  {version}: {}", paint.of(Outcome::Untested, "could not be tested")),
+    };
+    line!("  {version}: {result}");
+    for (word, wanted) in [("with", Taken::Yes), ("not with", Taken::No), ("not known", Taken::Unknown)] {
+        let list: Vec<_> = suites.iter().filter(|(_, taken)| *taken == wanted).map(|(suite, _)| suite.to_string()).collect();
+        if !list.is_empty() {
+            line!("    {word:<9} {}", list.join("\n              "));
         }
     }
 }
@@ -179,7 +196,7 @@ fn print_session(session: &Session, paint: Paint) {
         let more = leaf.alternative_names().len().saturating_sub(NAMES_SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         line!("  {}, issued by {}, {}", leaf.subject(), leaf.issuer(), paint.of(urgency, &shown::countdown(leaf.not_after())));
-        line!("  names: {}{more}; {} certificates", names.join(" "), session.chain.len());
+        line!("  names: {}{more}; {}", names.join(" "), shown::counted(session.chain.len(), "certificate"));
     }
     let require_tls = if session.extensions.require_tls() { "offered" } else { "not offered" };
     line!("  REQUIRETLS: {require_tls}");
@@ -193,7 +210,7 @@ fn dane(dane: &Dane) -> String {
     match dane {
         Dane::Secure { base, records } => {
             let usable = sealpost_cert::usable_tlsa(records).len();
-            format!("{} secure TLSA records at {base}, {usable} usable", records.len())
+            format!("{} at {base}, {usable} usable", shown::counted(records.len(), "secure TLSA record"))
         }
         Dane::Absent => "no secure TLSA records".to_owned(),
         Dane::Failed { error } => format!("could not be looked up: {error}"),
@@ -223,12 +240,15 @@ fn host_json(examined: &Examined) -> Value {
             Ok(reply) => json!({ "taken": reply.is_success(), "reply": reply.to_string() }),
             Err(error) => json!({ "taken": null, "reply": error }),
         }),
+        "versions": examined.seen.versions().map(|versions| versions.map(|(version, suites)| {
+            json!({ "version": version.to_string(), "taken": Taken::any(&suites).as_bool() })
+        })),
         "suites": examined.seen.suites.as_ref().map(|suites| suites.iter().map(|(suite, taken)| {
-            json!({ "suite": suite.to_string(), "taken": match taken { Taken::Yes => Some(true), Taken::No => Some(false), Taken::Unknown => None } })
+            json!({ "suite": suite.to_string(), "taken": taken.as_bool() })
         }).collect::<Vec<_>>()),
     });
     let (result, more) = match &examined.seen.session {
-        Err(error) => (Outcome::of(error), json!({ "reason": WithCauses(error).to_string() })),
+        Err(error) => (Outcome::of(error), json!({ "reason": shown::reason(error) })),
         Ok(session) => (Outcome::Passes, session_json(session)),
     };
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
@@ -268,3 +288,39 @@ const STARTTLS_FIRST: u16 = 530;
 
 /// Names of a certificate on a screen; the object has all.
 const NAMES_SHOWN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test::outlook::AtHost;
+
+    fn outlook(result: Outcome, over_tls: bool, why: &[(&str, &str)]) -> Outlook {
+        let hosts = why.iter().map(|(host, why)| AtHost {
+            host: (*host).to_owned(),
+            result,
+            over_tls,
+            why: (!why.is_empty()).then(|| (*why).to_owned()),
+        });
+        Outlook { result, over_tls, hosts: hosts.collect() }
+    }
+
+    #[test]
+    fn a_reason_is_told_once_and_mail_in_clear_is_not_green() {
+        let (paint, mut before) = (Paint::new(true), String::new());
+        let mut line = |outlook: &Outlook| paint.first_words(outlook, &mut before);
+        let clear = outlook(Outcome::Passes, false, &[("mx", "no STARTTLS")]);
+        assert_eq!(line(&clear), "\x1b[33mwould deliver in clear\x1b[0m (mx: no STARTTLS)");
+        let never = outlook(Outcome::Fails, false, &[("mx", "no STARTTLS")]);
+        assert_eq!(line(&never), "\x1b[31mwould NOT\x1b[0m (the same)");
+        assert_eq!(line(&outlook(Outcome::Passes, true, &[("mx", "")])), "\x1b[32mwould deliver\x1b[0m");
+        assert_eq!(line(&never), "\x1b[31mwould NOT\x1b[0m (mx: no STARTTLS)", "the line above says nothing of it");
+    }
+
+    #[test]
+    fn a_reason_of_all_hosts_names_none() {
+        let both = |a: &str, b: &str| outlook(Outcome::Fails, true, &[("mx1", a), ("mx2", b)]).words();
+        assert_eq!(both("expired", "expired"), "would NOT (every host: expired)");
+        assert_eq!(both("expired", "revoked"), "would NOT (mx1: expired; mx2: revoked)");
+        assert_eq!(both("expired", ""), "would NOT (mx1: expired)");
+    }
+}

@@ -9,7 +9,7 @@ use sealpost_policy::{DeliverFacts, Policy, Trace};
 use sealpost_relay::ReachHost;
 use sealpost_relay::config::Config;
 use sealpost_transport::WallClock;
-use sealpost_types::{Domain, Level, NextHop, ReversePath, UnixMillis, WithCauses};
+use sealpost_types::{Domain, Level, NextHop, ReversePath, StsMode, UnixMillis, WithCauses};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -142,6 +142,7 @@ impl Tester {
                 report.policy = self.judged(domain, &[]).map_err(broken)?;
                 if let Some(policy) = &mut report.policy {
                     policy.outlook.result = none.0;
+                    report.asked = self.asked_by(policy);
                 }
                 return Err(none);
             }
@@ -155,10 +156,14 @@ impl Tester {
             let at = AtLevel::by(policy.clone(), named).map_err(broken)?;
             report.levels.push((word, Outlook::of(&at, &report.hosts, &self.anchors)));
         }
+        if let Some(word) = report.hosts.first().and_then(|examined| by_sts(examined.host.sts().mode())) {
+            let at = AtLevel::by_sts(named).map_err(broken)?;
+            report.levels.push((word, Outlook::of(&at, &report.hosts, &self.anchors)));
+        }
         report.policy = self.judged(domain, &report.hosts).map_err(broken)?;
         report.result = match &report.policy {
             Some(policy) if self.asked.is_none() => {
-                report.asked = format!("the policy ({})", policy.level);
+                report.asked = self.asked_by(policy);
                 policy.outlook.result
             }
             _ => {
@@ -172,6 +177,11 @@ impl Tester {
     /// What results are about where it is no policy.
     fn level(&self) -> Level {
         self.asked.unwrap_or(Level::Require)
+    }
+
+    /// What results are about beside this policy.
+    fn asked_by(&self, policy: &ByPolicy) -> String {
+        self.asked.map_or_else(|| format!("the policy ({})", policy.level), |level| level.to_string())
     }
 
     fn judged(&self, domain: &Domain, hosts: &[Examined]) -> Result<Option<ByPolicy>, String> {
@@ -209,6 +219,15 @@ impl Tester {
         }
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().map(|(_, examined)| examined).collect())
+    }
+}
+
+/// What the demand of an MTA-STS policy is called beside the levels; nothing where there is no policy.
+fn by_sts(mode: StsMode) -> Option<&'static str> {
+    match mode {
+        StsMode::Enforce => Some("MTA-STS"),
+        StsMode::Testing => Some("MTA-STS (in testing)"),
+        StsMode::None => None,
     }
 }
 

@@ -21,6 +21,9 @@ fn served(start: impl FnOnce(&crate::authority::Identity) -> Peer) -> String {
     assert!(said.contains("TLSv1.3") && said.contains("the chain is trusted here"), "{said}");
     let tested = ends(&run(&["test", "bank.example", "--server", &host], &["--level", "verify", "--deep"]), 0);
     assert!(tested.contains("verify                would deliver"), "{tested}");
+    let shown = object(&run(&["cert", &host], &["--json"]));
+    assert_eq!((&shown["server"]["trusted"], &shown["server"]["findings"]), (&true.into(), &serde_json::json!([])), "{shown}");
+    surveyed(&host, &anchors);
     let mail = ["send", "--to", "bob@bank.example", "--from", "ann@acme.example", "--server", &host];
     let said = ends(&run(&mail, &["--level", "verify", "--attach", &anchors]), 0);
     assert!(said.contains("bob@bank.example delivered: 250"), "{said}");
@@ -32,6 +35,28 @@ fn served(start: impl FnOnce(&crate::authority::Identity) -> Peer) -> String {
     tested
 }
 
+/// A survey of a domain whose mail goes there, and what is suggested for it.
+fn surveyed(host: &str, anchors: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let config = write(
+        "sealpost.toml",
+        &format!(
+            "hostname = 'relay.test'\ndata_dir = 'data'\n[tls]\ntrust_anchors = '{anchors}'\n[dns]\ndnssec = 'off'\n\
+             [routes]\n'bank.example' = '{host}'\n"
+        ),
+    );
+    let (list, found) = (write("list", "bank.example\n"), folder.path().join("found.jsonl").display().to_string());
+    let said = ends(&probe(&["survey", &list, "--config", &config, "--level", "verify", "-o", &found]), 0);
+    assert!(said.lines().any(|line| line.starts_with("bank.example ") && line.contains(" verify")), "{said}");
+    let said = ends(&probe(&["suggest", &found]), 0);
+    assert!(said.contains("\nbank.example\n\"\"\"\n") && said.contains("deliver = \"verify\""), "{said}");
+}
+
 mod with_postfix {
     use super::*;
 
@@ -40,7 +65,7 @@ mod with_postfix {
     fn postfix_is_tested_and_takes_mail() {
         let said = served(Peer::postfix);
         assert!(said.contains("mail in clear: refused (530 5.7.0"), "{said}");
-        assert!(said.contains("takes: ") && said.contains("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"), "{said}");
+        assert!(said.contains("  TLSv1.2: taken\n    with      TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"), "{said}");
     }
 
     #[test]

@@ -152,6 +152,7 @@ fn a_survey_finds_what_test_finds() {
         for key in ["levels", "policy", "asked", "result", "error", "next_hop", "mx", "mta_sts", "validation"] {
             assert_eq!(row[key], alone[key], "{domain}: {key}");
         }
+        assert!(row["asked"].as_str().unwrap().starts_with("the policy ("), "also where there are no hosts: {row}");
         assert_eq!(row["hosts"].as_array().unwrap().len(), alone["hosts"].as_array().unwrap().len());
         assert_eq!(
             row.as_object().unwrap().keys().collect::<Vec<_>>(),
