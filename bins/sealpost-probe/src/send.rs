@@ -154,14 +154,25 @@ impl Sending {
         report.session = connection.tls().map(shown::session);
         report.tls = connection.tls().map(shown::session_json);
         report.certificate = connection.verdict().map(|verdict| shown::certificate_json(verdict));
-        if let Some(credentials) = &self.credentials {
-            match connection.authenticate(credentials).await {
+        if let Some(mut credentials) = self.credentials.clone() {
+            let offered = connection.extensions().auth().to_vec();
+            // Some servers know the older one only.
+            if !offered.contains(&AuthMechanism::Plain) && offered.contains(&AuthMechanism::Login) {
+                credentials.mechanism = AuthMechanism::Login;
+            }
+            match connection.authenticate(&credentials).await {
                 Ok(reply) => report.login = Some(reply.to_string()),
                 Err(error) => {
                     let later = matches!(&error, LoginError::Refused { reply } if reply.severity() == Severity::Transient)
                         || matches!(error, LoginError::Broken { .. });
                     report.result = if later { Outcome::Untested } else { Outcome::Fails };
-                    report.reason = Some(error.to_string());
+                    let offered: Vec<_> = offered.iter().map(ToString::to_string).collect();
+                    let instead = if matches!(error, LoginError::NotPossible) && !offered.is_empty() {
+                        format!("; it offers {}, and PLAIN and LOGIN are known here", offered.join(" "))
+                    } else {
+                        String::new()
+                    };
+                    report.reason = Some(format!("{error}{instead}"));
                     connection.quit().await;
                     return report;
                 }
@@ -232,7 +243,7 @@ impl Report {
 
     fn failed(mut self, error: &ReachError) -> Self {
         self.result = Outcome::of(error);
-        self.reason = Some(format!("{}{}", WithCauses(error), hint(error)));
+        self.reason = Some(format!("{}{}", shown::reason(error), hint(error)));
         self
     }
 

@@ -131,6 +131,33 @@ fn a_whole_message_is_sent_as_it_is() {
     assert_eq!(sink.kept(), ["From: a\r\nSubject: as it is\r\n\r\n..\r\nend\r\n"]);
 }
 
+/// Some servers offer nothing but LOGIN.
+#[test]
+fn a_login_is_made_as_the_server_offers_it() {
+    for (offered, lines) in [("LOGIN", 3), ("LOGIN PLAIN", 1)] {
+        let sink = Sink::start(&[
+            "--user",
+            "ann:open sesame",
+            "--reply",
+            &format!("EHLO=250-localhost\\r\\n250-STARTTLS\\r\\n250 AUTH {offered}"),
+        ]);
+        let password = sink.folder.path().join("password");
+        std::fs::write(&password, "open sesame").unwrap();
+        let said = ends(&send(&sink, &["--user", "ann", "--password-file", &password.display().to_string(), "--show"]), 0);
+        assert_eq!(said.matches("-> (hidden)").count(), lines, "{offered}: {said}");
+        assert_eq!(sink.told("message", 1)[0]["login"], "ann", "{offered}");
+    }
+    // what it cannot do is said
+    let sink = Sink::start(&["--user", "ann:x", "--reply", "EHLO=250-localhost\\r\\n250-STARTTLS\\r\\n250 AUTH CRAM-MD5"]);
+    let password = sink.folder.path().join("password");
+    std::fs::write(&password, "x").unwrap();
+    let said = ends(&send(&sink, &["--user", "ann", "--password-file", &password.display().to_string()]), 1);
+    assert!(
+        said.contains("no such login, or not under TLS; it offers CRAM-MD5, and PLAIN and LOGIN are known") && sink.messages().is_empty(),
+        "{said}"
+    );
+}
+
 #[test]
 fn requiretls_is_not_sent_to_a_server_without_it() {
     let sink = Sink::start(&["--without", "REQUIRETLS"]);
