@@ -57,9 +57,10 @@ fn html(list: &str, rows: &[Row], summary: &Summary) -> String {
     pictures::levels(&mut page, summary);
     calendar::calendar(&mut page, summary, crate::shown::today());
     pictures::providers(&mut page, summary);
+    put!(page, "<div>");
     pictures::sessions(&mut page, summary);
     pictures::published(&mut page, summary);
-    put!(page, "</div>");
+    put!(page, "</div></div>");
     domains::table(&mut page, rows);
     put!(page, "</main><footer>Made by <code>sealpost-probe survey</code>. Each host was asked once, and no mail was sent. ");
     put!(page, "What holds today may not hold tomorrow.</footer>");

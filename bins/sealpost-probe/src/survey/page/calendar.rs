@@ -4,9 +4,9 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 
 use super::super::summary::{Ending, Summary};
-use super::grouped;
 use super::markup::{Markup, put};
 use super::pictures::SOON;
+use super::{counted, grouped};
 
 /// The days on which certificates end, and those that end first.
 pub(super) fn calendar(page: &mut Markup, summary: &Summary, today: Date) {
@@ -50,7 +50,8 @@ pub(super) fn calendar(page: &mut Markup, summary: &Summary, today: Date) {
         "</svg><p class=\"key\">Each square is a day; the stronger its colour, the more certificates end. The frame marks the next ",
         SOON
     );
-    put!(page, " days. ", grouped(later), " certificates end later.</p></div>");
+    let end = if later == 1 { "ends" } else { "end" };
+    put!(page, " days. ", counted(later, "certificate"), " ", end, " later.</p></div>");
     first(page, summary);
     put!(page, "</div></section>");
 }

@@ -46,8 +46,8 @@ fn domain(page: &mut Markup, number: usize, row: &Row) {
         "\"><td><button type=\"button\" aria-expanded=\"false\">",
         row.domain
     );
-    put!(page, "</button></td><td data-k=\"", place, "\"><i class=\"", standing.class(), "\"></i>", standing.words(), "</td><td>");
-    put!(page, row.why().unwrap_or_default(), "</td>");
+    put!(page, "</button></td><td data-k=\"", place, "\"><i class=\"", standing.class(), "\"></i>", standing.words(), "</td><td><div>");
+    put!(page, row.why().unwrap_or_default(), "</div></td>");
     let versions = row.each_once(|tls| tls.version.strip_prefix("TLSv"));
     let unsafe_later = row.hosts.iter().filter_map(|host| host.tls.as_ref()).any(|tls| !tls.post_quantum);
     put!(page, "<td>", versions.join(", "));
@@ -77,7 +77,12 @@ pub(super) fn details(page: &mut Markup, rows: &[Row]) {
 }
 
 fn detail(row: &Row) -> serde_json::Value {
-    let levels: Vec<_> = row.levels.iter().map(|level| json!([level.level, class(&level.result), level.words])).collect();
+    let mut before = String::new();
+    let levels = row.levels.iter().map(|level| {
+        let (first, why) = crate::shown::told_once(&level.words, &mut before);
+        json!([level.level, class(&level.result), format!("{first}{why}")])
+    });
+    let levels: Vec<_> = levels.collect();
     let hosts: Vec<_> = row.hosts.iter().map(host).collect();
     let mut notes: Vec<String> = row.error.iter().cloned().collect();
     notes.extend(row.mx.as_ref().map(|mx| format!("MX (DNSSEC: {})", mx.dnssec)));

@@ -55,7 +55,7 @@
       row.hidden = !matches;
       shown += matches;
     }
-    count.textContent = shown === rows.length ? rows.length + " domains" : shown + " of " + rows.length;
+    count.textContent = shown === rows.length ? rows.length.toLocaleString("en") + (rows.length === 1 ? " domain" : " domains") : shown + " of " + rows.length;
     none.hidden = shown > 0;
     for (const button of document.querySelectorAll("[data-filter]")) {
       button.setAttribute("aria-pressed", String(button.dataset.filter === filter.value));

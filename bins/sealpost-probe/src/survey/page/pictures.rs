@@ -90,14 +90,15 @@ pub(super) fn levels(page: &mut Markup, summary: &Summary) {
 
 /// Whose hosts take the mail of how many domains.
 pub(super) fn providers(page: &mut Markup, summary: &Summary) {
-    put!(page, "<section><h2>Who runs the mail servers</h2>");
+    put!(page, "<section id=\"providers\"><h2>Who runs the mail servers</h2>");
     // Whoever runs the servers of one domain is that domain, as a rule.
     let few = summary.providers.len() <= PROVIDERS;
     let shown: Vec<_> = summary.providers.iter().take_while(|(_, count)| few || *count > 1).take(PROVIDERS).collect();
     let more = summary.providers.len().saturating_sub(shown.len());
     bars(page, shown.into_iter(), summary.providers.first().map_or(0, |(_, count)| *count), "domains");
     if more > 0 {
-        put!(page, "<p class=\"key\">", grouped(more), " others run few domains, or their own.</p>");
+        let others = if more == 1 { "other runs few domains, or its own" } else { "others run few domains, or their own" };
+        put!(page, "<p class=\"key\">", grouped(more), " ", others, ".</p>");
     }
     put!(page, "</section>");
 }
@@ -105,7 +106,7 @@ pub(super) fn providers(page: &mut Markup, summary: &Summary) {
 /// What hosts settle on.
 pub(super) fn sessions(page: &mut Markup, summary: &Summary) {
     let (safe, all) = summary.post_quantum;
-    put!(page, "<section class=\"high\"><h2>What ", counted(all, "host"), " with TLS can do</h2>");
+    put!(page, "<section><h2>What ", counted(all, "host"), " with TLS can do</h2>");
     bars(page, summary.versions.iter(), all, "hosts");
     put!(page, "<h3>Key exchange</h3>");
     bars(page, summary.groups.iter().take(GROUPS), all, "hosts");
