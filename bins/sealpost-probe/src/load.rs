@@ -6,12 +6,13 @@ mod worker;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use sealpost_relay::ReachHost;
 use sealpost_types::{KexFloor, Level, Mailbox, NextHop, WithCauses};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use self::figures::{Figures, Tally};
@@ -111,6 +112,7 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
             inline: !options.no_pipelining,
             start,
             end: lasting.map(|time| start + time),
+            stopped: AtomicBool::new(false),
             tally: Tally::default(),
         });
         let mut workers = JoinSet::new();
@@ -119,8 +121,16 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
         }
         let progress = std::io::stderr().is_terminal().then(|| tokio::spawn(progress(Arc::clone(&plan))));
         let mut figures = Figures::default();
-        while let Some(done) = workers.join_next().await {
-            figures.add(done.map_err(|error| format!("a session broke off: {error}"))?);
+        let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+        loop {
+            tokio::select! {
+                done = workers.join_next() => match done {
+                    Some(done) => figures.add(done.map_err(|error| format!("a session broke off: {error}"))?),
+                    None => break,
+                },
+                // What has come of it so far is told all the same. Whoever asks twice does not wait for answers.
+                _ = interrupted.recv() => if plan.stopped.swap(true, Ordering::Relaxed) { break },
+            }
         }
         if let Some(progress) = progress {
             progress.abort();
@@ -133,7 +143,7 @@ pub(crate) fn load(options: &Load) -> Result<ExitCode, String> {
         } else {
             figures.print();
         }
-        let outcome = figures.outcome(options.messages, lasting.is_some());
+        let outcome = figures.outcome(options.messages, lasting.is_some() || plan.stopped.load(Ordering::Relaxed));
         Ok(ExitCode::from(match outcome {
             Outcome::Passes => 0,
             Outcome::Fails => 1,

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sealpost_relay::{Reach, ReachHost};
@@ -30,6 +30,8 @@ pub(super) struct Plan {
     pub(super) inline: bool,
     pub(super) start: Instant,
     pub(super) end: Option<Instant>,
+    /// Whether somebody has had enough.
+    pub(super) stopped: AtomicBool,
     pub(super) tally: Tally,
 }
 
@@ -41,8 +43,12 @@ impl Plan {
             None => Instant::now(),
             Some(pause) => self.start + pause.mul_f64(f64::from(u32::try_from(number).unwrap_or(u32::MAX))),
         };
-        let is_over = number >= self.messages || self.end.is_some_and(|end| due.max(Instant::now()) >= end);
+        let is_over = self.is_stopped() || number >= self.messages || self.end.is_some_and(|end| due.max(Instant::now()) >= end);
         (!is_over).then_some((number, due))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 }
 

@@ -48,6 +48,22 @@ fn a_rate_is_kept_and_a_time_is_the_end() {
     assert!((5..=40).contains(&object(&output)["accepted"].as_u64().unwrap()), "{}", object(&output));
 }
 
+/// Somebody has seen enough, and wants the figures all the same.
+#[test]
+fn an_interrupt_is_the_end_and_what_has_come_is_told() {
+    let sink = Sink::start(&[]);
+    let (at, anchors) = (sink.at(), sink.anchors());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sealpost-probe"));
+    command.args(["load", &at, "--anchors", &anchors, "--json", "-n", "1000000", "-s", "2", "--rate", "50"]);
+    let child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    sink.told("message", 5);
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    ends(&output, 0);
+    assert!((5..1000).contains(&object(&output)["accepted"].as_u64().unwrap()), "{}", object(&output));
+}
+
 #[test]
 fn refusals_are_counted_with_their_reasons() {
     let sink = Sink::start(&["--reply", "RCPT*3=450 4.2.0 later", "--reply", "BODY*2=552 5.3.4 no"]);
