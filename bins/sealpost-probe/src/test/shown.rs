@@ -1,6 +1,6 @@
 //! What was found, for people and for programs.
 
-use sealpost_cert::{CertificateDetails, TrustAnchors, verify_server};
+use sealpost_cert::{CertificateDetails, TrustAnchors, Verdict, verify_server};
 use sealpost_discovery::{Dane, StsFound};
 use sealpost_smtp::Reply;
 use sealpost_transport::WallClock;
@@ -82,7 +82,7 @@ impl Report {
         if let Some((result, error)) = &self.error {
             line!("  {}", paint.of(*result, error));
         } else {
-            self.hosts.iter().for_each(|examined| print_host(examined, paint));
+            self.hosts.iter().for_each(|examined| print_host(examined, &self.anchors, paint));
             line!("\n{}", paint.strong("At each level"));
         }
         let mut before = String::new();
@@ -112,7 +112,7 @@ impl Report {
         json!({
             "domain": self.domain, "at": shown::moment(self.at), "next_hop": self.next_hop.to_string(), "validation": self.validation.to_string(), "mx": exchangers,
             "mta_sts": self.hosts.first().map(|examined| sts_json(examined.host.sts())),
-            "hosts": self.hosts.iter().map(host_json).collect::<Vec<_>>(), "error": self.error.as_ref().map(|(_, text)| text),
+            "hosts": self.hosts.iter().map(|examined| host_json(examined, &self.anchors)).collect::<Vec<_>>(), "error": self.error.as_ref().map(|(_, text)| text),
             "levels": levels, "policy": policy, "asked": self.asked, "result": self.result.words(),
         })
     }
@@ -148,14 +148,14 @@ fn sts_json(found: &StsFound) -> Value {
     })
 }
 
-fn print_host(examined: &Examined, paint: Paint) {
+fn print_host(examined: &Examined, anchors: &TrustAnchors, paint: Paint) {
     let host = &examined.host;
     let known = if host.is_securely_known() { "securely known" } else { "learnt without DNSSEC" };
     line!("\n{} {} ({known})", paint.strong(&host.shown()), host.address());
     line!("  DANE: {}", dane(host.dane()));
     match &examined.seen.session {
         Err(error) => line!("  {}", paint.of(Outcome::of(error), &shown::reason(error))),
-        Ok(session) => print_session(session, paint),
+        Ok(session) => print_session(session, anchors, paint),
     }
     if let Some(answer) = &examined.seen.in_clear {
         line!("  mail in clear: {}", in_clear(answer));
@@ -181,7 +181,7 @@ fn print_version(version: TlsVersion, suites: &[(CipherSuite, Taken)], paint: Pa
     }
 }
 
-fn print_session(session: &Session, paint: Paint) {
+fn print_session(session: &Session, anchors: &TrustAnchors, paint: Paint) {
     if let Some(tls) = &session.tls {
         line!("  {} in {:.1} ms", paint.of(Outcome::Passes, &shown::session(tls)), shown::milliseconds(session.times.total()));
     }
@@ -196,10 +196,26 @@ fn print_session(session: &Session, paint: Paint) {
         let more = leaf.alternative_names().len().saturating_sub(NAMES_SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         line!("  {}, issued by {}, {}", leaf.subject(), leaf.issuer(), paint.of(urgency, &shown::countdown(leaf.not_after())));
-        line!("  names: {}{more}; {}", names.join(" "), shown::counted(session.chain.len(), "certificate"));
+        line!("  names: {}{more}", names.join(" "));
+        line!("  chain: {}, {}", shown::counted(session.chain.len(), "certificate"), trust(&judged(session, anchors), paint));
     }
     let require_tls = if session.extensions.require_tls() { "offered" } else { "not offered" };
     line!("  REQUIRETLS: {require_tls}");
+}
+
+/// What the chain is worth here, whatever a level asks of it.
+fn judged(session: &Session, anchors: &TrustAnchors) -> Verdict {
+    let chain: Vec<&[u8]> = session.chain.iter().map(Vec::as_slice).collect();
+    verify_server(&chain, &sealpost_relay::any_certificate(), anchors, WallClock::system().now())
+}
+
+fn trust(verdict: &Verdict, paint: Paint) -> String {
+    if verdict.trusted {
+        let anchor = verdict.path.last().map(|anchor| format!(", by {anchor}")).unwrap_or_default();
+        return format!("{}{anchor}", paint.of(Outcome::Passes, "trusted here"));
+    }
+    let why = verdict.most_telling().map(|finding| format!(": {finding}")).unwrap_or_default();
+    format!("{}{why}", paint.of(Outcome::Untested, "not trusted here"))
 }
 
 fn leaf(session: &Session) -> Option<CertificateDetails> {
@@ -227,7 +243,7 @@ fn in_clear(answer: &Result<Reply, String>) -> String {
     }
 }
 
-fn host_json(examined: &Examined) -> Value {
+fn host_json(examined: &Examined, anchors: &TrustAnchors) -> Value {
     let host = &examined.host;
     let records = match host.dane() {
         Dane::Secure { records, .. } => records.iter().map(ToString::to_string).collect(),
@@ -249,7 +265,7 @@ fn host_json(examined: &Examined) -> Value {
     });
     let (result, more) = match &examined.seen.session {
         Err(error) => (Outcome::of(error), json!({ "reason": shown::reason(error) })),
-        Ok(session) => (Outcome::Passes, session_json(session)),
+        Ok(session) => (Outcome::Passes, session_json(session, anchors)),
     };
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.insert("result".to_owned(), result.words().into());
@@ -258,20 +274,19 @@ fn host_json(examined: &Examined) -> Value {
     object
 }
 
-fn session_json(session: &Session) -> Value {
-    let chain: Vec<&[u8]> = session.chain.iter().map(Vec::as_slice).collect();
-    let verdict = verify_server(&chain, &sealpost_relay::any_certificate(), &TrustAnchors::default(), WallClock::system().now());
+fn session_json(session: &Session, anchors: &TrustAnchors) -> Value {
+    let verdict = judged(session, anchors);
     let stages: Map<_, _> =
         session.times.iter().map(|(stage, time)| (stage.as_str().replace(' ', "_"), shown::milliseconds(time).into())).collect();
     let mut certificate = shown::certificate_json(&verdict);
-    // Whether it is trusted depends on the level, and stands there.
-    if let Some(certificate) = certificate.as_object_mut() {
-        certificate.remove("trusted");
-        certificate.remove("findings");
+    // Whether it will do depends on the level, and stands there; this is what the chain is worth by itself.
+    let mut chain = json!({ "path": verdict.path });
+    if let (Some(certificate), Some(chain)) = (certificate.as_object_mut(), chain.as_object_mut()) {
+        chain.extend(["trusted", "findings"].into_iter().filter_map(|key| Some((key.to_owned(), certificate.remove(key)?))));
     }
     let extensions: Vec<_> = session.extensions.iter().map(ToString::to_string).collect();
     json!({ "reason": null, "tls": session.tls.as_ref().map(shown::session_json), "stages_ms": stages, "certificate": certificate,
-        "certificates": session.chain.len(), "extensions": extensions, "requiretls": session.extensions.require_tls() })
+        "chain": chain, "certificates": session.chain.len(), "extensions": extensions, "requiretls": session.extensions.require_tls() })
 }
 
 fn outlook_json(word: &str, outlook: &Outlook) -> Value {

@@ -55,6 +55,8 @@ pub(crate) struct Report {
     pub(super) error: Option<(Outcome, String)>,
     pub(super) levels: Vec<(&'static str, Outlook)>,
     pub(super) policy: Option<ByPolicy>,
+    /// By which chains are told to be trusted.
+    pub(super) anchors: Arc<TrustAnchors>,
     /// What the result is about.
     pub(super) asked: String,
     pub(crate) result: Outcome,
@@ -118,6 +120,7 @@ impl Tester {
             error: None,
             levels: Vec::new(),
             policy: None,
+            anchors: Arc::clone(&self.anchors),
             asked: self.level().to_string(),
             result: Outcome::Untested,
         };

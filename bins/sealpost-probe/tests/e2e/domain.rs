@@ -40,6 +40,7 @@ fn each_level_has_its_verdict() {
     assert!(at(&good, "dane").contains("could not be tested (mx.bank.example: nothing proves"), "{good}");
     assert!(at(&good, "dane-only").ends_with("could not be tested (the same)"), "{good}");
     assert!(good.contains("89 days left") && good.contains("REQUIRETLS: offered") && good.contains("mail in clear: taken"), "{good}");
+    assert!(good.contains("chain: 1 certificate, trusted here, by CN=Sealpost sink throw-away authority"), "{good}");
     for (kind, chain, verify) in [
         // what the line above says of it is not said again
         ("expired", "would NOT (mx.bank.example: certificate expired 3 days ago", "would NOT (the same)"),
@@ -48,7 +49,12 @@ fn each_level_has_its_verdict() {
     ] {
         let said = ends(&test(&named(&["--kind", kind]), &[]), 0);
         assert!(at(&said, "chain").contains(chain) && at(&said, "verify").contains(verify), "{kind}: {said}");
-        ends(&test(&named(&["--kind", kind]), &["--level", "verify"]), 1);
+        // the chain by itself: a wrong name is no matter of it
+        assert_eq!(said.contains("not trusted here: "), kind != "wrong-name", "{kind}: {said}");
+        let output = test(&named(&["--kind", kind]), &["--level", "verify", "--json"]);
+        ends(&output, 1);
+        let shown = &object(&output)["hosts"][0]["chain"];
+        assert_eq!(shown["trusted"] == true && shown["path"].as_array().unwrap().len() == 2, kind == "wrong-name", "{kind}: {shown}");
     }
 }
 
