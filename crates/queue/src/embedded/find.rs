@@ -6,7 +6,8 @@ use rusqlite::{Connection, ErrorCode};
 use sealpost_types::{Destination, UnixMillis};
 
 use super::Engine;
-use super::schema::{self, Found, Group};
+use super::groups::{self, Group};
+use super::schema::{self, Found};
 
 /// Where the next walk over the groups of what waits for one destination goes on: behind this one, at the first if there is none.
 pub(super) type Place = Option<(Vec<u8>, i64)>;
@@ -103,7 +104,7 @@ impl Engine {
         let mut behind = start.clone();
         let mut is_second_half = start.is_none();
         for _ in 0..GROUPS {
-            let next = schema::next_group(db, behind.as_ref().map(|(destination, wakes)| (&destination[..], *wakes)))?;
+            let next = groups::next_group(db, behind.as_ref().map(|(destination, wakes)| (&destination[..], *wakes)))?;
             let is_before = |next: &Group| start.as_ref().is_none_or(|(name, wakes)| (&next.destination, next.wakes) <= (name, *wakes));
             let Some(group) = next.filter(|next| !is_second_half || is_before(next)) else {
                 if is_second_half {
@@ -114,7 +115,7 @@ impl Engine {
             };
             if group.due <= now.0 && !skip.contains(&group.destination[..]) {
                 let latest = first.get(limit.saturating_sub(1)).map_or(now.0, |(due, _)| *due);
-                schema::due_of(db, &group, latest, limit, |id| self.leases.is_free(id), &mut first)?;
+                groups::due_of(db, &group, latest, limit, |id| self.leases.is_free(id), &mut first)?;
                 first.sort_unstable();
                 first.truncate(limit);
             }

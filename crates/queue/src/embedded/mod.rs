@@ -5,6 +5,7 @@ mod change;
 mod due;
 mod find;
 mod format;
+mod groups;
 mod leases;
 mod record;
 mod reserve;

@@ -250,77 +250,6 @@ pub(super) fn destination(db: &Connection, id: i64) -> rusqlite::Result<Vec<u8>>
     select.query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
 }
 
-/// Entries that wait for one destination since the same wake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
-    /// As the bytes it consists of.
-    pub(super) destination: Vec<u8>,
-    pub(super) wakes: i64,
-    /// When the first of them is due.
-    pub(super) due: i64,
-}
-
-/// The group behind this one, or the first.
-pub(super) fn next_group(db: &Connection, behind: Option<(&[u8], i64)>) -> rusqlite::Result<Option<Group>> {
-    let sql = "SELECT destination, wakes, due FROM entry INDEXED BY entry_destination WHERE state = 1 AND (destination, wakes) > (?1, ?2) \
-               ORDER BY destination, wakes, due LIMIT 1";
-    let (destination, wakes) = behind.unwrap_or((b"", i64::MIN));
-    let group = |row: &Row<'_>| Ok(Group { destination: row.get_ref(0)?.as_bytes()?.to_vec(), wakes: row.get(1)?, due: row.get(2)? });
-    db.prepare_cached(sql)?.query_row(params![text(destination), wakes], group).optional()
-}
-
-/// Adds the due time and the id of up to `limit` entries of a group that are due at `now` and free.
-pub(super) fn due_of(
-    db: &Connection,
-    group: &Group,
-    now: i64,
-    limit: usize,
-    is_free: impl Fn(i64) -> bool,
-    found: &mut Vec<(i64, i64)>,
-) -> rusqlite::Result<()> {
-    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes = ?3 AND due <= ?2 \
-               ORDER BY due";
-    let mut select = db.prepare_cached(sql)?;
-    let rows = select.query(params![text(&group.destination), now, group.wakes])?;
-    take_free(rows, limit, is_free, found).map(drop)
-}
-
-/// Adds the due time and the id of up to `limit` free entries that have waited for a destination since before this wake; whether there are
-/// any, free or not.
-pub(super) fn woken_of(
-    db: &Connection,
-    destination: &[u8],
-    wake: i64,
-    limit: usize,
-    is_free: impl Fn(i64) -> bool,
-    found: &mut Vec<(i64, i64)>,
-) -> rusqlite::Result<bool> {
-    let sql = "SELECT due, id FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes < ?2 \
-               ORDER BY wakes, due";
-    let mut select = db.prepare_cached(sql)?;
-    let rows = select.query(params![text(destination), wake])?;
-    take_free(rows, limit, is_free, found)
-}
-
-fn take_free(
-    mut rows: rusqlite::Rows<'_>,
-    limit: usize,
-    is_free: impl Fn(i64) -> bool,
-    found: &mut Vec<(i64, i64)>,
-) -> rusqlite::Result<bool> {
-    let (mut left, mut any) = (limit, false);
-    while left > 0 {
-        let Some(row) = rows.next()? else { break };
-        any = true;
-        let (due, id) = (row.get(0)?, row.get(1)?);
-        if is_free(id) {
-            found.push((due, id));
-            left -= 1;
-        }
-    }
-    Ok(any)
-}
-
 /// How many entries wait for a destination until later than `now` that this wake has not woken.
 pub(super) fn count_sleeping(db: &Connection, destination: &[u8], wake: i64, now: UnixMillis) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM entry INDEXED BY entry_destination WHERE state = 1 AND destination = ?1 AND wakes >= ?2 AND due > ?3";
@@ -368,7 +297,7 @@ pub(super) fn due_at(db: &Connection, found: &Found) -> rusqlite::Result<Option<
     Ok(Some(woken.map_or(due, |at| due.min(UnixMillis(at)))))
 }
 
-fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
+pub(super) fn text(bytes: &[u8]) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(ValueRef::Text(bytes))
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, Transaction, params};
 use sealpost_types::{Destination, UnixMillis};
 
+use super::groups;
 use super::schema::{self, last_wake};
 use super::{Engine, SpoolError};
 use crate::QueueId;
@@ -200,7 +201,7 @@ impl Engine {
                         break;
                     }
                     let is_any =
-                        self.add_free(limit, ids, |room, is_free, found| schema::woken_of(db, name, wake.number, room, is_free, found))?;
+                        self.add_free(limit, ids, |room, is_free, found| groups::woken_of(db, name, wake.number, room, is_free, found))?;
                     if !is_any {
                         self.close_wake(name, *wake);
                     }
@@ -226,7 +227,7 @@ impl Engine {
         let mut is_whole = done.is_none();
         for _ in 0..GROUPS {
             let behind = round.behind.as_ref().map(|(name, wakes)| (&name[..], *wakes));
-            let Some(group) = schema::next_group(db, behind)? else {
+            let Some(group) = groups::next_group(db, behind)? else {
                 if !round.met {
                     self.wakes.close_all(wake);
                     return Ok(());
@@ -242,7 +243,7 @@ impl Engine {
             if group.wakes < self.wakes.of(&group.destination).number {
                 (round.met, is_done) = (true, false);
                 if !skip.contains(&group.destination[..]) {
-                    self.add_free(limit, ids, |room, is_free, found| schema::due_of(db, &group, i64::MAX, room, is_free, found))?;
+                    self.add_free(limit, ids, |room, is_free, found| groups::due_of(db, &group, i64::MAX, room, is_free, found))?;
                     if ids.len() >= limit {
                         self.wakes.keep_round(wake, Round { behind: done, met: true });
                         return Ok(());
@@ -282,7 +283,7 @@ impl Engine {
         };
         for (name, wake) in each {
             let mut found = Vec::new();
-            schema::woken_of(db, &name, wake.number, 1, |id| self.leases.is_free(id), &mut found)?;
+            groups::woken_of(db, &name, wake.number, 1, |id| self.leases.is_free(id), &mut found)?;
             since.extend((!found.is_empty()).then_some(wake.at));
         }
         if all.is_open && self.is_any_woken(db, all)? {
@@ -293,13 +294,13 @@ impl Engine {
 
     /// Whether a wake of all reaches somebody whom nobody holds. Where there are very many groups it may, for all that is known.
     fn is_any_woken(&self, db: &Connection, all: Wake) -> rusqlite::Result<bool> {
-        let mut behind: Option<schema::Group> = None;
+        let mut behind: Option<groups::Group> = None;
         for _ in 0..GROUPS {
             let place = behind.as_ref().map(|group| (&group.destination[..], group.wakes));
-            let Some(group) = schema::next_group(db, place)? else { return Ok(false) };
+            let Some(group) = groups::next_group(db, place)? else { return Ok(false) };
             if group.wakes < all.number && self.wakes.of(&group.destination) == all {
                 let mut found = Vec::new();
-                schema::due_of(db, &group, i64::MAX, 1, |id| self.leases.is_free(id), &mut found)?;
+                groups::due_of(db, &group, i64::MAX, 1, |id| self.leases.is_free(id), &mut found)?;
                 if !found.is_empty() {
                     return Ok(true);
                 }
