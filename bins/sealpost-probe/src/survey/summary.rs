@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::row::{FAILS, Host, PASSES, Row};
 use super::standing::Standing;
-use crate::test::LEVELS;
+use crate::test::{LEVELS, STS_IN_TESTING};
 
 /// Counts of all kinds, made once.
 #[derive(Debug, Default)]
@@ -26,6 +26,8 @@ pub(crate) struct Summary {
     pub(crate) dane: usize,
     pub(crate) mta_sts: usize,
     pub(crate) mta_sts_enforced: usize,
+    /// Domains that would stop mail by their own policy, were it not in testing.
+    pub(crate) mta_sts_would_stop: usize,
     /// What the policy says: holds, fails, could not be tested.
     pub(crate) policy: Option<[usize; 3]>,
 }
@@ -51,6 +53,7 @@ impl Summary {
             summary.dane += usize::from(row.has_dane());
             summary.mta_sts += usize::from(row.mta_sts().is_some());
             summary.mta_sts_enforced += usize::from(row.mta_sts() == Some("enforce"));
+            summary.mta_sts_would_stop += usize::from(row.level(STS_IN_TESTING).is_some_and(|level| level.result == FAILS));
             for host in &row.hosts {
                 hosts.insert((&host.host, &host.address), host);
                 note_certificate(&mut certificates, row, host);
@@ -191,11 +194,20 @@ mod tests {
             Row::parse(text.as_bytes()).unwrap()
         };
         let none = Row::parse(br#"{"domain":"c.example","result":"fails","error":"no such domain"}"#).unwrap();
-        let summary = Summary::of(&[row("a.example"), row("b.example"), none]);
+        let mut rows = [row("a.example"), row("b.example"), none];
+        let summary = Summary::of(&rows);
         assert_eq!((summary.post_quantum, summary.versions.clone()), ((1, 1), vec![("TLSv1.3".to_owned(), 1)]));
         assert_eq!((summary.certificates.len(), summary.certificates[0].domains.len()), (1, 2));
         assert_eq!(summary.providers, [("big.example".to_owned(), 2)]);
         assert_eq!(summary.levels[1], ("require", [2, 1, 0]));
         assert_eq!((summary.count(Standing::Require), summary.count(Standing::NoMail)), (2, 1));
+        // a policy in testing stops nothing, and is told beforehand
+        for (result, stops) in [(FAILS, 1), (PASSES, 0)] {
+            let text = format!(r#"{{"level":"{STS_IN_TESTING}","result":"{result}"}}"#);
+            rows[0].levels.truncate(1);
+            rows[0].levels.push(serde_json::from_str(&text).unwrap());
+            let summary = Summary::of(&rows);
+            assert_eq!((summary.mta_sts_would_stop, summary.count(Standing::Require)), (stops, 2));
+        }
     }
 }

@@ -229,7 +229,7 @@ impl Tester {
 fn by_sts(mode: StsMode) -> Option<&'static str> {
     match mode {
         StsMode::Enforce => Some("MTA-STS"),
-        StsMode::Testing => Some("MTA-STS (in testing)"),
+        StsMode::Testing => Some(STS_IN_TESTING),
         StsMode::None => None,
     }
 }
@@ -244,6 +244,9 @@ pub(crate) const LEVELS: [(&str, &str); 7] = [
     ("dane", "\"dane\""),
     ("dane-only", "\"dane-only\""),
 ];
+
+/// What a policy in testing would ask if it were enforced.
+pub(crate) const STS_IN_TESTING: &str = "MTA-STS (in testing)";
 
 /// `verify` that takes the names of mail exchangers although nothing proves them.
 pub(crate) const VERIFY_MX: &str = "verify (match = \"mx\")";

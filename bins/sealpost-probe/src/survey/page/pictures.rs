@@ -46,12 +46,14 @@ pub(super) fn needs_a_look(page: &mut Markup, summary: &Summary) {
     };
     let fails = summary.policy.map_or(0, |counts| counts[1]);
     let needed = |all: &[&super::super::summary::Ending]| format!("mail to {} needs a good one", counted(domains(all), "domain"));
-    let items: [(&str, usize, String); 6] = [
+    let in_testing = summary.mta_sts_would_stop;
+    let items: [(&str, usize, String); 7] = [
         ("bad", fails, format!("{} without what the policy asks", noun(fails, "domain"))),
         ("bad", summary.count(Standing::Clear), "without TLS: mail to them can be read on the way".to_owned()),
         ("bad", summary.count(Standing::Nothing), "cannot be reached at any level".to_owned()),
         ("bad", expired.len(), format!("expired {}; {}", noun(expired.len(), "certificate"), needed(&expired))),
         ("warn", soon.len(), format!("{} within {SOON} days of the end; {}", noun(soon.len(), "certificate"), needed(&soon))),
+        ("warn", in_testing, format!("{} with an MTA-STS policy in testing that would stop mail", noun(in_testing, "domain"))),
         ("warn", summary.count(Standing::Untested), "could not be tested; a later try may tell".to_owned()),
     ];
     let there: Vec<_> = items.into_iter().filter(|(_, count, _)| *count > 0).collect();
