@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
@@ -224,8 +225,12 @@ fn root() -> PathBuf {
 }
 
 fn metadata(with_dependencies: bool) -> Metadata {
+    // What other platforms need was not fetched by building for this one.
+    let host = Command::new("rustc").args(["--print", "host-tuple"]).output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
     let mut command = MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml")).other_options(["--all-features", "--offline"].map(str::to_owned));
+    let options = ["--all-features", "--offline", "--filter-platform", host.trim()];
+    command.manifest_path(root().join("Cargo.toml")).other_options(options.map(str::to_owned));
     if !with_dependencies {
         command.no_deps();
     }
