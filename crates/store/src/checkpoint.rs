@@ -25,6 +25,8 @@ pub(crate) struct Checkpoints {
     next: u32,
     /// Frames in the log after the last commit.
     frames: u32,
+    /// Frames in the log at which readers are waited for.
+    overlong: u32,
 }
 
 impl Checkpoints {
@@ -34,14 +36,16 @@ impl Checkpoints {
         let made = Arc::new(AtomicBool::new(false));
         let flag = made.clone();
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(move || serve(&db, &asked, &flag, &poison))?;
-        Ok((Self { ask, made, threshold, next: threshold, frames: 0 }, thread))
+        Ok((Self { ask, made, threshold, next: threshold, frames: 0, overlong: threshold.saturating_mul(OVERLONG) }, thread))
     }
 
     /// Called by the writer after each commit, with the frames that the log has now.
     pub(crate) fn after_commit(&mut self, frames: u32) {
         self.frames = frames;
         if frames < self.threshold {
-            self.next = self.threshold; // the log has started anew
+            // The log has started anew.
+            self.next = self.threshold;
+            self.overlong = self.threshold.saturating_mul(OVERLONG);
         } else if frames >= self.next {
             // If one is under way, the next commit asks again.
             if !matches!(self.ask.try_send(()), Err(TrySendError::Full(()))) {
@@ -56,7 +60,9 @@ impl Checkpoints {
         if is_made {
             self.made.store(false, Ordering::Release);
             run(db, poison);
-            if self.frames / OVERLONG >= self.threshold {
+            if self.frames >= self.overlong {
+                // One who reads for long must not hold up every commit.
+                self.overlong = self.frames.saturating_add(self.threshold);
                 wait_for_readers(db, poison);
             }
         }
