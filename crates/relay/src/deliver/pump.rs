@@ -139,9 +139,10 @@ const BATCH: usize = 200;
 /// While the lanes are full.
 const CROWDED: Duration = Duration::from_millis(50);
 
-/// Looking for what is due takes at most a tenth of the time. Every outcome that is recorded may have made something due, and where thousands are
-/// recorded in a second while very many wait for a destination that is left alone, looking after each of them would keep a processor busy, and
-/// the readers' view of the store so old that its log could not start anew.
+/// After a look that found nothing, whatever changes makes us look again only when so many times as long has passed, or [`LOOK_AGAIN`]. Every outcome
+/// that is recorded may have made something due, and where thousands are recorded in a second while very many wait for a destination that is
+/// left alone, looking after each of them would keep a processor busy, and the readers' view of the store so old that its log could not
+/// start anew.
 const REST_SHARE: u32 = 9;
 
 /// How often workers that hang are looked for.

@@ -81,7 +81,9 @@ CREATE TABLE domain_events (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// In place of a row for each entry and domain, and of an index over codes: those were two thirds of what an entry cost.
+/// In place of a row for each entry and domain, and of an index over codes: three rows of indices an entry.
+///
+/// 22 is `day::MOMENT_BITS`, written out because what was once run never changes.
 const MOMENTS: &str = "
 CREATE TABLE moments (
     domain INTEGER NOT NULL,
