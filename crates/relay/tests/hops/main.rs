@@ -19,6 +19,7 @@ mod keys;
 mod level_header;
 mod listeners;
 mod login;
+mod looks;
 mod notice;
 mod numbers;
 mod proxy;
