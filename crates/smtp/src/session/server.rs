@@ -96,7 +96,7 @@ impl ServerConfig {
 /// rest of the octets. The crate page shows the whole loop.
 ///
 /// # Limits
-/// [`Limits`]; beside them it keeps replies of at most some 16 KiB and no content at all.
+/// [`Limits`]; beside them it keeps replies of at most some 2 KiB and no content at all.
 #[derive(Debug)]
 pub struct ServerSession {
     config: Arc<ServerConfig>,
@@ -393,5 +393,6 @@ impl ServerSession {
     }
 }
 
-/// Octets of replies that may wait for more input before they are sent.
-const FLUSH_OCTETS: usize = 16 * 1024;
+/// Octets of replies that may wait for more input before they are sent: some fifty commands that need no answer of the owner are carried out in one
+/// call.
+const FLUSH_OCTETS: usize = 2 * 1024;

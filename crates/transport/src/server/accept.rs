@@ -52,6 +52,9 @@ pub struct ServerSettings {
     pub handshake_timeout: Duration,
     /// Time for the client to take a reply. 60 s.
     pub write_timeout: Duration,
+    /// How many commands, or pieces of bodies, of one connection are looked at before others get their turn, however many it sends at
+    /// once. 16.
+    pub turn: usize,
 }
 
 /// A running listener.
@@ -95,6 +98,7 @@ impl ServerSettings {
             proxy_header_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
+            turn: 16,
         }
     }
 }

@@ -13,7 +13,7 @@ use sealpost_types::Ticks;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::debug;
 
@@ -51,7 +51,16 @@ pub(super) async fn serve<B: TlsBackend, H: ConnectionHandler>(
             if let Some((facts, chain)) = &tls {
                 handler.tls_established(facts, chain);
             }
-            Talk { session, handler, sink: None, in_transaction: false, out: Vec::new(), ticker, deadline: None }
+            Talk {
+                session,
+                handler,
+                sink: None,
+                in_transaction: false,
+                out: Vec::new(),
+                ticker,
+                deadline: None,
+                turn: Turn::of(shared.settings.turn),
+            }
         }
         Err(reply) => {
             session.refuse_session(reply);
@@ -87,6 +96,14 @@ struct Talk<H: SessionHandler> {
     out: Vec<u8>,
     ticker: Ticker,
     deadline: Option<Ticks>,
+    turn: Turn,
+}
+
+/// How much of one connection is done before others get their turn.
+#[derive(Debug)]
+struct Turn {
+    length: usize,
+    done: usize,
 }
 
 type Shaken<B> = ServerHandshake<<B as TlsBackend>::ServerStream>;
@@ -189,6 +206,7 @@ impl<H: SessionHandler> Talk<H> {
                     later => timer.as_mut().reset(later.unwrap_or_else(|| Instant::now() + FAR)),
                 }
             }
+            self.turn.done = 0;
             Poll::Pending
         })
         .await
@@ -199,17 +217,21 @@ impl<H: SessionHandler> Talk<H> {
         let mut used = 0;
         let mut next = Next::Read;
         loop {
+            // One read may hold hundreds of commands.
+            self.turn.end_if_over().await;
             let rest = input.get(used..).unwrap_or_default();
             let taken = self.session.receive(rest, self.ticker.now());
             while let Some(output) = self.session.poll() {
                 match output {
-                    Output::Send(octets) => self.out.extend_from_slice(octets),
+                    Output::Send(octets) => {
+                        self.turn.done += octets.len() / REPLY_OCTETS;
+                        self.out.extend_from_slice(octets);
+                    }
                     Output::WaitUntil(at) => self.deadline = Some(at),
                     Output::StartTls => next = Next::StartTls,
                     Output::Close => next = Next::Close,
                     Output::Event(event) => {
-                        // One read may hold hundreds of commands: others get their turn in between.
-                        consume_budget().await;
+                        self.turn.done += 1;
                         if let Some(answer) = self.answer(event, rest).await {
                             self.give(answer);
                         }
@@ -280,6 +302,20 @@ impl<H: SessionHandler> Talk<H> {
     }
 }
 
+impl Turn {
+    fn of(length: usize) -> Self {
+        Self { length, done: 0 }
+    }
+
+    /// Lets all others go first once enough is done: those that can go on, and those for whom something has come.
+    async fn end_if_over(&mut self) {
+        if self.done >= self.length {
+            self.done = 0;
+            yield_now().await;
+        }
+    }
+}
+
 async fn start_tls<B: TlsBackend, H>(shared: &Shared<B, H>, wire: Wire<B::ServerStream>) -> Result<Shaken<B>, HandshakeError> {
     // The session has refused what came in one piece with STARTTLS; this is what came a moment later.
     let behind = || HandshakeError::Protocol { detail: "octets in clear behind STARTTLS".into() };
@@ -318,6 +354,9 @@ fn accept_or_refuse(answer: Result<(), Reply>) -> Answer {
         Err(reply) => Answer::Refuse(reply),
     }
 }
+
+/// What counts as much as a command whose handler was asked: a reply or two that the session gave by itself.
+const REPLY_OCTETS: usize = 64;
 
 /// Time for the last octets of a connection that is closed.
 const CLOSE_TIME: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! A handler that keeps what it is given, and can be told to wait or to refuse.
 
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -27,7 +28,17 @@ pub(crate) struct Receiver {
     pub(crate) behind_proxy: bool,
     /// If there, `body_end` takes a permit before it answers.
     pub(crate) gate: Option<Semaphore>,
+    /// Recipients that were asked about.
+    pub(crate) recipients: Mutex<usize>,
+    /// Who is told at the first recipient, once.
+    pub(crate) at_first_recipient: Mutex<Option<Told>>,
+    /// Each MAIL, and how many recipients had been asked about before it.
+    pub(crate) mails: Mutex<Vec<(String, usize)>>,
 }
+
+/// Octets for a connection.
+#[derive(Debug)]
+pub(crate) struct Told(pub(crate) std::net::TcpStream, pub(crate) &'static [u8]);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
@@ -86,10 +97,16 @@ impl SessionHandler for Session {
     async fn mail(&mut self, command: &MailCommand) -> Result<(), Reply> {
         self.from = command.reverse_path.to_string();
         self.to.clear();
+        let so_far = *self.receiver.recipients.lock().unwrap();
+        self.receiver.mails.lock().unwrap().push((self.from.clone(), so_far));
         if self.from.starts_with("refused") { Err(Reply::fixed::<550, 7, 1>("not from you")) } else { Ok(()) }
     }
 
     async fn rcpt(&mut self, command: &RcptCommand) -> Result<(), Reply> {
+        *self.receiver.recipients.lock().unwrap() += 1;
+        if let Some(Told(mut tcp, octets)) = self.receiver.at_first_recipient.lock().unwrap().take() {
+            tcp.write_all(octets).unwrap();
+        }
         let to = command.forward_path.to_string();
         if to.starts_with("unknown") {
             return Err(Reply::fixed::<550, 1, 1>("no such user"));

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use sealpost_smtp::ServerConfig;
 use sealpost_transport::{ConnectionLimits, Gate, ListenOptions, ListenerTls, Server, ServerSettings, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::pki::{Kind, Pki};
 use crate::raw::RawClient;
-use crate::receiver::{Handler, Receiver, config, plain_server, serve};
+use crate::receiver::{Handler, Receiver, Told, config, plain_server, serve};
 use crate::sending::{connect, deliver, verify};
 
 fn settings(config: ServerConfig) -> ServerSettings {
@@ -189,7 +190,7 @@ async fn at_shutdown_idle_sessions_end_and_a_transaction_is_finished() {
     stopping.await.unwrap();
     assert!(!busy.is_reusable(), "and then it is told 421");
     assert_eq!(receiver.messages().len(), 1);
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
 
 #[tokio::test]
@@ -233,6 +234,46 @@ async fn a_batch_of_commands_gets_one_write() {
     let mut octets = [0; 4096];
     let count = client.tcp.read(&mut octets).await.unwrap();
     assert_eq!(count, 50 * "250 2.0.0 ok\r\n".len(), "all replies in one segment");
+}
+
+/// Whoever sends a thousand recipients at once is served in turn with others: with a client that says something only after the first of them, whose
+/// octets nobody has seen yet. A flood of recipients held up everybody while a session had 128 of them answered before the next, and any
+/// number of those that it refuses by itself.
+///
+/// The negative control is a turn without an end: then the other waits for the last recipient.
+#[tokio::test]
+async fn a_thousand_recipients_at_once_hold_up_nobody() {
+    let backend = Pki::new().server(Kind::Right);
+    // What came before the other's MAIL: how many MAIL, and how many recipients.
+    let before_the_other = async |recipients, turn: Option<usize>| {
+        let receiver: Arc<Receiver> = Receiver::default().into();
+        let mut config = config();
+        config.limits.recipients = recipients;
+        let mut settings = settings(config);
+        settings.turn = turn.unwrap_or(settings.turn);
+        let server = serve(settings, &backend, &receiver);
+        let mut other = RawClient::hello(server.local_addr()).await;
+        let mut many = RawClient::hello(server.local_addr()).await;
+        let tcp = other.tcp.into_std().unwrap();
+        *receiver.at_first_recipient.lock().unwrap() = Some(Told(tcp.try_clone().unwrap(), b"MAIL FROM:<other@b.example>\r\n"));
+        other.tcp = TcpStream::from_std(tcp).unwrap();
+        // All of it is one read of the server's.
+        let recipients = "RCPT TO:<bob@b.example>\r\n".repeat(1000);
+        many.say(&format!("MAIL FROM:<many@b.example>\r\n{recipients}RSET\r\nMAIL FROM:<more@b.example>\r\n")).await;
+        assert!(other.reply().await.starts_with("250 "));
+        for _ in 0..1003 {
+            assert!(many.reply().await.starts_with(['2', '4']));
+        }
+        let mails = receiver.mails.lock().unwrap();
+        let before = mails.iter().position(|(from, _)| from.starts_with("other")).unwrap();
+        (before, mails[before].1)
+    };
+    let (before, recipients) = before_the_other(1000, None).await;
+    assert!(before == 1 && recipients <= 64, "{recipients} recipients of one came before the other's command");
+    assert_eq!(before_the_other(1, None).await, (1, 1), "and so did those that were refused");
+    for limit in [1000, 1] {
+        assert_eq!(before_the_other(limit, Some(usize::MAX)).await, (2, limit), "this does not see who waits");
+    }
 }
 
 #[tokio::test]
