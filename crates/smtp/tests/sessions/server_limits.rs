@@ -143,14 +143,14 @@ fn replies_wait_for_the_rest_of_the_batch_but_not_without_bound() {
         used += session.receive(&input[used..], Ticks(0));
         while let Some(output) = session.poll() {
             if let Output::Send(octets) = output {
-                assert!(octets.len() < 17 * 1024, "{}", octets.len());
+                assert!(octets.len() < 3 * 1024, "{}", octets.len());
                 replies += octets.len() / b"250 2.0.0 ok\r\n".len();
                 writes += 1;
             }
         }
     }
     assert_eq!(replies, 100_000);
-    assert!(writes < 100, "{writes}");
+    assert!(writes < 1000, "{writes}");
 }
 
 #[test]
