@@ -344,7 +344,8 @@ async fn write<W: AsyncWrite + Unpin>(wire: &mut W, octets: &[u8]) -> io::Result
 
 async fn handshake<B: TlsBackend, H>(shared: &Shared<B, H>, tcp: TcpStream) -> Result<ServerHandshake<B::ServerStream>, HandshakeError> {
     let settings = &shared.settings;
-    let handshake = shared.backend.accept(tcp, settings.client_certificate);
+    // Apart: a connection does not keep room for its handshake as long as it lives.
+    let handshake = Box::pin(shared.backend.accept(tcp, settings.client_certificate));
     timeout(settings.handshake_timeout, handshake).await.unwrap_or(Err(HandshakeError::Closed { kind: io::ErrorKind::TimedOut }))
 }
 

@@ -352,6 +352,8 @@ fn provider_of(min_group: KexFloor, ciphers: Option<&CipherSet>) -> CryptoProvid
 fn acceptor(builder: ConfigBuilder<ServerConfig, WantsServerCert>, identities: &Arc<IdentitySlot>) -> Result<TlsAcceptor, BackendError> {
     let mut config = builder.with_cert_resolver(Arc::clone(identities) as _);
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(|_| BackendError::Randomness)?;
+    // Enough for a client that resumes: that connection brings it the next one.
+    config.send_tls13_tickets = 1;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
