@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
@@ -42,10 +42,13 @@ impl Writer {
         // Space that became free is given back while nothing is to be written, and after each checkpoint in case there always is.
         let mut patience = Some(reclaim::IDLE);
         let mut is_shorter = false;
+        let mut gather = Duration::ZERO;
         loop {
-            match self.inbox.take(&mut batch, patience) {
+            match self.inbox.take(&mut batch, patience, gather) {
                 Taken::Batch => {
+                    let begin = Instant::now();
                     self.write(&mut batch);
+                    gather = begin.elapsed().min(GATHER_AT_MOST);
                     self.checkpoints.after_commit(FRAMES.get());
                     if self.checkpoints.finish(&self.db, &self.poison) {
                         self.reclaim();
@@ -154,7 +157,7 @@ impl Writer {
         let Ok(tx) = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate) else { return };
         let _ = self.run_all(&tx, batch);
         answer_all(batch, &Ok(()));
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         let _ = tx.commit();
     }
 
@@ -215,6 +218,9 @@ fn answer(job: Box<dyn Job>, outcome: Result<(), WriteError>) {
 fn answer_all(batch: &mut Vec<Box<dyn Job>>, outcome: &Result<(), WriteError>) {
     batch.drain(..).for_each(|job| answer(job, outcome.clone()));
 }
+
+/// A batch waits for others no longer than the last commit took, and no longer than this.
+const GATHER_AT_MOST: Duration = Duration::from_millis(2);
 
 thread_local! {
     /// Frames in the log after the last commit; the hook takes no closure, and each writer has its thread.
