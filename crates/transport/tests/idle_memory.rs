@@ -161,4 +161,4 @@ const PER_PROCESS: usize = 100;
 const ROUNDS: usize = 4;
 
 /// Octets that an idle TLS connection may take.
-const LIMIT: usize = 24 * 1024;
+const LIMIT: usize = 16 * 1024;
