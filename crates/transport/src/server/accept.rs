@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use sealpost_smtp::ServerConfig;
@@ -53,7 +54,7 @@ pub struct ServerSettings {
     /// Time for the client to take a reply. 60 s.
     pub write_timeout: Duration,
     /// How many commands, or pieces of bodies, of one connection are looked at before others get their turn, however many it sends at
-    /// once. 16.
+    /// once; eight times as many while no other sends more at once than that. 16.
     pub turn: usize,
 }
 
@@ -84,6 +85,8 @@ pub(super) struct Shared<B, H> {
     pub(super) settings: ServerSettings,
     pub(super) backend: Arc<B>,
     pub(super) handler: Arc<H>,
+    /// How many connections are in the midst of more than one turn.
+    pub(super) long_turns: Arc<AtomicUsize>,
 }
 
 impl ServerSettings {
@@ -123,7 +126,7 @@ impl Server {
         let address = listener.local_addr()?;
         let gate = settings.gate.clone();
         let (phase, watch) = watch::channel(Phase::Running);
-        let shared = Arc::new(Shared { settings, backend, handler });
+        let shared = Arc::new(Shared { settings, backend, handler, long_turns: Arc::default() });
         let span = debug_span!("listener", %address);
         let task = tokio::spawn(accept(listener, shared, gate.clone(), watch).instrument(span));
         Ok(Self { address, gate, phase, task })

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub(super) async fn serve<B: TlsBackend, H: ConnectionHandler>(
                 out: Vec::new(),
                 ticker,
                 deadline: None,
-                turn: Turn::of(shared.settings.turn),
+                turn: Turn::of(shared.settings.turn, &shared.long_turns),
             }
         }
         Err(reply) => {
@@ -104,7 +105,14 @@ struct Talk<H: SessionHandler> {
 struct Turn {
     length: usize,
     done: usize,
+    /// Counted while more was sent at once than one turn takes.
+    long: Option<LongTurn>,
+    long_turns: Arc<AtomicUsize>,
 }
+
+/// Counts a connection that sent more at once than one turn takes, for as long as it lives.
+#[derive(Debug)]
+struct LongTurn(Arc<AtomicUsize>);
 
 type Shaken<B> = ServerHandshake<<B as TlsBackend>::ServerStream>;
 
@@ -240,6 +248,7 @@ impl<H: SessionHandler> Talk<H> {
             }
             used += taken;
             if taken == 0 || used >= input.len() || next != Next::Read {
+                self.turn.long = None;
                 return (used, next);
             }
         }
@@ -303,16 +312,36 @@ impl<H: SessionHandler> Talk<H> {
 }
 
 impl Turn {
-    fn of(length: usize) -> Self {
-        Self { length, done: 0 }
+    fn of(length: usize, long_turns: &Arc<AtomicUsize>) -> Self {
+        Self { length, done: 0, long: None, long_turns: Arc::clone(long_turns) }
     }
 
     /// Lets all others go first once enough is done: those that can go on, and those for whom something has come.
     async fn end_if_over(&mut self) {
-        if self.done >= self.length {
+        if self.done < self.length {
+            return;
+        }
+        self.long.get_or_insert_with(|| LongTurn::begin(&self.long_turns));
+        // Where one connection alone has so much to say, other threads are idle: to wake them again and again for nothing would cost it a quarter
+        // of its time.
+        let is_alone = self.long_turns.load(Ordering::Relaxed) <= 1;
+        if !is_alone || self.done >= self.length.saturating_mul(ALONE) {
             self.done = 0;
             yield_now().await;
         }
+    }
+}
+
+impl LongTurn {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for LongTurn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -356,8 +385,11 @@ fn accept_or_refuse(answer: Result<(), Reply>) -> Answer {
     }
 }
 
-/// What counts as much as a command whose handler was asked: a reply or two that the session gave by itself.
-const REPLY_OCTETS: usize = 64;
+/// What counts as much as a command whose handler was asked: some replies that the session gave by itself.
+const REPLY_OCTETS: usize = 256;
+
+/// So many times as long is the turn of a connection that is alone in sending more than one turn takes.
+const ALONE: usize = 8;
 
 /// Time for the last octets of a connection that is closed.
 const CLOSE_TIME: Duration = Duration::from_secs(1);

@@ -30,8 +30,8 @@ pub(crate) struct Receiver {
     pub(crate) gate: Option<Semaphore>,
     /// Recipients that were asked about.
     pub(crate) recipients: Mutex<usize>,
-    /// Who is told at the first recipient, once.
-    pub(crate) at_first_recipient: Mutex<Option<Told>>,
+    /// Who is told at which recipient, once.
+    pub(crate) at_recipient: Mutex<Option<(usize, Told)>>,
     /// Each MAIL, and how many recipients had been asked about before it.
     pub(crate) mails: Mutex<Vec<(String, usize)>>,
 }
@@ -103,10 +103,12 @@ impl SessionHandler for Session {
     }
 
     async fn rcpt(&mut self, command: &RcptCommand) -> Result<(), Reply> {
-        *self.receiver.recipients.lock().unwrap() += 1;
-        if let Some(Told(mut tcp, octets)) = self.receiver.at_first_recipient.lock().unwrap().take() {
+        let mut recipients = self.receiver.recipients.lock().unwrap();
+        *recipients += 1;
+        if let Some((_, Told(mut tcp, octets))) = self.receiver.at_recipient.lock().unwrap().take_if(|(at, _)| *at == *recipients) {
             tcp.write_all(octets).unwrap();
         }
+        drop(recipients);
         let to = command.forward_path.to_string();
         if to.starts_with("unknown") {
             return Err(Reply::fixed::<550, 1, 1>("no such user"));
