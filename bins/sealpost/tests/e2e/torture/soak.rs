@@ -185,6 +185,8 @@ impl Soak {
     fn fill_caches(&self) {
         let acknowledged = || self.acknowledged.lock().unwrap().len();
         let enough = acknowledged() + FILLING;
+        // The life before may have left it refusing, and on a slow machine this takes longer than the policy lets mail wait.
+        self.moody.change(self.offering.clone());
         self.hurry.store(true, Ordering::SeqCst);
         while acknowledged() < enough {
             thread::sleep(Duration::from_millis(100));
