@@ -3,11 +3,14 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use crate::words::{self, Classes};
 
 /// A mail domain in the one form in which it is compared: lower-case A-labels, without a final dot.
 ///
-/// Cloning is cheap: the text is shared.
+/// Cloning is cheap: a text of up to 23 octets stands in the value, a longer one is shared.
 ///
 /// # Wire
 /// RFC 5321 section 4.1.2 (`Domain`), RFC 5890 (A-labels), UTS 46 for the mapping.
@@ -25,7 +28,7 @@ use std::sync::Arc;
 /// # Ok::<(), sealpost_types::DomainError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Domain(Arc<str>);
+pub struct Domain(SmolStr);
 
 /// Why a text is not a [`Domain`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,12 +88,22 @@ impl Domain {
     /// One [`DomainError`] variant per kind of mistake; see there.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let name = text.strip_suffix('.').unwrap_or(text);
+        if let Some(domain) = Self::plain(name) { Ok(domain) } else { Self::mapped(name) }
+    }
+
+    /// The domain that a name in its canonical form is, if nothing of it needs a closer look.
+    pub(crate) fn plain(name: &str) -> Option<Self> {
+        is_plain(name).then(|| Self(SmolStr::new(name)))
+    }
+
+    /// The domain of a name that has to be looked at more closely, and perhaps to be mapped.
+    fn mapped(name: &str) -> Result<Self, DomainError> {
         if name.is_empty() {
             return Err(DomainError::Empty);
         }
         if is_canonical(name) {
             check_labels(name)?;
-            return Ok(Self(Arc::from(name)));
+            return Ok(Self(SmolStr::new(name)));
         }
         // Only characters that UTS 46 might map or accept go there; ASCII junk gets an exact place instead.
         if let Some((offset, found)) = name.char_indices().find(|(_, c)| c.is_ascii() && !is_ascii_name(*c)) {
@@ -107,7 +120,7 @@ impl Domain {
             return Err(DomainError::Character { offset, found });
         }
         check_labels(lower)?;
-        Ok(Self(Arc::from(lower)))
+        Ok(Self(SmolStr::new(lower)))
     }
 
     /// The name as lower-case A-labels.
@@ -130,11 +143,11 @@ impl Domain {
     /// This name, or the parent of it that `text` spells; none if `text` is neither.
     #[must_use]
     pub fn ancestor(&self, text: &str) -> Option<Self> {
-        if *self.0 == *text {
+        if self.as_str() == text {
             return Some(self.clone());
         }
         let rest = self.0.strip_suffix(text).filter(|rest| rest.ends_with('.') && !text.is_empty())?;
-        (rest.len() > 1).then(|| Self(Arc::from(text)))
+        (rest.len() > 1).then(|| Self(SmolStr::new(text)))
     }
 
     /// Whether this name lies below `parent`, at any depth. A name does not lie below itself.
@@ -148,7 +161,15 @@ fn is_ascii_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
-/// Lower-case ASCII without A-labels needs no mapping at all: nearly every name that a relay sees.
+/// Whether a name is in its canonical form and has only labels of the usual kind: nearly every name that a relay sees.
+///
+/// Two hyphens in a row are left to the closer look: they may make an A-label.
+fn is_plain(name: &str) -> bool {
+    let short = name.len() <= LABEL_OCTETS || (name.len() <= DOMAIN_OCTETS && name.split('.').all(|label| label.len() <= LABEL_OCTETS));
+    short && words::are_words(name.as_bytes(), &PLAIN)
+}
+
+/// Lower-case ASCII without A-labels needs no mapping at all.
 fn is_canonical(name: &str) -> bool {
     name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.')) && !has_a_label(name)
 }
@@ -220,6 +241,9 @@ impl<'de> serde::Deserialize<'de> for Domain {
     }
 }
 
+/// Words, and what may part them: a hyphen within a label, a dot behind it.
+static PLAIN: Classes = words::classes(b"abcdefghijklmnopqrstuvwxyz0123456789_", b"-.");
+
 /// Octets in a whole name. Limit of RFC 1035 section 2.3.4 in its text form; RFC 5321 section 4.5.3.1.2 allows 255.
 pub const DOMAIN_OCTETS: usize = 253;
 
@@ -259,6 +283,40 @@ mod tests {
         assert!(matches!(Domain::parse(&"a".repeat(64)), Err(DomainError::LabelTooLong { .. })));
         let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(62)].join(".");
         assert_eq!(Domain::parse(&long), Err(DomainError::TooLong { found: 254, limit: 253 }));
+    }
+
+    /// What `is_plain` waves through has to be what the closer look would have made of it, octet for octet.
+    #[test]
+    fn the_short_way_gives_what_the_long_one_gives() {
+        let mut plain = 0;
+        let names = every_text(&["a", "x", "n", "7", "-", "_", ".", "A", " ", "ü"], 5);
+        let label = |octets| "a".repeat(octets);
+        let long = [label(63), label(64), [label(63), label(64)].join("."), [label(63), label(63), label(63), label(61)].join(".")];
+        let longer = [label(63), label(63), label(63), label(62)].join(".");
+        for name in names.into_iter().chain(long).chain([longer, "xn--a".to_owned(), "a.xn--bcher-kva".to_owned()]) {
+            let closer = Domain::mapped(&name);
+            if is_plain(&name) {
+                plain += 1;
+                assert_eq!(closer.map(|d| d.to_string()), Ok(name));
+            } else if closer.is_ok_and(|domain| domain.as_str() == name) {
+                assert!(name.contains("--") || name.contains("xn"), "{name:?} goes the long way for nothing");
+            }
+        }
+        assert!(plain > 1000, "{plain}");
+    }
+
+    /// Every text of up to `most` of these pieces.
+    fn every_text(pieces: &[&str], most: usize) -> Vec<String> {
+        let mut texts = vec![String::new()];
+        let mut from = 0;
+        for _ in 0..most {
+            let until = texts.len();
+            for at in from..until {
+                texts.extend(pieces.iter().map(|piece| format!("{}{piece}", texts[at])).collect::<Vec<_>>());
+            }
+            from = until;
+        }
+        texts
     }
 
     #[test]

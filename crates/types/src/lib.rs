@@ -42,6 +42,7 @@ mod time;
 mod tls;
 mod tlsa;
 mod wire_key;
+mod words;
 
 pub use blame::{Blame, Retry};
 pub use causes::WithCauses;

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
-use std::sync::Arc;
 
+use smol_str::SmolStr;
+
+use crate::words::{self, Classes};
 use crate::{Domain, DomainError};
 
 /// The part before the `@`, kept as it was written: case and quotes belong to the receiving site.
@@ -15,7 +17,7 @@ use crate::{Domain, DomainError};
 /// # Limits
 /// [`LOCAL_PART_OCTETS`], quotes included.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct LocalPart(Arc<str>);
+pub struct LocalPart(SmolStr);
 
 /// An address in brackets instead of a domain.
 ///
@@ -95,12 +97,10 @@ impl LocalPart {
         if text.len() > LOCAL_PART_OCTETS {
             return Err(MailboxError::LocalPartTooLong { found: text.len(), limit: LOCAL_PART_OCTETS });
         }
-        if text.starts_with('"') {
-            check_quoted(text)?
-        } else {
-            check_dot_string(text)?
+        if !words::are_words(text.as_bytes(), &DOT_STRING) {
+            check(text)?;
         }
-        Ok(Self(Arc::from(text)))
+        Ok(Self(SmolStr::new(text)))
     }
 
     /// The text as written, quotes included.
@@ -112,8 +112,8 @@ impl LocalPart {
     /// The text that is meant: without quotes and backslashes.
     #[must_use]
     pub fn unquoted(&self) -> std::borrow::Cow<'_, str> {
-        let Some(inner) = self.0.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-            return (&*self.0).into();
+        let Some(inner) = self.as_str().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            return self.as_str().into();
         };
         if !inner.contains('\\') {
             return inner.into();
@@ -136,6 +136,11 @@ impl LocalPart {
     pub fn is_quoted(&self) -> bool {
         self.0.starts_with('"')
     }
+}
+
+/// Looks at each character.
+fn check(text: &str) -> Result<(), MailboxError> {
+    if text.starts_with('"') { check_quoted(text) } else { check_dot_string(text) }
 }
 
 fn check_dot_string(text: &str) -> Result<(), MailboxError> {
@@ -209,6 +214,22 @@ impl Mailbox {
     /// # Errors
     /// One [`MailboxError`] variant per kind of mistake; see there.
     pub fn parse(text: &str) -> Result<Self, MailboxError> {
+        if let Some(mailbox) = Self::plain(text) {
+            return Ok(mailbox);
+        }
+        Self::parse_parts(text)
+    }
+
+    /// A dot-string and a domain in its usual form, which is nearly every mailbox there is: found in one pass.
+    fn plain(text: &str) -> Option<Self> {
+        // No '@' is part of either, so that there is only one.
+        let length = words::length_of_words(text.as_bytes(), &DOT_STRING).filter(|length| *length <= LOCAL_PART_OCTETS)?;
+        let (local_part, host) = text.split_at_checked(length)?;
+        let domain = Domain::plain(host.strip_prefix('@')?)?;
+        Some(Self { local_part: LocalPart(SmolStr::new(local_part)), host: MailHost::Domain(domain) })
+    }
+
+    fn parse_parts(text: &str) -> Result<Self, MailboxError> {
         // A quoted local part may hold an '@', a domain and a literal never do: the last one parts them.
         let (local, host) = text.rsplit_once('@').ok_or(MailboxError::NoAt)?;
         let local_part = LocalPart::parse(local)?;
@@ -277,7 +298,9 @@ impl fmt::Display for MailHost {
 
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.local_part, self.host)
+        f.write_str(self.local_part.as_str())?;
+        f.write_str("@")?;
+        self.host.fmt(f)
     }
 }
 
@@ -294,6 +317,9 @@ impl FromStr for Mailbox {
         Self::parse(text)
     }
 }
+
+/// `Dot-string` of RFC 5321 section 4.1.2.
+static DOT_STRING: Classes = words::classes(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~", b".");
 
 /// Octets in a local part, RFC 5321 section 4.5.3.1.1.
 pub const LOCAL_PART_OCTETS: usize = 64;
@@ -334,6 +360,47 @@ mod tests {
         assert!(matches!(Mailbox::parse("a@[x:1.2.3.4]"), Err(MailboxError::Literal { .. })));
         let long = format!("{}@x", "a".repeat(65));
         assert_eq!(Mailbox::parse(&long), Err(MailboxError::LocalPartTooLong { found: 65, limit: 64 }));
+    }
+
+    /// For ASCII the table and the closer look have to agree on every text; beyond it the table says nothing.
+    #[test]
+    fn the_short_way_gives_what_the_long_one_gives() {
+        let pieces: Vec<char> = (0..=127_u8).map(char::from).chain(['ü', '\u{85}']).collect();
+        let mut texts = vec![String::new()];
+        for first in &pieces {
+            texts.push(first.to_string());
+            for second in &pieces {
+                texts.push(format!("{first}{second}"));
+                texts.push(format!("a{first}{second}z"));
+                texts.push(format!("a{first}.{second}"));
+            }
+        }
+        let mut plain = 0;
+        for text in texts.iter().filter(|text| !text.is_empty()) {
+            let words = words::are_words(text.as_bytes(), &DOT_STRING);
+            plain += u32::from(words);
+            assert_eq!(words, text.is_ascii() && check_dot_string(text).is_ok(), "{text:?}");
+            assert_eq!(LocalPart::parse(text).map(|part| part.to_string()), check(text).map(|()| text.clone()));
+        }
+        assert!(plain > 10_000, "{plain}");
+    }
+
+    #[test]
+    fn whole_mailboxes_are_what_their_parts_are() {
+        let pieces = ["a", "@", ".", "-", "\"", "ü", "A", " ", "["];
+        let mut plain = 0;
+        for number in 0..9_usize.pow(6) {
+            let text: String = (0..6).map(|place| pieces[number / 9_usize.pow(place) % 9]).collect();
+            if let Some(mailbox) = Mailbox::plain(&text) {
+                plain += 1;
+                assert_eq!(Mailbox::parse_parts(&text), Ok(mailbox), "{text:?}");
+            }
+        }
+        assert!(plain > 100, "{plain}");
+        for octets in [64, 65] {
+            let text = format!("{}@x", "a".repeat(octets));
+            assert_eq!(Mailbox::plain(&text).is_some(), octets <= LOCAL_PART_OCTETS);
+        }
     }
 
     #[test]
