@@ -3,25 +3,25 @@
 use std::fmt;
 
 use memchr::{memchr, memchr3};
+use smol_str::{SmolStr, ToSmolStr as _};
 
 /// One line of text: not empty, no control characters, no white space at either end.
 ///
 /// # Errors
 /// There is no error to look at: [`TextLine::new`] gives nothing for a text that is none.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct TextLine(Box<str>);
+pub struct TextLine(SmolStr);
 
 impl TextLine {
     /// The line that `text` is, or nothing if it is empty, holds a control character or starts or ends in a space.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control);
-        fits.then(|| Self(text.into()))
+        (is_plain(text.as_bytes()) || fits(text)).then(|| Self(SmolStr::new(text)))
     }
 
     /// The name of a host: its own grammar leaves nothing to check.
     pub(crate) fn of_host(host: &(impl HostName + ?Sized)) -> Self {
-        Self(host.to_string().into())
+        Self(host.to_smolstr())
     }
 
     /// The text.
@@ -41,6 +41,39 @@ impl fmt::Debug for TextLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+fn fits(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+/// Whether a text has nothing but the graphic characters of ASCII and spaces between them: no closer look is needed.
+fn is_plain(text: &[u8]) -> bool {
+    let ends = text.first().is_some_and(u8::is_ascii_graphic) && text.last().is_some_and(u8::is_ascii_graphic);
+    ends && is_printable(text)
+}
+
+/// Whether all octets are graphic characters of ASCII or spaces.
+pub(crate) fn is_printable(text: &[u8]) -> bool {
+    printable_octets(text) == text.len()
+}
+
+/// How many octets of the beginning are graphic characters of ASCII or spaces. Looks at eight at a time.
+pub(crate) fn printable_octets(text: &[u8]) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (chunks, rest) = text.as_chunks::<8>();
+    let mut octets = 0_usize;
+    for chunk in chunks {
+        let chunk = u64::from_le_bytes(*chunk);
+        // Below a space the subtraction borrows, DEL overflows into the top bit, beyond ASCII it is set. What is carried over to
+        // the next octet comes from one that is marked itself, so that the first mark is right.
+        let marks = (chunk.wrapping_sub(EACH * 0x20) | chunk.wrapping_add(EACH) | chunk) & (EACH * 0x80);
+        if marks != 0 {
+            return octets.saturating_add(usize::try_from(marks.trailing_zeros() / 8).unwrap_or(0));
+        }
+        octets = octets.saturating_add(8);
+    }
+    octets.saturating_add(rest.iter().position(|octet| !matches!(octet, b' '..=b'~')).unwrap_or(rest.len()))
 }
 
 /// Names whose grammar is narrower than that of a line.
@@ -104,6 +137,12 @@ impl LineCutter {
         if self.state == Part::HandedOut {
             self.part.clear();
             self.state = Part::Kept;
+        }
+        if self.state == Part::Kept
+            && self.part.is_empty()
+            && let Some(line) = whole_line(input, self.limit)
+        {
+            return Cut { used: line.len().saturating_add(2), skipped: 0, line: Some(Ok(line)) };
         }
         let skipping = match self.state {
             Part::Skipped { cr, .. } => Some(cr),
@@ -173,6 +212,13 @@ impl LineCutter {
             self.part.extend_from_slice(input);
         }
     }
+}
+
+/// The line that `input` begins with, if nothing has to be said of it: the first octet that no line may hold is the CR of its CRLF.
+fn whole_line(input: &[u8], limit: usize) -> Option<&[u8]> {
+    let end = memchr3(b'\r', b'\n', 0, input)?;
+    let (line, rest) = input.split_at_checked(end)?;
+    (rest.starts_with(b"\r\n") && end.saturating_add(2) <= limit).then_some(line)
 }
 
 /// Where the first CRLF ends, if `input` follows a CR or not.
@@ -264,6 +310,40 @@ mod tests {
         assert_eq!(TextLine::new("a b").map(|t| t.to_string()).as_deref(), Some("a b"));
         for wrong in ["", " a", "a ", "a\r\nb", "a\0b", "a\u{85}b"] {
             assert_eq!(TextLine::new(wrong), None, "{wrong:?}");
+        }
+    }
+
+    /// What `is_plain` waves through has to be what the closer look lets pass; and all of ASCII needs no closer look.
+    #[test]
+    fn the_short_way_gives_what_the_long_one_gives() {
+        let pieces: Vec<char> = (0..=127_u8).map(char::from).chain(['ü', '\u{85}', '\u{3000}']).collect();
+        for first in &pieces {
+            for second in &pieces {
+                for text in [format!("{first}{second}"), format!("a{first}{second}b"), format!("{first}")] {
+                    assert_eq!(is_plain(text.as_bytes()), text.is_ascii() && fits(&text), "{text:?}");
+                }
+            }
+        }
+        assert!(!is_plain(b"") && !fits(""));
+    }
+
+    #[test]
+    fn printable_is_printable_wherever_it_stands() {
+        assert!(is_printable(b""));
+        for octet in 0..=u8::MAX {
+            for length in 1..20 {
+                for place in 0..length {
+                    for filling in [b' ', b'~', 0x20 | b'a'] {
+                        let mut text = vec![filling; length];
+                        text[place] = octet;
+                        let expected = if (0x20..0x7f).contains(&octet) { length } else { place };
+                        assert_eq!(printable_octets(&text), expected, "{octet:#x} at {place} of {length}");
+                        text.push(octet.wrapping_add(1));
+                        text.insert(place, octet);
+                        assert_eq!(is_printable(&text), text.iter().all(|octet| (0x20..0x7f).contains(octet)), "{text:?}");
+                    }
+                }
+            }
         }
     }
 }
