@@ -2,6 +2,7 @@
 
 mod error;
 mod grammar;
+mod plain;
 
 use std::fmt;
 
@@ -163,17 +164,19 @@ impl Command {
 
     /// Appends the line that goes over the wire, with its CRLF.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        use std::io::Write as _;
         let mut words = |words: &[&str]| words.iter().for_each(|word| out.extend_from_slice(word.as_bytes()));
         match self {
             Self::Helo(name) => words(&["HELO ", name.as_str()]),
             Self::Ehlo(name) => words(&["EHLO ", name.as_str()]),
             Self::StartTls => words(&["STARTTLS"]),
             Self::Mail(mail) => {
-                words(&["MAIL FROM:<", &mail.reverse_path.to_string(), ">"]);
+                // Writing into a Vec cannot fail.
+                let _ = write!(out, "MAIL FROM:<{}>", mail.reverse_path);
                 params::encode_mail(mail, out);
             }
             Self::Rcpt(rcpt) => {
-                words(&["RCPT TO:<", &rcpt.forward_path.to_string(), ">"]);
+                let _ = write!(out, "RCPT TO:<{}>", rcpt.forward_path);
                 params::encode_rcpt(rcpt, out);
             }
             Self::Data => words(&["DATA"]),

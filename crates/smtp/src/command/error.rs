@@ -151,11 +151,45 @@ impl Verb {
     /// The word in capitals.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        VERBS.iter().find(|(_, verb)| *verb == self).map_or("", |(word, _)| word)
+        match self {
+            Self::Helo => "HELO",
+            Self::Ehlo => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Bdat => "BDAT",
+            Self::Rset => "RSET",
+            Self::Noop => "NOOP",
+            Self::Quit => "QUIT",
+            Self::Vrfy => "VRFY",
+            Self::Expn => "EXPN",
+            Self::Help => "HELP",
+            Self::Auth => "AUTH",
+        }
     }
 
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        VERBS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, verb)| *verb)
+    /// The verb that `word` spells, in any case.
+    pub(crate) fn parse(word: &[u8]) -> Option<Self> {
+        let Ok(word) = <[u8; 4]>::try_from(word) else {
+            return word.eq_ignore_ascii_case(b"STARTTLS").then_some(Self::StartTls);
+        };
+        Some(match &word.map(|octet| octet.to_ascii_uppercase()) {
+            b"HELO" => Self::Helo,
+            b"EHLO" => Self::Ehlo,
+            b"MAIL" => Self::Mail,
+            b"RCPT" => Self::Rcpt,
+            b"DATA" => Self::Data,
+            b"BDAT" => Self::Bdat,
+            b"RSET" => Self::Rset,
+            b"NOOP" => Self::Noop,
+            b"QUIT" => Self::Quit,
+            b"VRFY" => Self::Vrfy,
+            b"EXPN" => Self::Expn,
+            b"HELP" => Self::Help,
+            b"AUTH" => Self::Auth,
+            _ => return None,
+        })
     }
 }
 
@@ -213,20 +247,21 @@ impl fmt::Display for Parameter {
     }
 }
 
-/// What a client sends most stands first.
-const VERBS: &[(&str, Verb)] = &[
-    ("RCPT", Verb::Rcpt),
-    ("MAIL", Verb::Mail),
-    ("DATA", Verb::Data),
-    ("BDAT", Verb::Bdat),
-    ("EHLO", Verb::Ehlo),
-    ("HELO", Verb::Helo),
-    ("STARTTLS", Verb::StartTls),
-    ("RSET", Verb::Rset),
-    ("NOOP", Verb::Noop),
-    ("QUIT", Verb::Quit),
-    ("VRFY", Verb::Vrfy),
-    ("EXPN", Verb::Expn),
-    ("HELP", Verb::Help),
-    ("AUTH", Verb::Auth),
-];
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_the_words_that_they_spell() {
+        use Verb as V;
+        let first = [V::Helo, V::Ehlo, V::StartTls, V::Mail, V::Rcpt, V::Data, V::Bdat];
+        let second = [V::Rset, V::Noop, V::Quit, V::Vrfy, V::Expn, V::Help, V::Auth];
+        for verb in first.into_iter().chain(second) {
+            assert_eq!(Verb::parse(verb.as_str().as_bytes()), Some(verb));
+            assert_eq!(Verb::parse(verb.as_str().to_ascii_lowercase().as_bytes()), Some(verb));
+        }
+        for wrong in [&b""[..], b"MAI", b"MAILS", b"STARTTL", b"M\xc1IL", b"-ATA", b"\x0dAIL"] {
+            assert_eq!(Verb::parse(wrong), None);
+        }
+    }
+}

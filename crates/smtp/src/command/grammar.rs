@@ -1,13 +1,13 @@
 //! The grammar of command lines.
 
-use nom::bytes::complete::{tag_no_case, take_while1};
+use nom::bytes::complete::tag_no_case;
 use nom::character::complete::{char, space0, space1, u64 as number};
 use nom::combinator::{all_consuming, opt};
 use nom::sequence::{pair, preceded};
 use nom::{IResult, Parser};
 use sealpost_types::Octets;
 
-use super::{Command, CommandError, HelloName, MailCommand, RcptCommand, Verb};
+use super::{Command, CommandError, HelloName, MailCommand, RcptCommand, Verb, plain};
 use crate::auth::{AuthMechanism, Secret};
 use crate::line::{LineError, TextLine};
 use crate::params::{self, Accepted};
@@ -15,6 +15,14 @@ use crate::path::{self, PathError};
 
 /// The command of a line without CRLF; parameters that are not `accepted` are unknown ones.
 pub(crate) fn command(line: &[u8], accepted: Accepted) -> Result<Command, CommandError> {
+    match plain::command(line, accepted) {
+        Some(command) => Ok(command),
+        None => closer(line, accepted),
+    }
+}
+
+/// The same of any line, and what is wrong with one that is none.
+pub(super) fn closer(line: &[u8], accepted: Accepted) -> Result<Command, CommandError> {
     if let Some(offset) = memchr::memchr3(0, b'\r', b'\n', line) {
         return Err(match line.get(offset) {
             Some(b'\r') => CommandError::BareCarriageReturn { offset },
@@ -22,21 +30,24 @@ pub(crate) fn command(line: &[u8], accepted: Accepted) -> Result<Command, Comman
             _ => CommandError::Nul { offset },
         });
     }
-    let text = match std::str::from_utf8(line) {
-        Ok(text) => text.into(),
-        Err(error) => {
-            // Host names come in any character set; everything else has to be UTF-8.
-            let text = String::from_utf8_lossy(line);
-            match verb(&text) {
-                Ok((_, (Some(Verb::Helo | Verb::Ehlo), _))) => text,
-                _ => return Err(CommandError::NotUtf8 { offset: error.valid_up_to() }),
-            }
-        }
-    };
-    let text = text.trim_end_matches([' ', '\t']);
-    let Ok((rest, (verb, word))) = verb(text) else { return Err(unknown(text)) };
-    let Some(verb) = verb else { return Err(unknown(word)) };
-    let argument = rest.trim_start_matches([' ', '\t']);
+    let length = line.iter().rposition(|octet| !is_blank(*octet)).map_or(0, |last| last.saturating_add(1));
+    let line = line.get(..length).unwrap_or(line);
+    match std::str::from_utf8(line) {
+        Ok(text) => command_of_text(text, accepted),
+        // Host names come in any character set; everything else has to be UTF-8.
+        Err(_) if matches!(verb_of(line), Some(Verb::Helo | Verb::Ehlo)) => command_of_text(&String::from_utf8_lossy(line), accepted),
+        Err(error) => Err(CommandError::NotUtf8 { offset: error.valid_up_to() }),
+    }
+}
+
+fn command_of_text(text: &str, accepted: Accepted) -> Result<Command, CommandError> {
+    let (word, rest) = split_where(text, |octet| !octet.is_ascii_graphic());
+    if word.is_empty() {
+        return Err(unknown(text));
+    }
+    let ends = rest.as_bytes().first().is_none_or(|octet| is_blank(*octet));
+    let Some(verb) = Verb::parse(word.as_bytes()).filter(|_| ends) else { return Err(unknown(word)) };
+    let (_, argument) = split_where(rest, |octet| !is_blank(octet));
     let some = || if argument.is_empty() { Err(CommandError::ArgumentMissing { verb }) } else { Ok(argument) };
     let none = |command| if argument.is_empty() { Ok(command) } else { Err(CommandError::ArgumentUnexpected { verb }) };
     let line = || some().and_then(|text| TextLine::new(text).ok_or(CommandError::Argument { verb }));
@@ -64,19 +75,21 @@ pub(crate) fn command(line: &[u8], accepted: Accepted) -> Result<Command, Comman
 
 /// The verb that a line begins with, whatever follows it.
 pub(crate) fn verb_of(line: &[u8]) -> Option<Verb> {
-    let word = line.split(|octet| matches!(octet, b' ' | b'\t')).next()?;
-    Verb::parse(std::str::from_utf8(word).ok()?)
+    Verb::parse(line.split(|octet| is_blank(*octet)).next()?)
 }
 
-/// The verb and its word; a space, or nothing, follows it.
-fn verb(input: &str) -> IResult<&str, (Option<Verb>, &str)> {
-    let (rest, word) = take_while1(|c: char| c.is_ascii_graphic()).parse(input)?;
-    let ends = rest.is_empty() || rest.starts_with([' ', '\t']);
-    Ok((rest, (Verb::parse(word).filter(|_| ends), word)))
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
+}
+
+/// What stands before the first octet that is an `end`, and the rest from there on.
+fn split_where(text: &str, end: impl Fn(u8) -> bool) -> (&str, &str) {
+    let length = text.bytes().position(end).unwrap_or(text.len());
+    text.split_at_checked(length).unwrap_or((text, ""))
 }
 
 fn mail(argument: &str, accepted: Accepted) -> Result<Command, CommandError> {
-    let path = after(argument, "FROM").ok_or(CommandError::ReversePathSyntax)?;
+    let path = after(argument, b"FROM").ok_or(CommandError::ReversePathSyntax)?;
     let (rest, reverse_path) = path::reverse_path(path).map_err(|error| match error {
         PathError::Mailbox(error) => CommandError::ReversePath(error),
         PathError::Brackets | PathError::Empty => CommandError::ReversePathSyntax,
@@ -91,7 +104,7 @@ fn mail(argument: &str, accepted: Accepted) -> Result<Command, CommandError> {
 }
 
 fn rcpt(argument: &str, accepted: Accepted) -> Result<Command, CommandError> {
-    let path = after(argument, "TO").ok_or(CommandError::ForwardPathSyntax)?;
+    let path = after(argument, b"TO").ok_or(CommandError::ForwardPathSyntax)?;
     let (rest, forward_path) = path::forward_path(path).map_err(|error| match error {
         PathError::Mailbox(error) => CommandError::ForwardPath(error),
         PathError::Brackets | PathError::Empty => CommandError::ForwardPathSyntax,
@@ -102,10 +115,11 @@ fn rcpt(argument: &str, accepted: Accepted) -> Result<Command, CommandError> {
 }
 
 /// What follows `FROM:` or `TO:`. White space around the colon is not in the grammar, but clients write it.
-fn after<'a>(argument: &'a str, keyword: &'static str) -> Option<&'a str> {
+fn after<'a>(argument: &'a str, keyword: &'static [u8]) -> Option<&'a str> {
     let mut parser = (tag_no_case(keyword), space0, char(':'), space0);
-    let done: IResult<&str, _> = parser.parse(argument);
-    done.ok().map(|(rest, _)| rest)
+    let done: IResult<&[u8], _> = parser.parse(argument.as_bytes());
+    let (rest, _) = done.ok()?;
+    argument.get(argument.len().checked_sub(rest.len())?..)
 }
 
 /// `BDAT SP chunk-size [ SP "LAST" ]`, RFC 3030 section 2.

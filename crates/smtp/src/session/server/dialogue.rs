@@ -32,7 +32,6 @@ impl ServerSession {
             self.take_response(line);
             return used;
         }
-        let verb = line.ok().and_then(Command::verb);
         let command = line.map_err(CommandError::from).and_then(|line| {
             let command = Command::parse_accepting(line, accepted)?;
             match command {
@@ -40,6 +39,7 @@ impl ServerSession {
                 command => Ok(command),
             }
         });
+        let verb = if command.is_err() { line.ok().and_then(Command::verb) } else { None };
         match command {
             Ok(command) => self.carry_out(command, used < input.len()),
             Err(_) if verb.is_some_and(|verb| self.needs_tls_for(verb)) => self.refuse(&Refusal::TlsFirst),
@@ -181,7 +181,7 @@ impl ServerSession {
             Command::Expn(_) => self.refuse(&Refusal::NotOffered(Verb::Expn)),
             Command::Help(_) => self.small_talk(&Reply::fixed::<214, 0, 0>("see RFC 5321")),
             Command::Quit => {
-                self.say(&Reply::fixed::<221, 0, 0>(format!("{} bye", self.config.hostname)));
+                self.say(&Reply::fixed::<221, 0, 0>([self.config.hostname.as_str(), " bye"].concat()));
                 self.close(Aborted::Quit);
             }
         }
