@@ -1,14 +1,19 @@
 //! Replies: a code, an enhanced status code and text, on one line or several.
 
+mod plain;
 mod reader;
 
 use std::borrow::Cow;
 use std::fmt;
 
+use nom::character::complete::{char, digit1};
+use nom::combinator::verify;
+use nom::{IResult, Parser as _};
 use sealpost_types::{EnhancedStatus, ReplyCode, Severity};
 
 pub use self::reader::{ReplyError, ReplyReader};
 use crate::limits::REPLY_LINE_OCTETS;
+use crate::line::is_printable;
 
 /// One reply of a server.
 ///
@@ -75,10 +80,8 @@ impl Reply {
     /// # Errors
     /// [`ReplyError`], and [`ReplyError::Unfinished`] when the last line is missing or something follows it.
     pub fn parse(wire: &[u8]) -> Result<Self, ReplyError> {
-        let mut reader = ReplyReader::new(&crate::Limits::default());
-        reader.push(wire);
-        let reply = reader.next_reply()?.ok_or(ReplyError::Unfinished)?;
-        if reader.is_empty() { Ok(reply) } else { Err(ReplyError::Unfinished) }
+        let (used, reply) = ReplyReader::new(&crate::Limits::default()).take(wire)?;
+        reply.filter(|_| used == wire.len()).ok_or(ReplyError::Unfinished)
     }
 
     /// The three digits.
@@ -119,40 +122,65 @@ impl Reply {
 
     /// The lines of the text; at least one.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.text.split('\n')
+        let mut rest = Some(self.text());
+        std::iter::from_fn(move || {
+            let text = rest?;
+            let line = memchr::memchr(b'\n', text.as_bytes()).and_then(|end| text.get(..end)).unwrap_or(text);
+            rest = text.get(line.len().saturating_add(1)..);
+            Some(line)
+        })
     }
 
     /// Appends the octets that go over the wire.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        use std::io::Write as _;
-        let mut lines = self.lines().peekable();
-        while let Some(line) = lines.next() {
-            let part = if lines.peek().is_some() { '-' } else { ' ' };
-            // Writing into a Vec cannot fail.
-            let _ = match self.status {
-                Some(status) if line.is_empty() => write!(out, "{}{part}{status}\r\n", self.code),
-                Some(status) => write!(out, "{}{part}{status} {line}\r\n", self.code),
-                None => write!(out, "{}{part}{line}\r\n", self.code),
-            };
+        out.reserve(self.text.len().saturating_add("250 5.999.999 \r\n".len()));
+        let from = out.len();
+        push_number(out, self.code.value());
+        let digits = out.len().saturating_sub(from);
+        out.push(b'-');
+        if let Some(status) = self.status {
+            push_number(out, status.class().into());
+            out.push(b'.');
+            push_number(out, status.subject());
+            out.push(b'.');
+            push_number(out, status.detail());
+        }
+        let head = from..out.len();
+        let mut lines = self.lines();
+        let (mut start, mut line) = (from, lines.next().unwrap_or_default());
+        loop {
+            if self.status.is_some() && !line.is_empty() {
+                out.push(b' ');
+            }
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\r\n");
+            let Some(next) = lines.next() else { break };
+            line = next;
+            start = out.len();
+            out.extend_from_within(head.clone());
+        }
+        if let Some(part) = out.get_mut(start.saturating_add(digits)) {
+            *part = b' ';
         }
     }
 
-    /// The reply of decoded lines, the status taken from the first one.
-    fn from_lines(code: ReplyCode, lines: &str) -> Self {
-        let status = split_status(lines).map(|(status, _)| status);
-        let Some(status) = status else { return Self::new(code, None, lines.to_owned()) };
-        let mut text = String::with_capacity(lines.len());
-        for (number, line) in lines.split('\n').enumerate() {
-            if number > 0 {
-                text.push('\n');
-            }
-            match split_status(line) {
-                Some((found, rest)) if found == status => text.push_str(rest),
-                _ => text.push_str(line),
-            }
-        }
-        Self::new(code, Some(status), text)
+    /// The reply of decoded text, from which code and status were taken.
+    fn of_text(code: ReplyCode, status: Option<EnhancedStatus>, text: String) -> Self {
+        let text = if fits(&text, status) { text } else { make_fit(&text, status) };
+        Self { code, status, text: Cow::Owned(text) }
     }
+}
+
+/// Appends a number below 1,000.
+fn push_number(out: &mut Vec<u8>, number: u16) {
+    let digit = |number: u16| b"0123456789".get(usize::from(number % 10)).copied().unwrap_or(b'0');
+    if number >= 100 {
+        out.push(digit(number / 100));
+    }
+    if number >= 10 {
+        out.push(digit(number / 10));
+    }
+    out.push(digit(number));
 }
 
 /// On one line, for people.
@@ -168,22 +196,24 @@ impl fmt::Display for Reply {
 
 /// The enhanced status code that a line begins with, and what follows it.
 fn split_status(line: &str) -> Option<(EnhancedStatus, &str)> {
-    let end = line.find([' ', '\n']).unwrap_or(line.len());
-    let (word, rest) = line.split_at_checked(end)?;
-    let mut parts = word.split('.').map(number);
-    let status = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(Some(class)), Some(Some(subject)), Some(Some(detail)), None) => {
-            EnhancedStatus::new(u8::try_from(class).ok()?, subject, detail)?
-        }
-        _ => return None,
-    };
-    Some((status, rest.strip_prefix(' ').unwrap_or(rest)))
+    // Nearly every line without one is known by its first two octets.
+    let [b'2' | b'4' | b'5', b'.', ..] = line.as_bytes() else { return None };
+    let done: IResult<&[u8], _> = (number, char('.'), number, char('.'), number).parse(line.as_bytes());
+    let (rest, (class, _, subject, _, detail)) = done.ok()?;
+    let status = EnhancedStatus::new(u8::try_from(class).ok()?, subject, detail)?;
+    let rest = line.get(line.len().checked_sub(rest.len())?..)?;
+    match rest.as_bytes().first() {
+        None | Some(b'\n') => Some((status, rest)),
+        Some(b' ') => Some((status, rest.strip_prefix(' ').unwrap_or(rest))),
+        Some(_) => None,
+    }
 }
 
 /// A number of at most three digits without leading zeros: what is printed again as it stood.
-fn number(digits: &str) -> Option<u16> {
-    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && digits.len() <= 3 && (digits.len() == 1 || !digits.starts_with('0'));
-    if plain { digits.parse().ok() } else { None }
+fn number(input: &[u8]) -> IResult<&[u8], u16> {
+    let plain = |digits: &[u8]| digits.len() <= 3 && (digits.len() == 1 || !digits.starts_with(b"0"));
+    let value = |digits: &[u8]| digits.iter().fold(0_u16, |value, digit| value * 10 + u16::from(digit.saturating_sub(b'0')));
+    verify(digit1, plain).map(value).parse(input)
 }
 
 /// Octets of text that a line holds beside code, status and CRLF.
@@ -193,9 +223,18 @@ fn room(status: Option<EnhancedStatus>) -> usize {
 }
 
 fn fits(text: &str, status: Option<EnhancedStatus>) -> bool {
-    // Room for the longest status, so that the common case needs no formatting.
-    let short = text.len() <= REPLY_LINE_OCTETS.saturating_sub("250-5.999.999 \r\n".len());
-    (short || text.split('\n').all(|line| line.len() <= room(status))) && !text.chars().any(|c| c.is_control() && c != '\n')
+    (is_short(text) || text.split('\n').all(|line| line.len() <= room(status))) && !has_controls(text)
+}
+
+/// Whether a text has control characters that are no line feeds.
+fn has_controls(text: &str) -> bool {
+    let printable = text.as_bytes().split(|octet| *octet == b'\n').all(is_printable);
+    !printable && text.chars().any(|c| c.is_control() && c != '\n')
+}
+
+/// Whether a text fits on one line beside the longest status: the common case needs no formatting.
+fn is_short(text: &str) -> bool {
+    text.len() <= REPLY_LINE_OCTETS.saturating_sub("250-5.999.999 \r\n".len())
 }
 
 fn make_fit(text: &str, status: Option<EnhancedStatus>) -> String {
@@ -256,6 +295,22 @@ mod tests {
         assert_eq!((once.status(), once.text()), (status, "a\nb"));
         // A class that disagrees with the code is what the peer said all the same.
         assert_eq!(Reply::parse(b"550 4.7.1 x\r\n").unwrap().status(), EnhancedStatus::new(4, 7, 1));
+    }
+
+    /// It was taken for one reply when what follows it was none.
+    #[test]
+    fn one_reply_is_all_there_is() {
+        for wire in ["", "250 a", "250-a\r\n", "250 a\r\n250 b\r\n", "250 a\r\n2", "250 a\r\nrubbish\r\n"] {
+            assert_eq!(Reply::parse(wire.as_bytes()), Err(ReplyError::Unfinished), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_parted_by_line_feeds() {
+        for text in ["", "a", "a\nb", "\n", "a\n", "\na", "a\n\nü"] {
+            let reply = Reply::plain::<250>(text);
+            assert_eq!(reply.lines().collect::<Vec<_>>(), text.split('\n').collect::<Vec<_>>(), "{text:?}");
+        }
     }
 
     #[test]

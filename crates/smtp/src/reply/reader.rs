@@ -1,10 +1,11 @@
 //! From octets to replies.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use sealpost_types::{Blame, ReplyCode, Retry};
+use sealpost_types::{Blame, EnhancedStatus, ReplyCode, Retry};
 
-use super::Reply;
+use super::{Reply, plain, split_status};
 use crate::limits::Limits;
 use crate::line::{LineCutter, LineError};
 
@@ -131,6 +132,8 @@ impl ReplyError {
 #[derive(Debug, Default)]
 struct Part {
     code: Option<ReplyCode>,
+    /// That of the first line: it is taken from the others too.
+    status: Option<EnhancedStatus>,
     lines: usize,
     text: String,
 }
@@ -153,7 +156,9 @@ impl ReplyReader {
     pub fn push(&mut self, octets: &[u8]) {
         let mut rest = octets;
         while let Ok((used, reply)) = self.take(rest) {
-            self.finished.extend(reply);
+            if let Some(reply) = reply {
+                self.finished.push_back(reply);
+            }
             rest = rest.get(used..).unwrap_or_default();
             if rest.is_empty() {
                 break;
@@ -188,6 +193,16 @@ impl ReplyReader {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
+        if self.is_between_replies()
+            && let Some((used, reply)) = plain::reply(input, self.line_limit, self.lines_limit)
+        {
+            self.cutter.release();
+            return Ok((used, Some(reply)));
+        }
+        self.take_lines(input)
+    }
+
+    fn take_lines(&mut self, input: &[u8]) -> Result<(usize, Option<Reply>), ReplyError> {
         let mut used = 0_usize;
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
             let cut = self.cutter.cut(rest);
@@ -224,21 +239,32 @@ impl Part {
             return Err(ReplyError::TooManyLines { limit });
         }
         let (code, last, text) = split(line).ok_or_else(|| ReplyError::NoCode { line: number, found: start_of(line) })?;
+        let text = std::str::from_utf8(text).map_or_else(|_| String::from_utf8_lossy(text), Cow::Borrowed);
+        let found = split_status(&text);
         match self.code {
             Some(expected) if expected != code => return Err(ReplyError::CodeChanged { line: number, expected, found: code }),
             Some(_) => self.text.push('\n'),
-            None => self.code = Some(code),
+            None => {
+                self.code = Some(code);
+                self.status = found.map(|(status, _)| status);
+            }
         }
-        self.text.push_str(&String::from_utf8_lossy(text));
-        Ok(last.then(|| Reply::from_lines(code, &std::mem::take(self).text)))
+        let text = match found {
+            Some((status, rest)) if self.status == Some(status) => rest,
+            _ => &text,
+        };
+        self.text.push_str(text);
+        Ok(last.then(|| {
+            let Self { status, text, .. } = std::mem::take(self);
+            Reply::of_text(code, status, text)
+        }))
     }
 }
 
 /// Code, whether it is the last line, and text of one line.
 fn split(line: &[u8]) -> Option<(ReplyCode, bool, &[u8])> {
-    let (digits, rest) = line.split_at_checked(3)?;
-    let value = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
-    let code = ReplyCode::new(value)?;
+    let (digits, rest) = line.split_first_chunk::<3>()?;
+    let code = plain::code(*digits)?;
     match rest.split_first() {
         None => Some((code, true, rest)),
         Some((b' ', text)) => Some((code, true, text)),
@@ -263,6 +289,14 @@ fn error_on_line(error: LineError, line: usize) -> ReplyError {
 
 /// Octets of a line that an error shows.
 const SHOWN_OCTETS: usize = 60;
+
+/// What a reader of these limits that has seen nothing makes of `input`.
+#[cfg(test)]
+pub(super) fn line_by_line(input: &[u8], reply_line: usize, reply_lines: usize) -> Result<Option<(usize, Reply)>, ReplyError> {
+    let limits = Limits { reply_line, reply_lines, ..Limits::default() };
+    let (used, reply) = ReplyReader::new(&limits).take_lines(input)?;
+    Ok(reply.map(|reply| (used, reply)))
+}
 
 #[cfg(test)]
 mod tests {
