@@ -1,6 +1,6 @@
 //! EHLO: what a server can do beyond RFC 5321.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use sealpost_types::Octets;
 
@@ -106,18 +106,20 @@ impl Offer {
     #[must_use]
     pub fn extensions(&self, under_tls: bool, limit: Octets) -> Extensions {
         let lines = [
-            (self.pipelining, Extension::Pipelining),
-            (true, Extension::Size(Some(limit))),
-            (self.eight_bit_mime, Extension::EightBitMime),
-            (self.smtputf8, Extension::SmtpUtf8),
-            (self.starttls && !under_tls, Extension::StartTls),
-            (self.chunking, Extension::Chunking),
-            (self.dsn, Extension::Dsn),
-            (true, Extension::EnhancedStatusCodes),
-            (self.require_tls && under_tls, Extension::RequireTls),
-            (!self.auth.is_empty() && under_tls, Extension::Auth(self.auth.clone())),
+            self.pipelining.then_some(Extension::Pipelining),
+            Some(Extension::Size(Some(limit))),
+            self.eight_bit_mime.then_some(Extension::EightBitMime),
+            self.smtputf8.then_some(Extension::SmtpUtf8),
+            (self.starttls && !under_tls).then_some(Extension::StartTls),
+            self.chunking.then_some(Extension::Chunking),
+            self.dsn.then_some(Extension::Dsn),
+            Some(Extension::EnhancedStatusCodes),
+            (self.require_tls && under_tls).then_some(Extension::RequireTls),
+            (!self.auth.is_empty() && under_tls).then(|| Extension::Auth(self.auth.clone())),
         ];
-        lines.into_iter().filter(|(offered, _)| *offered).map(|(_, extension)| extension).collect()
+        let mut extensions = Vec::with_capacity(lines.len());
+        extensions.extend(lines.into_iter().flatten());
+        Extensions(extensions)
     }
 }
 
@@ -125,22 +127,79 @@ impl Extension {
     /// The extension that a line of the reply to EHLO names, or nothing if the line is empty.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let line = line.trim();
-        let (keyword, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let rest = rest.trim_start();
-        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
-        let plain = PLAIN.iter().find(|(name, _)| is(name)).map(|(_, extension)| extension.clone());
-        let known = match plain {
-            Some(extension) => Some(extension),
-            None if is("SIZE") && rest.is_empty() => Some(Self::Size(None)),
-            None if is("SIZE") => {
-                rest.parse().ok().filter(|_| rest.bytes().all(|b| b.is_ascii_digit())).map(|n| Self::Size(Some(Octets(n))))
+        // Nothing is to be trimmed between graphic characters of ASCII.
+        let tight = line.as_bytes().first().is_some_and(u8::is_ascii_graphic) && line.as_bytes().last().is_some_and(u8::is_ascii_graphic);
+        let line = if tight { line } else { line.trim() };
+        // Most lines are a keyword and nothing else.
+        let known = Self::plain(line).or_else(|| {
+            let (keyword, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let rest = rest.trim_start();
+            if keyword.eq_ignore_ascii_case("SIZE") {
+                size(rest).map(Self::Size)
+            } else if keyword.eq_ignore_ascii_case("AUTH") {
+                Some(Self::Auth(rest.split(' ').filter_map(AuthMechanism::parse).collect()))
+            } else {
+                Self::plain(keyword)
             }
-            None if is("AUTH") => Some(Self::Auth(rest.split(' ').filter_map(AuthMechanism::parse).collect())),
-            None => None,
-        };
+        });
         known.or_else(|| TextLine::new(line).map(|line| Self::Other(UnknownExtension(line))))
     }
+
+    /// The extension that is this keyword, in any case, and nothing else.
+    fn plain(keyword: &str) -> Option<Self> {
+        let keyword = keyword.as_bytes();
+        let is = |name: &[u8]| keyword.eq_ignore_ascii_case(name);
+        match keyword {
+            [b'P' | b'p', ..] => is(b"PIPELINING").then_some(Self::Pipelining),
+            [b'8', ..] => is(b"8BITMIME").then_some(Self::EightBitMime),
+            [b'S' | b's', b'M' | b'm', ..] => is(b"SMTPUTF8").then_some(Self::SmtpUtf8),
+            [b'S' | b's', b'T' | b't', ..] => is(b"STARTTLS").then_some(Self::StartTls),
+            [b'C' | b'c', ..] => is(b"CHUNKING").then_some(Self::Chunking),
+            [b'B' | b'b', ..] => is(b"BINARYMIME").then_some(Self::BinaryMime),
+            [b'D' | b'd', ..] => is(b"DSN").then_some(Self::Dsn),
+            [b'E' | b'e', ..] => is(b"ENHANCEDSTATUSCODES").then_some(Self::EnhancedStatusCodes),
+            [b'R' | b'r', ..] => is(b"REQUIRETLS").then_some(Self::RequireTls),
+            [b'H' | b'h', ..] => is(b"HELP").then_some(Self::Help),
+            _ => None,
+        }
+    }
+
+    fn write(&self, to: &mut impl fmt::Write) -> fmt::Result {
+        to.write_str(self.keyword())?;
+        match self {
+            Self::Size(Some(limit)) => write!(to, " {limit}"),
+            Self::Auth(mechanisms) => mechanisms.iter().try_for_each(|mechanism| write!(to, " {mechanism}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the line begins with; of one that is not known, all of it.
+    fn keyword(&self) -> &str {
+        match self {
+            Self::Pipelining => "PIPELINING",
+            Self::Size(_) => "SIZE",
+            Self::EightBitMime => "8BITMIME",
+            Self::SmtpUtf8 => "SMTPUTF8",
+            Self::StartTls => "STARTTLS",
+            Self::Chunking => "CHUNKING",
+            Self::BinaryMime => "BINARYMIME",
+            Self::Dsn => "DSN",
+            Self::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Self::RequireTls => "REQUIRETLS",
+            Self::Auth(_) => "AUTH",
+            Self::Help => "HELP",
+            Self::Other(line) => line.as_str(),
+        }
+    }
+}
+
+/// What stands behind SIZE: nothing, or a number.
+fn size(text: &str) -> Option<Option<Octets>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).map(|limit| Some(Octets(limit)))
 }
 
 impl UnknownExtension {
@@ -155,13 +214,21 @@ impl Extensions {
     /// What a reply to EHLO lists: each line behind the first.
     #[must_use]
     pub fn from_reply(reply: &Reply) -> Self {
-        reply.lines().skip(1).filter_map(Extension::parse).collect()
+        let mut extensions = Vec::with_capacity(reply.text().len() / TYPICAL_LINE_OCTETS);
+        extensions.extend(reply.lines().skip(1).filter_map(Extension::parse));
+        Self(extensions)
     }
 
     /// The reply to EHLO that lists them.
     #[must_use]
     pub fn to_reply(&self, hostname: &impl fmt::Display) -> Reply {
-        let lines = self.0.iter().fold(hostname.to_string(), |lines, extension| format!("{lines}\n{extension}"));
+        let mut lines = String::with_capacity(TYPICAL_REPLY_OCTETS);
+        // Writing into a String cannot fail.
+        let _ = write!(lines, "{hostname}");
+        for extension in &self.0 {
+            lines.push('\n');
+            let _ = extension.write(&mut lines);
+        }
         Reply::plain::<250>(lines)
     }
 
@@ -270,29 +337,35 @@ impl FromIterator<Extension> for Extensions {
 /// The line as it goes over the wire, without code and CRLF.
 impl fmt::Display for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Size(None) => f.write_str("SIZE"),
-            Self::Size(Some(limit)) => write!(f, "SIZE {limit}"),
-            Self::Auth(mechanisms) => {
-                f.write_str("AUTH")?;
-                mechanisms.iter().try_for_each(|mechanism| write!(f, " {mechanism}"))
-            }
-            Self::Other(line) => f.write_str(line.as_str()),
-            plain => f.write_str(PLAIN.iter().find(|(_, extension)| extension == plain).map_or("", |(name, _)| name)),
-        }
+        self.write(f)
     }
 }
 
-/// The extensions that are a keyword and nothing else.
-const PLAIN: &[(&str, Extension)] = &[
-    ("PIPELINING", Extension::Pipelining),
-    ("8BITMIME", Extension::EightBitMime),
-    ("SMTPUTF8", Extension::SmtpUtf8),
-    ("STARTTLS", Extension::StartTls),
-    ("CHUNKING", Extension::Chunking),
-    ("BINARYMIME", Extension::BinaryMime),
-    ("DSN", Extension::Dsn),
-    ("ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
-    ("REQUIRETLS", Extension::RequireTls),
-    ("HELP", Extension::Help),
-];
+/// Octets of a line in the reply to EHLO, or less.
+const TYPICAL_LINE_OCTETS: usize = 10;
+
+/// Octets of text in the reply to EHLO of a server that offers what most do.
+const TYPICAL_REPLY_OCTETS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_read_in_any_case_and_written_in_capitals() {
+        use Extension as E;
+        let plain = [E::Pipelining, E::EightBitMime, E::SmtpUtf8, E::StartTls, E::Chunking, E::BinaryMime, E::Dsn];
+        let further = [E::EnhancedStatusCodes, E::RequireTls, E::Help, E::Size(None), E::Auth(Vec::new())];
+        for extension in plain.into_iter().chain(further) {
+            let line = extension.to_string();
+            for spelled in [line.clone(), line.to_lowercase(), format!(" {line} ")] {
+                assert_eq!(Extension::parse(&spelled).as_ref(), Some(&extension), "{spelled:?}");
+            }
+            for other in [format!("{line}X"), format!("x{line}"), line.replace(['S', 'T', 'P'], "-")] {
+                assert!(matches!(Extension::parse(&other), Some(E::Other(_))) || other == line, "{other:?}");
+            }
+        }
+        assert_eq!(Extension::parse("chunking with words"), Some(E::Chunking));
+        assert_eq!(Extension::parse("help\u{a0}"), Some(E::Help));
+    }
+}

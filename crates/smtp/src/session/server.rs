@@ -196,7 +196,7 @@ impl ServerSession {
             content_since: now,
             config,
         };
-        let greeting = Reply::plain::<220>(format!("{} ESMTP", session.config.hostname));
+        let greeting = Reply::plain::<220>([session.config.hostname.as_str(), " ESMTP"].concat());
         session.say(&greeting);
         session
     }
