@@ -92,6 +92,7 @@ impl Domain {
     }
 
     /// The domain that a name in its canonical form is, if nothing of it needs a closer look.
+    #[inline]
     pub(crate) fn plain(name: &str) -> Option<Self> {
         is_plain(name).then(|| Self(SmolStr::new(name)))
     }

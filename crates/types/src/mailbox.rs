@@ -213,6 +213,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// One [`MailboxError`] variant per kind of mistake; see there.
+    #[inline]
     pub fn parse(text: &str) -> Result<Self, MailboxError> {
         if let Some(mailbox) = Self::plain(text) {
             return Ok(mailbox);
@@ -221,6 +222,7 @@ impl Mailbox {
     }
 
     /// A dot-string and a domain in its usual form, which is nearly every mailbox there is: found in one pass.
+    #[inline]
     fn plain(text: &str) -> Option<Self> {
         // No '@' is part of either, so that there is only one.
         let length = words::length_of_words(text.as_bytes(), &DOT_STRING).filter(|length| *length <= LOCAL_PART_OCTETS)?;

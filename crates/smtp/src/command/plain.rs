@@ -3,7 +3,7 @@
 //! A line that is spelled otherwise is not wrong for that: [`super::grammar`] reads it, and says what is wrong with it if
 //! something is. What is read here is read the same there.
 
-use sealpost_types::{BodyKind, ForwardPath, Mailbox, ReversePath};
+use sealpost_types::{BodyKind, ForwardPath, Mailbox, Octets, ReversePath};
 
 use super::{Command, HelloName, MailCommand, RcptCommand};
 use crate::line::is_printable;
@@ -16,7 +16,7 @@ pub(super) fn command(line: &[u8], accepted: Accepted) -> Option<Command> {
     }
     let (verb, argument) = line.split_first_chunk::<4>()?;
     match (capitals(*verb), argument) {
-        (RCPT, argument) => rcpt(argument, accepted),
+        (RCPT, argument) => rcpt(argument),
         (MAIL, argument) => mail(argument, accepted),
         (EHLO, [b' ', name @ ..]) => hello(name).map(Command::Ehlo),
         (HELO, [b' ', name @ ..]) => hello(name).map(Command::Helo),
@@ -38,45 +38,61 @@ fn mail(argument: &[u8], accepted: Accepted) -> Option<Command> {
         return None;
     }
     let (address, parameters) = address(rest)?;
+    let MailParameters { size, body, smtputf8 } = mail_parameters(parameters, accepted)?;
     let reverse_path = if address.is_empty() { ReversePath::Null } else { ReversePath::Mailbox(Mailbox::parse(address).ok()?) };
-    let mut mail = MailCommand::new(reverse_path);
-    mail_parameters(parameters, accepted, &mut mail)?;
-    Some(Command::Mail(mail))
+    // Built where it is returned: it is large enough for its copies to be noticed.
+    Some(Command::Mail(MailCommand {
+        reverse_path,
+        size,
+        body: body.unwrap_or_default(),
+        smtputf8,
+        require_tls: false,
+        ret: None,
+        envelope_id: None,
+        auth: None,
+    }))
 }
 
-/// SIZE, BODY and SMTPUTF8, each once at most: what clients say unless they ask for something special.
-fn mail_parameters(text: &[u8], accepted: Accepted, mail: &mut MailCommand) -> Option<()> {
-    let (mut rest, mut has_body) = (text, false);
+/// What clients say of a message unless they ask for something special.
+#[derive(Debug, Default)]
+struct MailParameters {
+    size: Option<Octets>,
+    body: Option<BodyKind>,
+    smtputf8: bool,
+}
+
+/// SIZE, BODY and SMTPUTF8, each once at most.
+fn mail_parameters(text: &[u8], accepted: Accepted) -> Option<MailParameters> {
+    let (mut rest, mut found) = (text, MailParameters::default());
     while let Some((b' ', words)) = rest.split_first() {
         let end = words.iter().position(|octet| *octet == b' ').unwrap_or(words.len());
         let (word, behind) = words.split_at_checked(end)?;
         rest = behind;
         match word.split_first_chunk::<5>()? {
-            (keyword, digits) if accepted.size && mail.size.is_none() && keyword.eq_ignore_ascii_case(b"SIZE=") => {
-                mail.size = Some(params::size(digits)?);
+            (keyword, digits) if accepted.size && found.size.is_none() && keyword.eq_ignore_ascii_case(b"SIZE=") => {
+                found.size = Some(params::size(digits)?);
             }
-            (keyword, kind) if accepted.body && !has_body && keyword.eq_ignore_ascii_case(b"BODY=") => {
-                has_body = true;
-                mail.body = params::body(kind).filter(|kind| *kind != BodyKind::BinaryMime)?;
+            (keyword, kind) if accepted.body && found.body.is_none() && keyword.eq_ignore_ascii_case(b"BODY=") => {
+                found.body = Some(params::body(kind).filter(|kind| *kind != BodyKind::BinaryMime)?);
             }
-            _ if accepted.smtputf8 && !mail.smtputf8 && word.eq_ignore_ascii_case(b"SMTPUTF8") => mail.smtputf8 = true,
+            _ if accepted.smtputf8 && !found.smtputf8 && word.eq_ignore_ascii_case(b"SMTPUTF8") => found.smtputf8 = true,
             _ => return None,
         }
     }
-    rest.is_empty().then_some(())
+    rest.is_empty().then_some(found)
 }
 
-fn rcpt(argument: &[u8], accepted: Accepted) -> Option<Command> {
+fn rcpt(argument: &[u8]) -> Option<Command> {
     let (keyword, rest) = argument.split_first_chunk::<5>()?;
     if !keyword.eq_ignore_ascii_case(b" TO:<") {
         return None;
     }
     let (address, parameters) = address(rest)?;
-    let mut rcpt = RcptCommand::new(ForwardPath::Mailbox(Mailbox::parse(address).ok()?));
     if !parameters.is_empty() {
-        params::rcpt(std::str::from_utf8(parameters).ok()?, accepted, &mut rcpt).ok()?;
+        return None;
     }
-    Some(Command::Rcpt(rcpt))
+    let forward_path = ForwardPath::Mailbox(Mailbox::parse(address).ok()?);
+    Some(Command::Rcpt(RcptCommand { forward_path, notify: None, original: None }))
 }
 
 /// What stands before the `>`, and the parameters behind it.
