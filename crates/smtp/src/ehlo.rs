@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use sealpost_types::Octets;
+use sealpost_types::{Domain, Octets, ReplyCode};
 
 use crate::auth::AuthMechanism;
 use crate::line::TextLine;
@@ -45,7 +45,7 @@ pub enum Extension {
 
 /// A line of the reply to EHLO that is none of those known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UnknownExtension(TextLine);
+pub struct UnknownExtension(Box<str>);
 
 /// What a server offers.
 ///
@@ -142,7 +142,7 @@ impl Extension {
                 Self::plain(keyword)
             }
         });
-        known.or_else(|| TextLine::new(line).map(|line| Self::Other(UnknownExtension(line))))
+        known.or_else(|| TextLine::new(line).map(|line| Self::Other(UnknownExtension(line.as_str().into()))))
     }
 
     /// The extension that is this keyword, in any case, and nothing else.
@@ -206,7 +206,7 @@ impl UnknownExtension {
     /// The line as the server wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.as_str()
+        &self.0
     }
 }
 
@@ -215,21 +215,38 @@ impl Extensions {
     #[must_use]
     pub fn from_reply(reply: &Reply) -> Self {
         let mut extensions = Vec::with_capacity(reply.text().len() / TYPICAL_LINE_OCTETS);
-        extensions.extend(reply.lines().skip(1).filter_map(Extension::parse));
+        for line in reply.lines().skip(1) {
+            if let Some(extension) = Extension::parse(line) {
+                extensions.push(extension);
+            }
+        }
         Self(extensions)
     }
 
     /// The reply to EHLO that lists them.
     #[must_use]
     pub fn to_reply(&self, hostname: &impl fmt::Display) -> Reply {
-        let mut lines = String::with_capacity(TYPICAL_REPLY_OCTETS);
+        let mut text = String::with_capacity(TYPICAL_REPLY_OCTETS);
         // Writing into a String cannot fail.
-        let _ = write!(lines, "{hostname}");
+        let _ = write!(text, "{hostname}");
+        self.write(&mut text);
+        Reply::plain::<250>(text)
+    }
+
+    /// The same of a server whose name needs no check.
+    pub(crate) fn to_reply_of(&self, hostname: &Domain) -> Reply {
+        let mut text = String::with_capacity(TYPICAL_REPLY_OCTETS);
+        text.push_str(hostname.as_str());
+        self.write(&mut text);
+        Reply::of_fitting_text(ReplyCode::constant::<250>(), text)
+    }
+
+    /// Appends a line for each.
+    fn write(&self, text: &mut String) {
         for extension in &self.0 {
-            lines.push('\n');
-            let _ = extension.write(&mut lines);
+            text.push('\n');
+            let _ = extension.write(text);
         }
-        Reply::plain::<250>(lines)
     }
 
     /// Each of them, in the order of the server.

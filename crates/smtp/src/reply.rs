@@ -164,6 +164,11 @@ impl Reply {
         }
     }
 
+    /// A reply without a status, of text without control characters other than line feeds.
+    pub(crate) fn of_fitting_text(code: ReplyCode, text: String) -> Self {
+        if is_short(&text) { Self { code, status: None, text: Cow::Owned(text) } } else { Self::of_text(code, None, text) }
+    }
+
     /// The reply of decoded text, from which code and status were taken.
     fn of_text(code: ReplyCode, status: Option<EnhancedStatus>, text: String) -> Self {
         let text = if fits(&text, status) { text } else { make_fit(&text, status) };

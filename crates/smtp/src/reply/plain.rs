@@ -27,7 +27,7 @@ pub(super) fn reply(input: &[u8], line_limit: usize, lines_limit: usize) -> Opti
         let is_last = *part == b' ';
         if lines == 0 {
             status = found;
-            text.reserve_exact(if is_last { words.len() } else { words.len().saturating_add(rest.len().min(RESERVED_OCTETS)) });
+            text = Vec::with_capacity(words.len().saturating_add(if is_last { 0 } else { rest.len().min(RESERVED_OCTETS) }));
         } else {
             if status != found {
                 return None;

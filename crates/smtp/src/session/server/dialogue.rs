@@ -192,7 +192,7 @@ impl ServerSession {
         self.greeted = Some(greeting);
         let config = Arc::clone(&self.config);
         let reply = match greeting {
-            Greeting::Ehlo => config.offer.extensions(self.tls.is_some(), config.limits.message).to_reply(&config.hostname),
+            Greeting::Ehlo => config.offer.extensions(self.tls.is_some(), config.limits.message).to_reply_of(&config.hostname),
             Greeting::Helo => Reply::plain::<250>(config.hostname.to_string()),
         };
         self.small_talk(&reply);
