@@ -94,6 +94,7 @@ async fn a_relay_that_is_dropped_loses_nothing() {
     drop(client);
     drop(relay);
     let spool = open_spool(folder.path()).await;
+    bank.when("the connections of the first are gone", |record| record.held == 0, |_| ()).await;
     bank.change(Behaviour::plain());
     let relay = house(&bank).start_with(spool).await;
     assert_eq!(subjects(&bank.messages(10).await), all);

@@ -423,10 +423,13 @@ impl Session {
         if body == Body::Held {
             self.shared.note(|record| record.held += 1);
             let mut behaviour = self.shared.behaviour.subscribe();
-            body = tokio::select! {
-                changed = behaviour.wait_for(|behaviour| behaviour.body != Body::Held) => changed.map_err(io::Error::other)?.body,
-                _ = self.wire.fill() => return Ok(false), // nothing but the end can come
+            let waited = tokio::select! {
+                changed = behaviour.wait_for(|behaviour| behaviour.body != Body::Held) => Some(changed.map_err(io::Error::other)?.body),
+                _ = self.wire.fill() => None, // nothing but the end can come
             };
+            self.shared.note(|record| record.held -= 1);
+            let Some(answered) = waited else { return Ok(false) };
+            body = answered;
         }
         match body {
             Body::Refused(reply) => self.reply(reply).await?,
