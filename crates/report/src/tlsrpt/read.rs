@@ -4,6 +4,7 @@ use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders as _};
 
 use super::gzip::{GzipError, unpack};
 use super::report::TlsReport;
+use crate::render::Visible;
 
 /// Why something is no report that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +23,7 @@ pub enum ReportReadError {
     #[error(transparent)]
     Gzip(#[from] GzipError),
     /// The JSON is not that of a report.
-    #[error("{}: line {line}, column {column}: {problem}", place(path))]
+    #[error("{}: line {line}, column {column}: {}", Visible(place(path)), Visible(problem))]
     Json {
         /// Where in the report: `policies[0].summary`.
         path: String,
@@ -193,6 +194,8 @@ mod tests {
             (changed("2026-11-25T00:00:00Z\",", "today\","), "\"today\" is no time; one such as"),
             (told(&[REPORT.as_bytes(), b"{}"].concat()), "trailing characters"),
             (told(&pack(b"x")[..8]), "cannot be unpacked"),
+            // A key may hold what a terminal would obey: JSON lets DEL stand as it is.
+            (told(b"{\"x\x7fy\":{\"a:\"1\""), "x\\u{7f}y: line 1, column"),
             (told(b"hello"), "it begins with \"hello\", and is neither"),
             (told(&mail("image/png", "x.png", b"x")), "and it has multipart/report, text/plain, image/png"),
             (told(&pack(&vec![b' '; REPORT_OCTETS + 1])), "unpacks to more than 16777216 octets"),
