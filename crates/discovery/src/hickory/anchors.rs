@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use hickory_resolver::proto::dnssec::TrustAnchors;
+use hickory_resolver::proto::dnssec::{Algorithm, TrustAnchors};
 use hickory_resolver::proto::rr::Name;
 
 /// The keys that DNSSEC starts from: those of the root, or of a root or zone of one's own.
@@ -38,8 +38,12 @@ impl DnssecAnchors {
     /// For a zone below the root, all its keys have to be there, unless the root proves them too.
     ///
     /// # Errors
-    /// [`AnchorsError`]: it is something else, or empty. DS records are not taken.
+    /// [`AnchorsError`]: it is something else, or empty, or has a key of an algorithm that cannot be verified (RFC 8624 section 3.1). DS records
+    /// are not taken.
     pub fn parse(text: &str) -> Result<Self, AnchorsError> {
+        if let Some(algorithm) = unsupported(text) {
+            return Err(AnchorsError::Unreadable { detail: format!("algorithm {algorithm} is none of 5, 7, 8, 10, 13, 14 and 15") });
+        }
         let keys = TrustAnchors::from_str(text).map_err(|error| AnchorsError::Unreadable { detail: error.to_string() })?;
         let mut zones = Vec::new();
         for line in text.lines().filter(|line| line.split_whitespace().any(|word| word == "DNSKEY")) {
@@ -51,6 +55,22 @@ impl DnssecAnchors {
         }
         if zones.is_empty() { Err(AnchorsError::Empty) } else { Ok(Self { keys: Arc::new(keys), zones }) }
     }
+}
+
+/// The first algorithm that hickory does not know: in a debug build it panics over one.
+fn unsupported(text: &str) -> Option<u8> {
+    let mut words = text
+        .lines()
+        .flat_map(|line| line.split(';').next().unwrap_or_default().split(|c: char| c.is_whitespace() || matches!(c, '(' | ')')))
+        .filter(|word| !word.is_empty());
+    while words.any(|word| word.eq_ignore_ascii_case("DNSKEY")) {
+        // Behind the flags and the protocol.
+        let algorithm = words.nth(2).and_then(|word| word.parse().ok());
+        if let Some(number) = algorithm.filter(|number| !Algorithm::from_u8(*number).is_supported()) {
+            return Some(number);
+        }
+    }
+    None
 }
 
 /// The keys of the root of the Internet.
@@ -83,7 +103,9 @@ mod tests {
     #[test]
     fn what_holds_no_key_is_refused() {
         assert_eq!(DnssecAnchors::parse("; nothing\n").unwrap_err(), AnchorsError::Empty);
-        for text in [". IN DS 20326 8 2 E06D44B8", "-----BEGIN CERTIFICATE-----", ". IN DNSKEY 257 3 13 !"] {
+        for text in
+            [". IN DS 20326 8 2 E06D44B8", "-----BEGIN CERTIFICATE-----", ". IN DNSKEY 257 3 13 !", ". IN DNSKEY ( 257 3\n 6 AwEAAQ== )"]
+        {
             assert!(matches!(DnssecAnchors::parse(text), Err(AnchorsError::Unreadable { .. })), "{text}");
         }
     }
