@@ -94,7 +94,7 @@ impl Event {
     /// The entry as one JSON object on one line, without the line's end: for log shippers and other programs.
     ///
     /// Names, not registry numbers, stand for TLS versions, cipher suites and groups. Fields are added over time,
-    /// never renamed.
+    /// never renamed. All control characters are escaped, those too that JSON lets stand (DEL, U+0080 to U+009F): a terminal obeys some of them.
     #[must_use]
     pub fn to_json(&self) -> String {
         let (sender_domain, recipient_domain) = self.domains();
@@ -131,7 +131,8 @@ impl Event {
             more: self.more,
         };
         // Only strings, numbers and booleans are in it: that cannot fail.
-        serde_json::to_string(&line).unwrap_or_default()
+        let json = serde_json::to_string(&line).unwrap_or_default();
+        if json.chars().any(char::is_control) { without_controls(&json) } else { json }
     }
 
     /// The other host with its address, and the next hop where it says more.
@@ -252,6 +253,19 @@ impl Block {
         }
         text
     }
+}
+
+/// JSON with its control characters escaped: outside of its strings there are none.
+fn without_controls(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut escaped, c| {
+        if c.is_control() {
+            // Writing into a String cannot fail.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+        escaped
+    })
 }
 
 /// Text with its control characters shown as `\u{1b}`.
@@ -566,6 +580,11 @@ mod tests {
         let text = event.to_text(TextStyle::default());
         assert!(text.chars().all(|c| c == '\n' || !(c.is_control() || c == '\u{202e}')), "{text}");
         assert!(text.contains("550 \\u{1b}[2J\\u{202e}gone\n"), "{text}");
+        let reply = "550 \u{7f}\u{9b}2J\u{1b}gone";
+        event.reply = Some(reply.into());
+        let json = event.to_json();
+        assert!(json.contains("550 \\u007f\\u009b2J\\u001bgone") && !json.contains(char::is_control), "{json}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["reply"], reply);
     }
 
     #[test]
