@@ -85,6 +85,10 @@ impl std::str::FromStr for Pattern {
         }
         let mut compared = String::with_capacity(text.len());
         let name = text.strip_suffix('.').unwrap_or(text);
+        if name.bytes().all(|b| b == b'*') {
+            // Nothing is left below the root, as in `*.`; without the dot it would be everything.
+            return Err(DomainError::EmptyLabel { domain: text.to_owned() }.into());
+        }
         for (index, label) in name.split('.').enumerate() {
             if index > 0 {
                 compared.push('.');
@@ -113,6 +117,25 @@ impl fmt::Display for Pattern {
             Self::Below(parent) => write!(f, "*.{parent}"),
             Self::Wild(text) => f.write_str(text),
             Self::All => f.write_str("*"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for text in ["*", "**", "a.example.", "*.A.example", "*a.example.", "**.example", "?."] {
+            let pattern: Pattern = text.parse().unwrap();
+            assert_eq!(pattern.to_string().parse(), Ok(pattern), "{text}");
+        }
+        for text in ["*.", "**.", "***."] {
+            assert!(
+                matches!(text.parse::<Pattern>(), Err(PatternError::Domain(DomainError::EmptyLabel { .. } | DomainError::Empty))),
+                "{text}"
+            );
         }
     }
 }
