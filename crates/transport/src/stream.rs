@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -113,7 +113,7 @@ impl AsyncBufRead for PlainStream {
             if read.is_pending() {
                 this.give_buffer_back();
                 // Who only looks whether something came does not wait for it.
-                if !cx.waker().will_wake(Waker::noop()) {
+                if !cx.waker().will_wake(onlooker()) {
                     this.acknowledge();
                 }
             }
@@ -231,6 +231,20 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     }
 }
 
+/// The waker of one who looks whether something came and does not wait for it.
+///
+/// It is told from others by its address, and so it is one object: what [`Waker::noop`] gives is as many as the compiler likes to make of it.
+pub(crate) fn onlooker() -> &'static Waker {
+    struct Onlooker;
+
+    impl Wake for Onlooker {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    static ONLOOKER: LazyLock<Waker> = LazyLock::new(|| Arc::new(Onlooker).into());
+    &ONLOOKER
+}
+
 thread_local! {
     /// A buffer that no connection holds.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -265,7 +279,7 @@ mod tests {
         }
         let mut look = |cx: &mut Context<'_>| Pin::new(&mut stream).poll_fill_buf(cx).is_pending();
         let nothing_more =
-            if waits { std::future::poll_fn(|cx| Poll::Ready(look(cx))).await } else { look(&mut Context::from_waker(Waker::noop())) };
+            if waits { std::future::poll_fn(|cx| Poll::Ready(look(cx))).await } else { look(&mut Context::from_waker(onlooker())) };
         assert!(nothing_more, "the server said more than it was asked");
         let is_prompt = stream.tcp.quickack().unwrap();
         drop(stream);

@@ -19,7 +19,7 @@ use super::error::Ends;
 use super::stage::StageTimes;
 use super::watch::Watch;
 use crate::clock::Ticker;
-use crate::stream::Wire;
+use crate::stream::{Wire, onlooker};
 use crate::tls::{AlertName, HandshakeError, TlsBackend};
 
 /// An open connection that satisfies the demand of its [`WireKey`].
@@ -353,7 +353,7 @@ impl<B: TlsBackend> Talk<B> {
     /// Gives the session what has come already, without waiting.
     pub(super) fn read_ready(&mut self) {
         let Some(wire) = &mut self.wire else { return };
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(onlooker());
         if let Poll::Ready(Ok(input)) = Pin::new(&mut *wire).poll_fill_buf(&mut cx)
             && !input.is_empty()
         {
@@ -398,7 +398,7 @@ impl<B: TlsBackend> Talk<B> {
     /// Whether nothing has come and the connection is open, as far as the kernel knows.
     fn is_silent(&mut self) -> bool {
         let Some(wire) = &mut self.wire else { return false };
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(onlooker());
         Pin::new(wire).poll_fill_buf(&mut cx).is_pending()
     }
 }
