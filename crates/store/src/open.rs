@@ -168,13 +168,19 @@ pub(crate) fn open_writer(path: &Path, settings: &Settings) -> rusqlite::Result<
     configure(&db, settings, 1)?;
     // These two count only before the first table; space that becomes free can then be given back step by step.
     db.pragma_update(None, "page_size", signed(settings.page))?;
-    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // Said again to a database that has it, it would be written and synced again.
+    if db.pragma_query_value(None, "auto_vacuum", |row| row.get::<_, i64>(0))? != INCREMENTAL {
+        db.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
     db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     db.pragma_update(None, "journal_size_limit", signed(settings.log_limit))?;
     Ok(db)
 }
+
+/// What SQLite calls an `auto_vacuum` that happens step by step.
+const INCREMENTAL: i64 = 2;
 
 /// A pragma takes no unsigned number.
 fn signed(size: Octets) -> i64 {

@@ -45,6 +45,23 @@ async fn what_was_written_is_there_after_a_drop_and_after_a_close() {
 }
 
 #[tokio::test]
+async fn to_open_what_is_up_to_date_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, log) = (path(directory.path()), path(directory.path()).with_extension("db-wal"));
+    let store = open(directory.path());
+    // What writes can be seen: each write that the start of a relay makes is a sync that it waits for.
+    let written = std::fs::metadata(&log).unwrap().len();
+    assert!(written > 0, "{written}");
+    insert(&store, 1).await.unwrap();
+    store.close().await.unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let store = open(directory.path());
+    assert_eq!(std::fs::metadata(&log).map_or(0, |log| log.len()), 0);
+    assert!(std::fs::read(&file).unwrap() == before);
+    assert_eq!(numbers(&store).await, [1]);
+}
+
+#[tokio::test]
 async fn a_second_owner_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
