@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::{fs, thread};
+use std::{env, fs, io, thread};
 
 use rustls_native_certs::CertificateResult;
 use sealpost_cert::TrustAnchors;
@@ -24,25 +24,46 @@ pub struct SystemAnchors {
 /// wrong is in [`SystemAnchors::problems`].
 #[must_use]
 pub fn system_anchors() -> SystemAnchors {
-    let places = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-    let found = if places.iter().any(|name| std::env::var_os(name).is_some()) {
-        vec![rustls_native_certs::load_native_certs()]
-    } else {
-        let places = openssl_probe::probe();
-        load(&files_of(places.cert_file, &places.cert_dir))
-    };
-    let problems = found.iter().flat_map(|found| &found.errors).map(ToString::to_string).collect();
+    let (file, directories) = places();
+    let (files, mut problems) = files_of(file, &directories);
+    let found = load(&files);
+    problems.extend(found.iter().flat_map(|found| &found.errors).map(ToString::to_string));
     // Those of a bundle are there as files of their own too.
     let certificates: BTreeSet<&[u8]> = found.iter().flat_map(|found| &found.certs).map(AsRef::as_ref).collect();
     collect(certificates.into_iter(), problems)
 }
 
-/// Each file once, by whatever names it is found.
-fn files_of(file: Option<PathBuf>, directories: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let entries = directories.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
-    let names: Vec<PathBuf> = file.into_iter().chain(entries.map(|entry| entry.path())).collect();
-    let found = in_parallel(&names, |name| fs::canonicalize(name).ok().filter(|path| path.is_file()));
-    found.into_iter().flatten().collect()
+/// The bundle and the directories of the store: those of the environment, and without any those where systems have them.
+fn places() -> (Option<PathBuf>, Vec<PathBuf>) {
+    let file = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let directories = env::var_os("SSL_CERT_DIR").unwrap_or_default();
+    let directories: Vec<PathBuf> = env::split_paths(&directories).filter(|path| !path.as_os_str().is_empty()).collect();
+    if file.is_some() || !directories.is_empty() {
+        return (file, directories);
+    }
+    let places = openssl_probe::probe();
+    (places.cert_file, places.cert_dir)
+}
+
+/// Each file once, by whatever names it is found; and the directories that cannot be read, in words.
+fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (BTreeSet<PathBuf>, Vec<String>) {
+    let (mut names, mut problems) = (Vec::new(), Vec::new());
+    for directory in directories {
+        match fs::read_dir(directory) {
+            Ok(entries) => names.extend(entries.flatten().map(|entry| entry.path())),
+            Err(error) => problems.push(format!("cannot read the directory {}: {error}", directory.display())),
+        }
+    }
+    let found = in_parallel(&names, |name| match fs::canonicalize(name) {
+        Ok(path) => path.is_file().then_some(path),
+        // A link to nowhere is left from what is no longer trusted.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        // Reading it says what is wrong.
+        Err(_) => Some(name.clone()),
+    });
+    // One that was asked for by its name has to be there.
+    let bundle = bundle.map(|path| fs::canonicalize(&path).unwrap_or(path));
+    (found.into_iter().flatten().chain(bundle).collect(), problems)
 }
 
 fn load(files: &BTreeSet<PathBuf>) -> Vec<CertificateResult> {
@@ -85,11 +106,22 @@ mod tests {
         fs::write(at("bundle.crt"), pem("a.example") + &pem("b.example")).unwrap();
         std::os::unix::fs::symlink(at("nowhere"), at("dangling.0")).unwrap();
         fs::create_dir(at("java")).unwrap();
-        let files = files_of(Some(at("bundle.crt")), &[directory.path().to_owned()]);
-        assert_eq!(files.len(), 41);
+        let (files, problems) = files_of(Some(at("bundle.crt")), &[directory.path().to_owned()]);
+        assert_eq!((files.len(), problems), (41, vec![]));
         let found = load(&files);
         assert_eq!(found.iter().map(|found| found.certs.len()).sum::<usize>(), 42);
         assert!(found.iter().all(|found| found.errors.is_empty()));
+    }
+
+    #[test]
+    fn a_place_that_is_named_and_not_there_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let (bundle, nowhere) = (directory.path().join("bundle.crt"), directory.path().join("nowhere"));
+        let (files, problems) = files_of(Some(bundle.clone()), &[nowhere, directory.path().to_owned()]);
+        assert!(problems.len() == 1 && problems[0].contains("/nowhere: No such file"), "{problems:?}");
+        assert_eq!(files, BTreeSet::from([bundle]));
+        let found = load(&files);
+        assert!(found.len() == 1 && found[0].errors[0].to_string().contains("/bundle.crt"), "{found:?}");
     }
 
     #[test]
