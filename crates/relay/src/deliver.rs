@@ -53,10 +53,11 @@ pub(crate) fn reinforce<C: Components>(engine: &Arc<Engine<C>>) {
 fn start_worker<C: Components>(engine: &Arc<Engine<C>>, destination: Destination) {
     let running = engine.workers.start();
     let engine = Arc::clone(engine);
-    tokio::spawn(async move {
+    // Boxed, because the runtime moves what it is given: as it is made, and over it what came of it.
+    tokio::spawn(Box::pin(async move {
         work(&engine, destination).await;
         drop(running);
-    });
+    }));
 }
 
 /// One worker: takes what waits in its lane until nothing does, or until it is told to break off.
