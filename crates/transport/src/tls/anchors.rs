@@ -46,7 +46,7 @@ fn places() -> (Option<PathBuf>, Vec<PathBuf>) {
 }
 
 /// Each file once, by whatever names it is found; and the directories that cannot be read, in words.
-fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (BTreeSet<PathBuf>, Vec<String>) {
+fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut names, mut problems) = (Vec::new(), Vec::new());
     for directory in directories {
         match fs::read_dir(directory) {
@@ -54,25 +54,39 @@ fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (BTreeSet<PathB
             Err(error) => problems.push(format!("cannot read the directory {}: {error}", directory.display())),
         }
     }
-    let found = in_parallel(&names, |name| match fs::canonicalize(name) {
-        Ok(path) => path.is_file().then_some(path),
+    let found = in_parallel(&names, |name| match fs::metadata(name) {
+        Ok(file) => file.is_file().then(|| (identity(&file), name)),
         // A link to nowhere is left from what is no longer trusted.
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         // Reading it says what is wrong.
-        Err(_) => Some(name.clone()),
+        Err(_) => Some((None, name)),
     });
-    // One that was asked for by its name has to be there.
-    let bundle = bundle.map(|path| fs::canonicalize(&path).unwrap_or(path));
-    (found.into_iter().flatten().chain(bundle).collect(), problems)
+    // The bundle has to be there, if it was asked for by its name.
+    let bundle = bundle.iter().map(|path| (fs::metadata(path).ok().as_ref().and_then(identity), path));
+    let mut known = BTreeSet::new();
+    let files = bundle.chain(found.into_iter().flatten()).filter(|(file, _)| file.is_none_or(|file| known.insert(file)));
+    (files.map(|(_, name)| name.clone()).collect(), problems)
 }
 
-fn load(files: &BTreeSet<PathBuf>) -> Vec<CertificateResult> {
-    let files: Vec<&PathBuf> = files.iter().collect();
-    in_parallel(&files, |file| rustls_native_certs::load_certs_from_paths(Some(file.as_path()), None))
+/// What is the same for all names of a file, where the system has such a thing.
+#[cfg(unix)]
+fn identity(file: &fs::Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    Some((file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+fn load(files: &[PathBuf]) -> Vec<CertificateResult> {
+    in_parallel(files, |file| rustls_native_certs::load_certs_from_paths(Some(file.as_path()), None))
 }
 
 /// A store of hundreds of small files that lie in no cache: each is one wait for the disk, and the relay's start waits for them all.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn in_parallel<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     let work = &work;
     let share = items.len().div_ceil(READERS).max(1);
     thread::scope(|scope| {
@@ -119,7 +133,7 @@ mod tests {
         let (bundle, nowhere) = (directory.path().join("bundle.crt"), directory.path().join("nowhere"));
         let (files, problems) = files_of(Some(bundle.clone()), &[nowhere, directory.path().to_owned()]);
         assert!(problems.len() == 1 && problems[0].contains("/nowhere: No such file"), "{problems:?}");
-        assert_eq!(files, BTreeSet::from([bundle]));
+        assert_eq!(files, [bundle]);
         let found = load(&files);
         assert!(found.len() == 1 && found[0].errors[0].to_string().contains("/bundle.crt"), "{found:?}");
     }
