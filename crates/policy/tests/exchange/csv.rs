@@ -34,6 +34,22 @@ fn rows_and_their_lines() {
 
 // req: B10
 #[test]
+fn blanks_around_a_cell_are_none_of_it_with_quotes_and_without() {
+    let names = |cell: &str| {
+        let partners = import(&format!("domain,name\na.example,{cell}\n"));
+        let written = export_csv("list.csv", &partners).text;
+        [partners, import(&written)].map(|partners| partners[0].form.name.clone())
+    };
+    for blank in ["", " ", "\t", "\r", "\u{c}", " \r\t"] {
+        for cell in [format!("{blank}Bank{blank}"), format!("\"{blank}Bank{blank}\"")] {
+            assert_eq!(names(&cell), [Some("Bank".to_owned()), Some("Bank".to_owned())], "{cell:?}");
+        }
+    }
+    // Only behind blanks that may stand before quotes are they quotes.
+    assert_eq!(names("\r\"Bank\""), [Some("\"Bank\"".to_owned()), Some("\"Bank\"".to_owned())]);
+}
+
+#[test]
 fn a_list_without_a_header() {
     let mut defaults = CsvDefaults::default();
     defaults.deliver = Some(HopForm::from("require"));

@@ -220,7 +220,7 @@ impl<'t> Reader<'t> {
                 }
             } else {
                 let end = memchr::memchr2(b',', b'\n', cell.as_bytes()).unwrap_or(cell.len());
-                (Cow::Borrowed(cell.get(..end).unwrap_or_default().trim_ascii_end()), offset + end)
+                (Cow::Borrowed(cell.get(..end).unwrap_or_default().trim_ascii()), offset + end)
             };
             self.cells.push(Cell { offset, value });
             self.at = end + 1;
