@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use super::{Stop, number, take_log};
 use crate::client::Client;
@@ -32,15 +33,17 @@ fn memory_and_open_files_stay_flat() {
     });
     let verdict: Vec<String> = lives.iter().enumerate().map(|(life, samples)| format!("life {life}: {}", growth(samples))).collect();
     let lost = soak.finish();
+    let (changes, seen) = (soak.changes.load(Ordering::SeqCst), soak.certificates.lock().unwrap().len() as u64);
     eprintln!(
-        "{span:?}: {} messages acknowledged, {} new certificates of which {} were seen, {} reloads\n{}",
+        "{span:?}: {} messages acknowledged, {changes} new certificates, {seen} seen, {} policies\n{}",
         soak.acknowledged.lock().unwrap().len(),
-        soak.changes.load(Ordering::SeqCst),
-        soak.certificates.lock().unwrap().len(),
-        soak.reloads.load(Ordering::SeqCst),
+        soak.policies.load(Ordering::SeqCst),
         verdict.join("\n")
     );
     assert_eq!(lost, 0, "recipients were lost");
+    // The one that it began with, and each new one; but in a long run the last comes with the end.
+    let is_long = lives.iter().all(|life| life.len() >= ENOUGH);
+    assert!(seen + u64::from(is_long) > changes, "{seen} certificates were seen, {changes} were new");
     for life in lives.iter().filter(|life| life.len() >= ENOUGH) {
         let growth = growth(life);
         assert!(growth.resident <= growth.resident_before / 10 + 2048 && growth.files <= 10, "{growth}");
@@ -108,7 +111,8 @@ struct Soak {
     moody: Sink,
     clear: Sink,
     offering: Behaviour,
-    tls: Arc<ClientConfig>,
+    /// With sessions that are resumed, and without.
+    tls: [Arc<ClientConfig>; 2],
     csv: PathBuf,
     start: Instant,
     stop: AtomicBool,
@@ -119,7 +123,7 @@ struct Soak {
     arrived: Mutex<HashSet<u64>>,
     notices: AtomicU64,
     changes: AtomicU64,
-    reloads: AtomicU64,
+    policies: AtomicU64,
     certificates: Mutex<HashSet<Vec<u8>>>,
 }
 
@@ -139,7 +143,9 @@ impl Soak {
         house.write();
         let csv = std::env::var_os("SOAK_CSV").map_or_else(|| house.file("soak.csv"), PathBuf::from);
         fs::write(&csv, "seconds,life,resident_kib,open_files,threads,acknowledged,arrived,notices\n").unwrap();
-        let tls = house.authority.client();
+        let mut forgetful = ClientConfig::clone(&house.authority.client());
+        forgetful.resumption = Resumption::disabled();
+        let tls = [house.authority.client(), Arc::new(forgetful)];
         Self {
             house,
             good,
@@ -156,7 +162,7 @@ impl Soak {
             arrived: Mutex::default(),
             notices: AtomicU64::new(0),
             changes: AtomicU64::new(0),
-            reloads: AtomicU64::new(0),
+            policies: AtomicU64::new(0),
             certificates: Mutex::default(),
         }
     }
@@ -197,9 +203,9 @@ impl Soak {
 
     /// Every 20 s another policy, every minute other moods, every two minutes another certificate; in a short run each time.
     fn change(&self, relay: &Relay, tick: u64) {
-        let reloads = self.reloads.fetch_add(1, Ordering::SeqCst);
         if tick.is_multiple_of(2) || tick < 6 {
-            fs::write(self.house.file("policy.toml"), policy(reloads)).unwrap();
+            let number = self.policies.fetch_add(1, Ordering::SeqCst);
+            fs::write(self.house.file("policy.toml"), policy(number)).unwrap();
             relay.hang_up();
         }
         if tick.is_multiple_of(12) || tick == 1 {
@@ -262,7 +268,7 @@ impl Soak {
             let mut fresh = Client::connect(self.house.address)?;
             fresh.expect("EHLO client.example", 250)?;
             if number % 10 != 7 {
-                let shown = fresh.start_tls(&self.tls)?.shown;
+                let shown = fresh.start_tls(&self.tls[usize::from(number.is_multiple_of(3))])?.shown;
                 self.certificates.lock().unwrap().extend(shown);
                 fresh.expect("EHLO client.example", 250)?;
             }
