@@ -132,11 +132,9 @@ impl DataScanner {
         if rest.is_empty() {
             return Scan { content: at..at, used: at, ended: false };
         }
-        let (length, plain) = self.content_of(rest);
+        let length = self.content_of(rest);
         let content = rest.get(..length).unwrap_or(rest);
-        let (plain, further) = content.split_at_checked(plain).unwrap_or((&[], content));
-        self.check.check_as(plain, false);
-        self.check.check(further);
+        self.check.check(content);
         self.place = match content {
             [.., b'\r', b'\n'] => Place::LineStart,
             [b'\n'] if self.place == Place::Cr => Place::LineStart,
@@ -154,17 +152,12 @@ impl DataScanner {
         self.check.fault()
     }
 
-    /// How many octets of `rest` stand before the next dot at the start of a line, and how many of them are [`plain_octets`].
-    fn content_of(&self, rest: &[u8]) -> (usize, usize) {
+    /// How many octets of `rest` stand before the next dot at the start of a line.
+    fn content_of(&self, rest: &[u8]) -> usize {
         if self.place == Place::Cr && rest.starts_with(b"\n.") {
-            return (1, 0);
+            return 1;
         }
-        // Where there is a fault already nothing else is looked for.
-        let plain = if self.fault().is_some() { 0 } else { plain_octets(rest) };
-        // The CR before the LF of such a line may be the last octet of those.
-        let from = plain.saturating_sub(1);
-        let dot = DOT_LINE.find(rest.get(from..).unwrap_or_default());
-        (dot.map_or(rest.len(), |found| from.saturating_add(found).saturating_add(2)), plain)
+        DOT_LINE.find(rest).map_or(rest.len(), |found| found.saturating_add(2))
     }
 }
 
@@ -194,14 +187,9 @@ impl BodyCheck {
 
     /// Looks at the next piece of content.
     pub fn check(&mut self, piece: &[u8]) {
-        self.check_as(piece, self.fault.is_none() && is_suspect(piece));
-    }
-
-    /// Looks at the next piece of content, which is known to be suspect or not: its two ends are judged here.
-    fn check_as(&mut self, piece: &[u8], is_suspect: bool) {
         let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return };
         let edge = self.after_cr != (*first == b'\n');
-        if self.fault.is_none() && (edge || is_suspect) {
+        if self.fault.is_none() && (edge || is_suspect(piece)) {
             self.fault = self.first_fault(piece);
         }
         self.after_cr = *last == b'\r';
@@ -259,44 +247,17 @@ impl BodyCheck {
 ///
 /// One pass without branches, so that it runs at the width of the machine's vectors.
 fn is_suspect(piece: &[u8]) -> bool {
+    let next = piece.get(1..).unwrap_or_default();
     let mut bad = piece.last() == Some(&0);
-    for (here, next) in blocks(piece) {
-        bad |= any_pair(here, next, is_fault);
+    for (here, next) in piece.chunks(BLOCK_OCTETS).zip(next.chunks(BLOCK_OCTETS)) {
+        let mut block = 0_u8;
+        for (here, next) in here.iter().zip(next) {
+            block |= u8::from((*here == b'\r') != (*next == b'\n')) | u8::from(*here == 0);
+        }
+        bad |= block != 0;
     }
     bad
 }
 
-/// How many octets at the start of a piece are for certain neither a NUL, nor a CR or an LF without its neighbour, nor before a dot that begins a line.
-///
-/// Each is judged together with the one behind it, so that the last octet of a piece is never among them.
-fn plain_octets(piece: &[u8]) -> usize {
-    let mut plain = 0_usize;
-    for (here, next) in blocks(piece) {
-        if any_pair(here, next, |here, next| is_fault(here, next) | ((here == b'\n') & (next == b'.'))) {
-            break;
-        }
-        plain = plain.saturating_add(here.len().min(next.len()));
-    }
-    plain
-}
-
-fn is_fault(here: u8, next: u8) -> bool {
-    ((here == b'\r') != (next == b'\n')) | (here == 0)
-}
-
-/// The octets of a piece, and those behind them.
-fn blocks(piece: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    piece.chunks(BLOCK_OCTETS).zip(piece.get(1..).unwrap_or_default().chunks(BLOCK_OCTETS))
-}
-
-/// Whether this is so of any two neighbours. All are looked at, without branches.
-fn any_pair(here: &[u8], next: &[u8], is_so: impl Fn(u8, u8) -> bool) -> bool {
-    let mut any = 0_u8;
-    for (here, next) in here.iter().zip(next) {
-        any |= u8::from(is_so(*here, *next));
-    }
-    any != 0
-}
-
-/// Octets whose flags are folded into one.
-const BLOCK_OCTETS: usize = 512;
+/// Octets that [`is_suspect`] folds into one flag.
+const BLOCK_OCTETS: usize = 1024;
