@@ -193,7 +193,7 @@ fn faults_are_found_at_their_octet_wherever_the_cut_is() {
 fn long_content_is_read_as_it_is_octet_by_octet() {
     let ends = FALSE_ENDS.iter().map(|(end, _)| *end);
     for odd in ends.chain([&b"\r\n.\r\n"[..], b"\r\n.b", b"\r\n..b\r\n", b"\r\n\r\n", b"\0", b"\r", b"\n"]) {
-        // Content is looked through in blocks of half a kilobyte: what is odd stands before, over and behind their edges.
+        // Content is looked through in blocks of a kilobyte: what is odd stands in one, and before, over and behind its edge.
         for before in (500..520).chain(1010..1030) {
             let wire = [&vec![b'a'; before], odd, &[b'a'; 700], b"\r\n.\r\n"].concat();
             let (content, fault, end) = scan([&wire[..]]);
