@@ -1,7 +1,9 @@
 //! The usual parts of a relay, opened as its configuration says.
 
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, StsCache, Validation};
@@ -122,35 +124,24 @@ pub(crate) fn assemble(
     policy_file: Option<PolicyFile>,
     policy: Policy,
 ) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
-    let anchors = read_trust_anchors(&config)?;
-    let shown = read_shown(&config)?;
-    let named = match &policy_file {
-        Some(file) => NamedFiles::read(&policy, file.path())?,
-        None => NamedFiles::default(),
-    };
-    let certificates = read_all(&config.tls)?;
-    let tls = tls_with(&config, Arc::clone(&anchors), &certificates)?;
+    // What takes the longest goes on at the same time: the processor has the one to do, and the disk the others.
+    let (anchors, rest) = thread::scope(|scope| {
+        scope.spawn(RustlsBackend::gather_randomness);
+        let anchors = scope.spawn(|| read_trust_anchors(&config));
+        let rest = Rest::open(&config, policy_file.as_ref(), &policy);
+        (anchors.join().unwrap_or_else(|panic| resume_unwind(panic)), rest)
+    });
+    let (anchors, rest) = (anchors?, rest?);
+    let tls = tls_with(&config, Arc::clone(&anchors), &rest.certificates)?;
     let switches = (tls.anchor_switch(), tls.client_identity_switch());
-    let trust = Trust::new((TrustAnchors::clone(&anchors), shown), named, switches, config.tls.expiry_warning);
-    let certificates = Certificates::new(certificates, tls.identity_switch(), config.tls.expiry_warning);
-    // The system's are many files: they are not read twice.
-    let client_anchors = if config.tls.client_anchors.is_some() { read_client_anchors(&config)? } else { anchors };
-    let users = read_users(&config)?;
-    let resolver = open_resolver(&config)?;
-    for open in open_secrets(&config, Some(&policy)) {
-        tracing::warn!("{open}");
-    }
-    std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
-    let mut settings = Settings::default();
-    settings.reserve = config.queue.reserve;
-    let spool = EmbeddedSpool::open(&queue_directory(&config), settings)?;
-    let reports = Reports::open(&config)?;
-    let history = History::open_with(&history_directory(&config), config.history.clone())?;
-    let sts_cache = config.mta_sts.enabled.then(|| StsCache::open(&sts_cache_file(&config), WallClock::system().now())).transpose()?;
-    let builder =
-        RelayBuilder::new(config, spool, resolver, tls).history(history).client_anchors(client_anchors).certificates(certificates, trust);
-    let builder = builder.reports(reports);
-    let builder = match sts_cache {
+    let trust = Trust::new((TrustAnchors::clone(&anchors), rest.shown), rest.named, switches, config.tls.expiry_warning);
+    let certificates = Certificates::new(rest.certificates, tls.identity_switch(), config.tls.expiry_warning);
+    let builder = RelayBuilder::new(config, rest.spool, rest.resolver, tls)
+        .history(rest.history)
+        .client_anchors(rest.client_anchors.unwrap_or(anchors))
+        .certificates(certificates, trust)
+        .reports(rest.reports);
+    let builder = match rest.sts_cache {
         Some(cache) => builder.sts_cache(cache),
         None => builder,
     };
@@ -158,10 +149,58 @@ pub(crate) fn assemble(
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),
     };
-    Ok(match users {
+    Ok(match rest.users {
         Some(users) => builder.users(users),
         None => builder,
     })
+}
+
+/// What a relay reads and opens beside its trust anchors.
+struct Rest {
+    shown: Option<Held>,
+    named: NamedFiles,
+    certificates: Vec<Held>,
+    /// Where clients are not judged by the anchors for servers.
+    client_anchors: Option<Arc<TrustAnchors>>,
+    users: Option<Users>,
+    resolver: HickoryResolver,
+    spool: EmbeddedSpool,
+    reports: Option<Reports>,
+    history: History,
+    sts_cache: Option<StsCache>,
+}
+
+impl Rest {
+    /// Files first: where one of them is wrong, nothing has been made on the disk.
+    fn open(config: &Config, policy_file: Option<&PolicyFile>, policy: &Policy) -> Result<Self, StartError> {
+        let shown = read_shown(config)?;
+        let named = match policy_file {
+            Some(file) => NamedFiles::read(policy, file.path())?,
+            None => NamedFiles::default(),
+        };
+        let certificates = read_all(&config.tls)?;
+        let client_anchors = config.tls.client_anchors.is_some().then(|| read_client_anchors(config)).transpose()?;
+        let users = read_users(config)?;
+        let resolver = open_resolver(config)?;
+        for open in open_secrets(config, Some(policy)) {
+            tracing::warn!("{open}");
+        }
+        std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        let mut settings = Settings::default();
+        settings.reserve = config.queue.reserve;
+        Ok(Self {
+            shown,
+            named,
+            certificates,
+            client_anchors,
+            users,
+            resolver,
+            spool: EmbeddedSpool::open(&queue_directory(config), settings)?,
+            reports: Reports::open(config)?,
+            history: History::open_with(&history_directory(config), config.history.clone())?,
+            sts_cache: config.mta_sts.enabled.then(|| StsCache::open(&sts_cache_file(config), WallClock::system().now())).transpose()?,
+        })
+    }
 }
 
 /// The name servers of a configuration, or those of the system.

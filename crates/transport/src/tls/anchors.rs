@@ -49,9 +49,17 @@ fn places() -> (Option<PathBuf>, Vec<PathBuf>) {
 fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut names, mut problems) = (Vec::new(), Vec::new());
     for directory in directories {
+        let unreadable = |error| format!("cannot read the directory {}: {error}", directory.display());
         match fs::read_dir(directory) {
-            Ok(entries) => names.extend(entries.flatten().map(|entry| entry.path())),
-            Err(error) => problems.push(format!("cannot read the directory {}: {error}", directory.display())),
+            Ok(entries) => {
+                for entry in entries {
+                    match entry {
+                        Ok(entry) => names.push(entry.path()),
+                        Err(error) => problems.push(unreadable(error)),
+                    }
+                }
+            }
+            Err(error) => problems.push(unreadable(error)),
         }
     }
     let found = in_parallel(&names, |name| match fs::metadata(name) {

@@ -139,6 +139,15 @@ impl RustlsBackend {
         Self::with_sessions(settings, sessions)
     }
 
+    /// Has the cryptographic library gather the randomness that it begins with.
+    ///
+    /// That takes it some 60 ms of a processor (aws-lc measures jitter), once in a process, when random bytes are first wanted: by
+    /// [`new`](Self::new), if by nothing before. A program that calls this in a thread of its own reads its files meanwhile.
+    /// Where it fails, `new` says so.
+    pub fn gather_randomness() {
+        let _ = aws_lc_rs::default_provider().secure_random.fill(&mut [0]);
+    }
+
     fn with_sessions(settings: RustlsSettings, sessions: SessionStore) -> Result<Self, BackendError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let time: Arc<dyn TimeProvider> = Arc::new(RustlsClock(settings.clock.clone()));
