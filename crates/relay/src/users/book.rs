@@ -33,7 +33,9 @@ impl Book {
                 continue;
             };
             if let Some(problem) = name_problem(name) {
-                problems.add(at..at, format!("the name {name:?} {problem}; {FORM} is meant"));
+                // A hash may stand on the wrong side of the colon, and is repeated nowhere.
+                let name = if is_hash(name) { String::new() } else { format!(" {name:?}") };
+                problems.add(at..at, format!("the name{name} {problem}; {FORM} is meant"));
                 continue;
             }
             if let Some(first) = lines.insert(name, index + 1) {
@@ -77,9 +79,15 @@ pub(super) fn name_problem(name: &str) -> Option<&'static str> {
         Some("holds a colon, which ends a name")
     } else if name.trim() != name || name.chars().any(char::is_control) {
         Some("has white space at an end, or a control character")
+    } else if is_hash(name) {
+        Some("begins with \"$argon2\", as hashes do")
     } else {
         None
     }
+}
+
+fn is_hash(name: &str) -> bool {
+    name.starts_with("$argon2")
 }
 
 /// The hash, if it is one that a password can be checked against. What is wrong is told without repeating it: a password
@@ -185,6 +193,12 @@ pub(crate) mod tests {
             (huge, "users:1:5:", "262144 and 16 are the most"),
             (slow, "users:1:5:", "t=17 are too much"),
             (format!(":{}", good.split_once(':').unwrap().1), "users:1:1:", "the name \"\" is empty"),
+            (
+                good.trim_end().replace("ann:$argon2id$", "$argon2id$hunter2") + ":ann",
+                "users:1:1:",
+                "the name begins with \"$argon2\", as hashes do",
+            ),
+            ("$argon2id$hunter2 :ann".to_owned(), "users:1:1:", "the name has white space at an end"),
             (format!("{good}{good}"), "users:2:1:", "a second line for \"ann\", the first is line 1"),
         ] {
             let said = problem(&text);
