@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealpost_admin::{AdminServer, MetricsServer};
 use sealpost_relay::policy_file::{ChangeOptions, PolicyFileError};
 use sealpost_relay::{ConfigFile, Prepared, RelayControl, ReloadError, StartError};
+use sealpost_transport::RustlsBackend;
 use sealpost_types::WithCauses;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -18,6 +20,8 @@ use crate::notify::Manager;
 use crate::{cli, logging};
 
 pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
+    // The one thread that nothing confines: it reads nothing, and has ended when somebody may connect.
+    let randomness = thread::Builder::new().name("randomness".to_owned()).spawn(RustlsBackend::gather_randomness);
     let mut log = logging::start(options.log_format, &options.log)?;
     let (file, config) = ConfigFile::open(&options.config.config).map_err(in_words)?;
     let config = with_identity(config)?;
@@ -26,13 +30,15 @@ pub(crate) fn run(options: &cli::Run) -> Result<ExitCode, Failure> {
     let (admin, metrics, landlock) = (config.admin.clone(), config.metrics.clone(), config.process.landlock);
     make_folder(&config.data_dir)?;
     let prepared = Prepared::read(config).map_err(in_words)?;
-    // Before there is a second thread: each takes its restrictions from the one that starts it.
+    // Before there are other threads: each takes its restrictions from the one that starts it.
     confine_relay(landlock, &prepared.places(&options.config.config))?;
     log.begin()?;
     runtime()?.block_on(async {
         // From here on a signal ends nothing by itself: what is opened below is closed in order.
         let (mut hangups, stopped) = (listen_for(SignalKind::hangup())?, stop_signal()?);
-        let ready = prepared.assemble().map_err(in_words)?.config_file(file).ready().await.map_err(in_words)?;
+        let builder = prepared.assemble().map_err(in_words)?;
+        let _ = randomness.map(JoinHandle::join);
+        let ready = builder.config_file(file).ready().await.map_err(in_words)?;
         // Commands reach it before the first client does.
         let management = AdminServer::start(&admin, ready.control().clone()).await.map_err(in_words)?;
         let metrics = MetricsServer::start(&metrics, ready.control().clone()).await.map_err(in_words)?;
