@@ -79,7 +79,7 @@ pub enum MailboxError {
     /// The brackets hold no IPv4 address and no `IPv6:` address.
     #[error("the address literal [{}] is neither an IPv4 address nor 'IPv6:' with one", found.escape_debug())]
     Literal {
-        /// What stands in the brackets.
+        /// What stands in the brackets, the first 40 characters of it.
         found: String,
     },
 }
@@ -190,7 +190,7 @@ impl AddressLiteral {
     /// # Errors
     /// [`MailboxError::Literal`] for anything but `[1.2.3.4]` and `[IPv6:...]`.
     pub fn parse(text: &str) -> Result<Self, MailboxError> {
-        let wrong = || MailboxError::Literal { found: text.trim_matches(['[', ']']).to_owned() };
+        let wrong = || MailboxError::Literal { found: text.trim_matches(['[', ']']).chars().take(SHOWN_CHARACTERS).collect() };
         let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or_else(wrong)?;
         let tagged = inner.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
         let address = if tagged {
@@ -326,6 +326,9 @@ static DOT_STRING: Classes = words::classes(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefgh
 /// Octets in a local part, RFC 5321 section 4.5.3.1.1.
 pub const LOCAL_PART_OCTETS: usize = 64;
 
+/// Characters of an address literal that an error shows.
+const SHOWN_CHARACTERS: usize = 40;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,6 +363,10 @@ mod tests {
         assert!(matches!(Mailbox::parse("\"a\r\n\"@x"), Err(MailboxError::LocalPartCharacter { found: '\r', .. })));
         assert!(matches!(Mailbox::parse("a@[1.2.3]"), Err(MailboxError::Literal { .. })));
         assert!(matches!(Mailbox::parse("a@[x:1.2.3.4]"), Err(MailboxError::Literal { .. })));
+        // A server repeats it to whoever sent it.
+        let endless = Mailbox::parse(&format!("a@[{}]", "\u{1d}".repeat(400))).unwrap_err();
+        assert_eq!(endless, MailboxError::Literal { found: "\u{1d}".repeat(40) });
+        assert!(endless.to_string().len() < 400, "{endless}");
         let long = format!("{}@x", "a".repeat(65));
         assert_eq!(Mailbox::parse(&long), Err(MailboxError::LocalPartTooLong { found: 65, limit: 64 }));
     }
