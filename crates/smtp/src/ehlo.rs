@@ -6,7 +6,7 @@ use sealpost_types::{Domain, Octets, ReplyCode};
 
 use crate::auth::AuthMechanism;
 use crate::line::TextLine;
-use crate::reply::Reply;
+use crate::reply::{Reply, first_line};
 
 /// One line of the reply to EHLO.
 ///
@@ -193,6 +193,11 @@ impl Extension {
     }
 }
 
+/// What stands behind the first line feed.
+fn behind_line(text: &str) -> Option<&str> {
+    text.get(first_line(text).len().saturating_add(1)..)
+}
+
 /// What stands behind SIZE: nothing, or a number.
 fn size(text: &str) -> Option<Option<Octets>> {
     if text.is_empty() {
@@ -200,6 +205,37 @@ fn size(text: &str) -> Option<Option<Octets>> {
     }
     let digits = text.bytes().all(|octet| octet.is_ascii_digit());
     text.parse().ok().filter(|_| digits).map(|limit| Some(Octets(limit)))
+}
+
+/// The extension of the first line, if it is written as nearly every server does, and the octets of that line with its line feed.
+///
+/// [`Extension::parse`] reads it the same, but has to find the end of the line first.
+#[inline]
+fn usual_line(text: &[u8]) -> Option<(Extension, usize)> {
+    let alone = |keyword: &[u8], extension| {
+        let is_line = text.starts_with(keyword) && matches!(text.get(keyword.len()), None | Some(b'\n'));
+        is_line.then(|| (extension, keyword.len().saturating_add(1)))
+    };
+    match text {
+        [b'P', ..] => alone(b"PIPELINING", Extension::Pipelining),
+        [b'8', ..] => alone(b"8BITMIME", Extension::EightBitMime),
+        [b'S', b'T', ..] => alone(b"STARTTLS", Extension::StartTls),
+        [b'S', b'M', ..] => alone(b"SMTPUTF8", Extension::SmtpUtf8),
+        [b'C', ..] => alone(b"CHUNKING", Extension::Chunking),
+        [b'D', ..] => alone(b"DSN", Extension::Dsn),
+        [b'E', ..] => alone(b"ENHANCEDSTATUSCODES", Extension::EnhancedStatusCodes),
+        [b'R', ..] => alone(b"REQUIRETLS", Extension::RequireTls),
+        [b'S', b'I', b'Z', b'E', b' ', behind @ ..] => {
+            let (mut limit, mut digits) = (0_u64, 0_usize);
+            for octet in behind.iter().take_while(|octet| **octet != b'\n') {
+                let digit = octet.is_ascii_digit().then(|| u64::from(octet.wrapping_sub(b'0')))?;
+                limit = limit.checked_mul(10)?.checked_add(digit)?;
+                digits = digits.saturating_add(1);
+            }
+            (digits > 0).then(|| (Extension::Size(Some(Octets(limit))), digits.saturating_add("SIZE \n".len())))
+        }
+        _ => None,
+    }
 }
 
 impl UnknownExtension {
@@ -215,9 +251,14 @@ impl Extensions {
     #[must_use]
     pub fn from_reply(reply: &Reply) -> Self {
         let mut extensions = Vec::with_capacity(reply.text().len() / TYPICAL_LINE_OCTETS);
-        for line in reply.lines().skip(1) {
-            if let Some(extension) = Extension::parse(line) {
+        let mut rest = behind_line(reply.text());
+        while let Some(text) = rest {
+            if let Some((extension, octets)) = usual_line(text.as_bytes()) {
                 extensions.push(extension);
+                rest = text.get(octets..);
+            } else {
+                extensions.extend(Extension::parse(first_line(text)));
+                rest = behind_line(text);
             }
         }
         Self(extensions)
@@ -384,5 +425,53 @@ mod tests {
         }
         assert_eq!(Extension::parse("chunking with words"), Some(E::Chunking));
         assert_eq!(Extension::parse("help\u{a0}"), Some(E::Help));
+    }
+
+    #[test]
+    fn usual_lines_are_read_as_all_others_are() {
+        let lines = [
+            "PIPELINING",
+            "8BITMIME",
+            "STARTTLS",
+            "SMTPUTF8",
+            "CHUNKING",
+            "DSN",
+            "ENHANCEDSTATUSCODES",
+            "REQUIRETLS",
+            "SIZE 0",
+            "SIZE 52428800",
+            "SIZE 18446744073709551615",
+        ];
+        for line in lines {
+            for behind in ["", "\n", "\n\n", "\nDSN", "\n5"] {
+                let text = format!("{line}{behind}");
+                let octets = line.len() + 1;
+                assert_eq!(usual_line(text.as_bytes()), Extension::parse(line).map(|extension| (extension, octets)), "{text:?}");
+            }
+            for other in ["", " ", "X", "9", "\t", "\r", "\u{a0}"] {
+                for text in [format!("{line}{other}\nDSN"), format!("{other}{line}\nDSN"), line.replacen(['E', 'I', 'D', '0'], other, 1)] {
+                    let first = text.split('\n').next().unwrap();
+                    let parsed = Extension::parse(first).map(|extension| (extension, first.len() + 1));
+                    assert!(usual_line(text.as_bytes()).is_none_or(|usual| Some(usual) == parsed), "{text:?}");
+                }
+            }
+        }
+        for text in ["", "\n", "SIZE", "SIZE ", "SIZE  5", "SIZE 18446744073709551616", "SIZE +5", "SIZE 5 ", "dsn", "AUTH PLAIN", "HELP"] {
+            assert_eq!(usual_line(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_line_of_a_reply_is_read_whatever_stands_beside_it() {
+        let pieces = ["DSN", "SIZE 5", "SIZE x", "", "chunking", "AUTH PLAIN", "X-Fast", "ü"];
+        for first in pieces {
+            for second in pieces {
+                for third in pieces {
+                    let reply = Reply::plain::<250>(format!("mx.example\n{first}\n{second}\n{third}"));
+                    let expected: Vec<Extension> = [first, second, third].into_iter().filter_map(Extension::parse).collect();
+                    assert_eq!(Extensions::from_reply(&reply).0, expected, "{reply:?}");
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use sealpost_types::{EnhancedStatus, ReplyCode, Severity};
 
 pub use self::reader::{ReplyError, ReplyReader};
 use crate::limits::REPLY_LINE_OCTETS;
-use crate::line::is_printable;
+use crate::line::{is_printable, printable_octets};
 
 /// One reply of a server.
 ///
@@ -125,7 +125,7 @@ impl Reply {
         let mut rest = Some(self.text());
         std::iter::from_fn(move || {
             let text = rest?;
-            let line = memchr::memchr(b'\n', text.as_bytes()).and_then(|end| text.get(..end)).unwrap_or(text);
+            let line = first_line(text);
             rest = text.get(line.len().saturating_add(1)..);
             Some(line)
         })
@@ -174,6 +174,17 @@ impl Reply {
         let text = if fits(&text, status) { text } else { make_fit(&text, status) };
         Self { code, status, text: Cow::Owned(text) }
     }
+}
+
+/// The text before the first line feed. Lines are short, and nearly all of them printable.
+pub(crate) fn first_line(text: &str) -> &str {
+    let printable = printable_octets(text.as_bytes());
+    let rest = text.as_bytes().get(printable..).unwrap_or_default();
+    let line = match rest {
+        [] | [b'\n', ..] => text.get(..printable),
+        _ => memchr::memchr(b'\n', rest).and_then(|end| text.get(..printable.saturating_add(end))),
+    };
+    line.unwrap_or(text)
 }
 
 /// Appends a number below 1,000.
