@@ -250,11 +250,13 @@ fn is_suspect(piece: &[u8]) -> bool {
     let next = piece.get(1..).unwrap_or_default();
     let mut bad = piece.last() == Some(&0);
     for (here, next) in piece.chunks(BLOCK_OCTETS).zip(next.chunks(BLOCK_OCTETS)) {
-        let mut block = 0_u8;
+        // A NUL is known by the least octet: that takes fewer instructions than comparing each.
+        let (mut alone, mut least) = (0_u8, u8::MAX);
         for (here, next) in here.iter().zip(next) {
-            block |= u8::from((*here == b'\r') != (*next == b'\n')) | u8::from(*here == 0);
+            alone |= u8::from((*here == b'\r') != (*next == b'\n'));
+            least = least.min(*here);
         }
-        bad |= block != 0;
+        bad |= alone != 0 || least == 0;
     }
     bad
 }
