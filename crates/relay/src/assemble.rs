@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use sealpost_cert::TrustAnchors;
+use sealpost_cert::{RevocationLists, TrustAnchors};
 use sealpost_discovery::{Dnssec, DnssecAnchors, HickoryResolver, StsCache, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{EmbeddedSpool, Settings};
@@ -58,11 +58,11 @@ pub(crate) fn open_policy(config: &Config) -> Result<(Option<PolicyFile>, Policy
 /// # Errors
 /// For a file of one's own [`StartError::Unreadable`], [`StartError::TrustAnchors`] and [`StartError::NoTrustAnchor`].
 pub fn read_trust_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
-    let anchors = match &config.tls.trust_anchors {
-        Some(path) => read_anchors("[tls] trust_anchors", path)?,
-        None => of_the_system(),
-    };
-    with_lists(anchors, config)
+    with_lists(read_own_anchors(config)?.unwrap_or_else(of_the_system), config)
+}
+
+fn read_own_anchors(config: &Config) -> Result<Option<TrustAnchors>, StartError> {
+    config.tls.trust_anchors.as_deref().map(|path| read_anchors("[tls] trust_anchors", path)).transpose()
 }
 
 /// Reads the trust anchors for clients' certificates that a configuration names, or else those for servers'.
@@ -124,24 +124,30 @@ pub(crate) fn assemble(
     policy_file: Option<PolicyFile>,
     policy: Policy,
 ) -> Result<RelayBuilder<EmbeddedSpool, HickoryResolver, RustlsBackend>, StartError> {
-    // What takes the longest goes on at the same time: the processor has the one to do, and the disk the others.
-    let (anchors, rest) = thread::scope(|scope| {
+    let log = tracing::dispatcher::get_default(Clone::clone);
+    let opened = thread::scope(|scope| {
+        // What takes the longest goes on at the same time: the processor has the one to do, and the disk the others.
         scope.spawn(RustlsBackend::gather_randomness);
-        let anchors = scope.spawn(|| read_trust_anchors(&config));
-        let rest = Rest::open(&config, policy_file.as_ref(), &policy);
-        (anchors.join().unwrap_or_else(|panic| resume_unwind(panic)), rest)
+        let system = || tracing::dispatcher::with_default(&log, of_the_system);
+        let system = config.tls.trust_anchors.is_none().then(|| scope.spawn(system));
+        let files = Files::read(&config, policy_file.as_ref(), &policy)?;
+        let stores = Stores::open(&config)?;
+        let system = system.map(|reader| reader.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        Ok::<_, StartError>((files, stores, system))
     });
-    let (anchors, rest) = (anchors?, rest?);
-    let tls = tls_with(&config, Arc::clone(&anchors), &rest.certificates)?;
+    let (files, stores, system) = opened?;
+    let anchors = files.anchors.or(system).unwrap_or_default();
+    let anchors = Arc::new(anchors.with_revocation_lists(files.revocation_lists));
+    let tls = tls_with(&config, Arc::clone(&anchors), &files.certificates)?;
     let switches = (tls.anchor_switch(), tls.client_identity_switch());
-    let trust = Trust::new((TrustAnchors::clone(&anchors), rest.shown), rest.named, switches, config.tls.expiry_warning);
-    let certificates = Certificates::new(rest.certificates, tls.identity_switch(), config.tls.expiry_warning);
-    let builder = RelayBuilder::new(config, rest.spool, rest.resolver, tls)
-        .history(rest.history)
-        .client_anchors(rest.client_anchors.unwrap_or(anchors))
+    let trust = Trust::new((TrustAnchors::clone(&anchors), files.shown), files.named, switches, config.tls.expiry_warning);
+    let certificates = Certificates::new(files.certificates, tls.identity_switch(), config.tls.expiry_warning);
+    let builder = RelayBuilder::new(config, stores.spool, files.resolver, tls)
+        .history(stores.history)
+        .client_anchors(files.client_anchors.unwrap_or(anchors))
         .certificates(certificates, trust)
-        .reports(rest.reports);
-    let builder = match rest.sts_cache {
+        .reports(stores.reports);
+    let builder = match stores.sts_cache {
         Some(cache) => builder.sts_cache(cache),
         None => builder,
     };
@@ -149,14 +155,17 @@ pub(crate) fn assemble(
         Some(file) => builder.policy_file(file, policy),
         None => builder.policy(policy),
     };
-    Ok(match rest.users {
+    Ok(match files.users {
         Some(users) => builder.users(users),
         None => builder,
     })
 }
 
-/// What a relay reads and opens beside its trust anchors.
-struct Rest {
+/// What a relay reads before it opens anything: where one of its files is wrong, nothing has been made on the disk.
+struct Files {
+    /// Those of a file of one's own.
+    anchors: Option<TrustAnchors>,
+    revocation_lists: RevocationLists,
     shown: Option<Held>,
     named: NamedFiles,
     certificates: Vec<Held>,
@@ -164,37 +173,44 @@ struct Rest {
     client_anchors: Option<Arc<TrustAnchors>>,
     users: Option<Users>,
     resolver: HickoryResolver,
+}
+
+impl Files {
+    fn read(config: &Config, policy_file: Option<&PolicyFile>, policy: &Policy) -> Result<Self, StartError> {
+        let files = Self {
+            anchors: read_own_anchors(config)?,
+            revocation_lists: revocation::read(config.tls.revocation_lists.as_deref())?,
+            shown: read_shown(config)?,
+            named: match policy_file {
+                Some(file) => NamedFiles::read(policy, file.path())?,
+                None => NamedFiles::default(),
+            },
+            certificates: read_all(&config.tls)?,
+            client_anchors: config.tls.client_anchors.is_some().then(|| read_client_anchors(config)).transpose()?,
+            users: read_users(config)?,
+            resolver: open_resolver(config)?,
+        };
+        for open in open_secrets(config, Some(policy)) {
+            tracing::warn!("{open}");
+        }
+        Ok(files)
+    }
+}
+
+/// What a relay writes to, below its `data_dir`.
+struct Stores {
     spool: EmbeddedSpool,
     reports: Option<Reports>,
     history: History,
     sts_cache: Option<StsCache>,
 }
 
-impl Rest {
-    /// Files first: where one of them is wrong, nothing has been made on the disk.
-    fn open(config: &Config, policy_file: Option<&PolicyFile>, policy: &Policy) -> Result<Self, StartError> {
-        let shown = read_shown(config)?;
-        let named = match policy_file {
-            Some(file) => NamedFiles::read(policy, file.path())?,
-            None => NamedFiles::default(),
-        };
-        let certificates = read_all(&config.tls)?;
-        let client_anchors = config.tls.client_anchors.is_some().then(|| read_client_anchors(config)).transpose()?;
-        let users = read_users(config)?;
-        let resolver = open_resolver(config)?;
-        for open in open_secrets(config, Some(policy)) {
-            tracing::warn!("{open}");
-        }
+impl Stores {
+    fn open(config: &Config) -> Result<Self, StartError> {
         std::fs::create_dir_all(&config.data_dir).map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
         let mut settings = Settings::default();
         settings.reserve = config.queue.reserve;
         Ok(Self {
-            shown,
-            named,
-            certificates,
-            client_anchors,
-            users,
-            resolver,
             spool: EmbeddedSpool::open(&queue_directory(config), settings)?,
             reports: Reports::open(config)?,
             history: History::open_with(&history_directory(config), config.history.clone())?,

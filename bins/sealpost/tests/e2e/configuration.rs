@@ -194,6 +194,7 @@ fn the_cause_stands_behind_the_place() {
             says(&output, &[place]);
             said_once(&output, cause);
         }
+        assert!(!house.file("data/queue").exists(), "a queue was made before {place} was looked at");
     }
     let broken = house("trust_anchors = \"ca.pem\"", "trust_anchors = \"broken.pem\"");
     fs::write(broken.file("broken.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();

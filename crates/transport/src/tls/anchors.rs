@@ -1,7 +1,7 @@
 //! The trust anchors of the operating system.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs, io, thread};
 
 use rustls_native_certs::CertificateResult;
@@ -49,17 +49,8 @@ fn places() -> (Option<PathBuf>, Vec<PathBuf>) {
 fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
     let (mut names, mut problems) = (Vec::new(), Vec::new());
     for directory in directories {
-        let unreadable = |error| format!("cannot read the directory {}: {error}", directory.display());
-        match fs::read_dir(directory) {
-            Ok(entries) => {
-                for entry in entries {
-                    match entry {
-                        Ok(entry) => names.push(entry.path()),
-                        Err(error) => problems.push(unreadable(error)),
-                    }
-                }
-            }
-            Err(error) => problems.push(unreadable(error)),
+        if let Err(error) = list(directory, &mut names) {
+            problems.push(format!("cannot read the directory {}: {error}", directory.display()));
         }
     }
     let found = in_parallel(&names, |name| match fs::metadata(name) {
@@ -74,6 +65,14 @@ fn files_of(bundle: Option<PathBuf>, directories: &[PathBuf]) -> (Vec<PathBuf>, 
     let mut known = BTreeSet::new();
     let files = bundle.chain(found.into_iter().flatten()).filter(|(file, _)| file.is_none_or(|file| known.insert(file)));
     (files.map(|(_, name)| name.clone()).collect(), problems)
+}
+
+/// Adds the paths of what is in a directory; those that came before an error stay.
+fn list(directory: &Path, names: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        names.push(entry?.path());
+    }
+    Ok(())
 }
 
 /// What is the same for all names of a file, where the system has such a thing.
