@@ -34,7 +34,7 @@ impl Book {
             };
             if let Some(problem) = name_problem(name) {
                 // A hash may stand on the wrong side of the colon, and is repeated nowhere.
-                let name = if is_hash(name) { String::new() } else { format!(" {name:?}") };
+                let name = if holds_hash(name) { String::new() } else { format!(" {name:?}") };
                 problems.add(at..at, format!("the name{name} {problem}; {FORM} is meant"));
                 continue;
             }
@@ -79,15 +79,16 @@ pub(super) fn name_problem(name: &str) -> Option<&'static str> {
         Some("holds a colon, which ends a name")
     } else if name.trim() != name || name.chars().any(char::is_control) {
         Some("has white space at an end, or a control character")
-    } else if is_hash(name) {
-        Some("begins with \"$argon2\", as hashes do")
+    } else if holds_hash(name) {
+        Some("holds \"$argon2\", as hashes do")
     } else {
         None
     }
 }
 
-fn is_hash(name: &str) -> bool {
-    name.starts_with("$argon2")
+/// Before a hash that was copied there may be what nobody sees: a byte order mark, a control character.
+fn holds_hash(name: &str) -> bool {
+    name.contains("$argon2")
 }
 
 /// The hash, if it is one that a password can be checked against. What is wrong is told without repeating it: a password
@@ -99,7 +100,8 @@ fn usable(text: &str, place: Range<usize>, problems: &mut Problems<'_>) -> Optio
         return None;
     };
     if kind != ARGON2ID_IDENT.as_str() {
-        wrong(format!("a hash of the kind {kind:?}, not of the kind \"argon2id\""));
+        let found = if OTHER_KINDS.contains(&kind) { format!("a hash of the kind {kind:?}") } else { "a hash of another kind".to_owned() };
+        wrong(format!("{found}, not of the kind \"argon2id\""));
         return None;
     }
     let Ok(hash) = PasswordHash::new(text) else {
@@ -126,6 +128,9 @@ fn costliest<'a>(hashes: impl Iterator<Item = &'a PasswordHash>) -> Option<Passw
 
 /// How a line looks.
 const FORM: &str = "name:$argon2id$..., as `sealpost users hash --name NAME` prints it,";
+
+/// What other programs write between the first two dollar signs. Of anything else nobody knows that it is no password.
+const OTHER_KINDS: [&str; 14] = ["1", "2a", "2b", "2x", "2y", "5", "6", "7", "y", "gy", "argon2d", "argon2i", "scrypt", "pbkdf2-sha256"];
 
 /// A hash of the usual cost, of a password that nobody knows.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2VhbHBvc3QtZGVjb3k$oP3mGbPSvuMbgUuqAcGGQoZ3cUYyd3YYZP0LQ4mVfpk";
@@ -196,8 +201,11 @@ pub(crate) mod tests {
             (
                 good.trim_end().replace("ann:$argon2id$", "$argon2id$hunter2") + ":ann",
                 "users:1:1:",
-                "the name begins with \"$argon2\", as hashes do",
+                "the name holds \"$argon2\", as hashes do",
             ),
+            ("\u{feff}$argon2id$hunter2:ann".to_owned(), "users:1:1:", "the name holds \"$argon2\""),
+            ("\u{2}$argon2id$hunter2:ann".to_owned(), "users:1:1:", "the name has white space at an end, or a control character"),
+            ("ann:$hunter2$".to_owned(), "users:1:5:", "a hash of another kind, not of the kind \"argon2id\""),
             ("$argon2id$hunter2 :ann".to_owned(), "users:1:1:", "the name has white space at an end"),
             (format!("{good}{good}"), "users:2:1:", "a second line for \"ann\", the first is line 1"),
         ] {
