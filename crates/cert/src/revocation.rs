@@ -1,5 +1,6 @@
 //! Certificate revocation lists: what issuers have taken back.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use webpki::{
 use x509_parser::extensions::X509Extension;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::time::ASN1Time;
 
 use crate::algorithm::same_oid;
 use crate::anchor::Anchor;
@@ -23,7 +25,7 @@ use crate::pem::{PemError, blocks};
 /// [`outdated_at`](Self::outdated_at) says that it should be fetched anew.
 ///
 /// # Wire
-/// RFC 5280 section 5: complete lists (no delta, no indirect ones), one for each issuer.
+/// RFC 5280 section 5: complete lists (no delta, no indirect ones). Of several of one issuer the latest counts.
 ///
 /// # Example
 /// ```
@@ -36,6 +38,7 @@ pub struct RevocationLists(Arc<[Loaded]>);
 struct Loaded {
     list: CertRevocationList<'static>,
     issuer: String,
+    this_update: UnixMillis,
     next_update: Option<UnixMillis>,
 }
 
@@ -75,7 +78,10 @@ impl RevocationLists {
             .into_iter()
             .enumerate()
             .map(|(at, der)| load(der.as_ref()).ok_or_else(|| RevocationListError::Malformed { number: at.saturating_add(1) }));
-        Ok(Self(loaded.collect::<Result<Vec<_>, _>>()?.into()))
+        let mut loaded = loaded.collect::<Result<Vec<_>, _>>()?;
+        // The path validation takes the first that is for a certificate.
+        loaded.sort_by_key(|list| Reverse(list.this_update));
+        Ok(Self(loaded.into()))
     }
 
     /// The lists of a file: PEM, or one in DER.
@@ -150,8 +156,9 @@ fn load(der: &[u8]) -> Option<Loaded> {
     // RFC 5280 section 5.2.3: it must be there, or an older list could stand in for a newer one unnoticed.
     let is_number = |extension: &X509Extension<'_>| same_oid(CRL_NUMBER, extension.oid.as_bytes()) && !extension.critical;
     parsed.extensions().iter().find(|extension| is_number(extension))?;
-    let next_update = parsed.next_update().map(|next| UnixMillis(next.timestamp().saturating_mul(1000)));
-    Some(Loaded { list: list.into(), issuer: crate::distinguished::short_text(parsed.issuer()), next_update })
+    let at = |time: ASN1Time| UnixMillis(time.timestamp().saturating_mul(1000));
+    let (this_update, next_update) = (at(parsed.last_update()), parsed.next_update().map(at));
+    Some(Loaded { list: list.into(), issuer: crate::distinguished::short_text(parsed.issuer()), this_update, next_update })
 }
 
 impl fmt::Debug for RevocationLists {

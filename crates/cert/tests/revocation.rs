@@ -32,6 +32,11 @@ impl Authority {
 
     /// A list of these serial numbers, PEM.
     fn list(&self, revoked: &[u64]) -> String {
+        self.list_of_may(2, revoked)
+    }
+
+    /// One of this day of May.
+    fn list_of_may(&self, day: u8, revoked: &[u64]) -> String {
         let revoked = revoked.iter().map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2026, 5, 1),
@@ -39,9 +44,9 @@ impl Authority {
             invalidity_date: None,
         });
         let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2026, 5, 2),
+            this_update: date_time_ymd(2026, 5, day),
             next_update: date_time_ymd(2026, 6, 2),
-            crl_number: SerialNumber::from(7),
+            crl_number: SerialNumber::from(u64::from(day)),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
@@ -88,6 +93,19 @@ fn a_certificate_in_the_list_of_its_issuer_is_not_trusted() {
     // The negative control: without the list, and with one of somebody else, it is trusted.
     assert!(judge(&[&bad], &root, &root.list(&[3])).satisfied);
     assert!(judge(&[&bad], &root, &Authority::new("Other").list(&[2])).satisfied);
+}
+
+/// A file to which each new list is added: the first one in it counted, whatever the later ones took back.
+#[test]
+fn of_several_lists_of_an_issuer_the_latest_counts() {
+    let root = Authority::new("Root");
+    let bad = root.leaf(2);
+    let (older, newer) = (root.list_of_may(2, &[3]), root.list_of_may(20, &[2, 3]));
+    for lists in [older.clone() + &newer, newer + &older] {
+        let verdict = judge(&[&bad], &root, &lists);
+        assert_eq!(verdict.most_telling().map(|finding| finding.code()), Some("revoked"), "{verdict:?}");
+    }
+    assert!(judge(&[&bad], &root, &older).satisfied, "the control");
 }
 
 #[test]
