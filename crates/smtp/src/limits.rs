@@ -27,8 +27,8 @@ pub struct Limits {
     /// Senders and recipients that the owner refused without a message in between, before the client is sent away with
     /// 421. Default 100: a list with dead addresses gets by, and whoever guesses addresses does not.
     pub refused: u32,
-    /// Commands without a message in between (NOOP, RSET, EHLO, VRFY ...) before the client is sent away with
-    /// 421. Default 100, as Postfix has it.
+    /// Commands without a message in between (NOOP, RSET, EHLO, VRFY, MAIL, a chunk of no octets ...) before the client is
+    /// sent away with 421. Default 100, as Postfix has it.
     pub idle_commands: u32,
 }
 

@@ -97,7 +97,7 @@ pub(crate) enum LineError {
 
 /// Cuts octets into lines; only CRLF ends one, and after whatever garbage the next line is found behind the next CRLF.
 ///
-/// Keeps what it has of an unfinished line, never more than `limit` octets.
+/// Keeps what it has of an unfinished line, never more than `limit` octets; of one that is too long, [`START_OCTETS`].
 #[derive(Debug)]
 pub(crate) struct LineCutter {
     limit: usize,
@@ -112,7 +112,7 @@ enum Part {
     Kept,
     /// `part` holds the line that was handed out last.
     HandedOut,
-    /// It is too long and is being skipped; whether its last octet was a CR, and how many octets it has so far.
+    /// It is too long and is being skipped, `part` holds its start; whether its last octet was a CR, and how many octets it has so far.
     Skipped { cr: bool, octets: u64 },
 }
 
@@ -123,6 +123,8 @@ pub(crate) struct Cut<'a> {
     pub(crate) used: usize,
     /// Octets so far of a line that is too long and has not ended; 0 if there is none.
     pub(crate) skipped: u64,
+    /// How the line begins, also if it is none: of one that is too long [`START_OCTETS`], of another all of it.
+    pub(crate) start: &'a [u8],
     /// A line without its CRLF, once there is one.
     pub(crate) line: Option<Result<&'a [u8], LineError>>,
 }
@@ -142,7 +144,7 @@ impl LineCutter {
             && self.part.is_empty()
             && let Some(line) = whole_line(input, self.limit)
         {
-            return Cut { used: line.len().saturating_add(2), skipped: 0, line: Some(Ok(line)) };
+            return Cut { used: line.len().saturating_add(2), skipped: 0, start: line, line: Some(Ok(line)) };
         }
         let skipping = match self.state {
             Part::Skipped { cr, .. } => Some(cr),
@@ -152,12 +154,12 @@ impl LineCutter {
         match end_of_line(input, last_cr) {
             None => {
                 self.keep(input);
-                Cut { used: input.len(), skipped: self.skipped(), line: None }
+                Cut { used: input.len(), skipped: self.skipped(), start: &[], line: None }
             }
             Some(end) if skipping.is_some() || self.part.len().saturating_add(end) > self.limit => {
-                self.part = Vec::new();
-                self.state = Part::Kept;
-                Cut { used: end, skipped: 0, line: Some(Err(LineError::TooLong { limit: self.limit })) }
+                self.keep_start(input);
+                self.state = Part::HandedOut;
+                Cut { used: end, skipped: 0, start: &self.part, line: Some(Err(LineError::TooLong { limit: self.limit })) }
             }
             Some(end) => {
                 let (line, _) = input.split_at_checked(end).unwrap_or((input, &[]));
@@ -168,7 +170,8 @@ impl LineCutter {
                     self.state = Part::HandedOut;
                     &self.part
                 };
-                Cut { used: end, skipped: 0, line: Some(check(line.strip_suffix(b"\r\n").unwrap_or(line))) }
+                let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+                Cut { used: end, skipped: 0, start: line, line: Some(check(line)) }
             }
         }
     }
@@ -201,16 +204,24 @@ impl LineCutter {
 
     fn keep(&mut self, input: &[u8]) {
         let Some(last) = input.last() else { return };
-        let octets = self.part.len().saturating_add(input.len());
         let before = self.skipped();
+        let octets = if before > 0 { input.len() } else { self.part.len().saturating_add(input.len()) };
         // One octet less than the limit: the LF that would end it has to fit too.
         if before > 0 || octets >= self.limit {
             let octets = before.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
-            self.part = Vec::new();
+            self.keep_start(input);
             self.state = Part::Skipped { cr: *last == b'\r', octets };
         } else {
             self.part.extend_from_slice(input);
         }
+    }
+
+    /// Keeps nothing of a line but its start.
+    fn keep_start(&mut self, input: &[u8]) {
+        let missing = START_OCTETS.saturating_sub(self.part.len());
+        self.part.extend_from_slice(input.get(..missing).unwrap_or(input));
+        self.part.truncate(START_OCTETS);
+        self.part.shrink_to_fit();
     }
 }
 
@@ -247,6 +258,9 @@ fn check(line: &[u8]) -> Result<&[u8], LineError> {
         _ => LineError::Nul { offset },
     })
 }
+
+/// Octets that are kept of a line that is too long: a verb of four letters, and what ends it.
+const START_OCTETS: usize = 5;
 
 #[cfg(test)]
 mod tests {

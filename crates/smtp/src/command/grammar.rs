@@ -73,9 +73,9 @@ fn command_of_text(text: &str, accepted: Accepted) -> Result<Command, CommandErr
     }
 }
 
-/// The verb that a line begins with, whatever follows it.
+/// The verb that a line begins with, whatever follows it: a blank, or what no line may hold.
 pub(crate) fn verb_of(line: &[u8]) -> Option<Verb> {
-    Verb::parse(line.split(|octet| is_blank(*octet)).next()?)
+    Verb::parse(line.split(|octet| is_blank(*octet) || matches!(octet, b'\r' | b'\n' | 0)).next()?)
 }
 
 fn is_blank(octet: u8) -> bool {

@@ -114,6 +114,27 @@ fn commands_that_move_no_message_are_limited_and_a_message_counts_anew() {
     assert_eq!(record.events, ["close"]);
 }
 
+/// Both were answered without end: the one was refused before it was counted, the other was taken for a piece of a message.
+#[test]
+fn messages_too_large_and_empty_chunks_count_as_commands_that_move_no_message() {
+    for (start, command, usual) in [
+        ("EHLO a\r\nNOOP\r\n", "MAIL FROM:<> SIZE=99999999999\r\n", "552 5.3.4 message too large, 67108864 octets are allowed"),
+        ("EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\n", "BDAT 0\r\n", "250 2.0.0 0 octets received"),
+    ] {
+        let mut session = session(|config| config.limits.idle_commands = 4);
+        feed(&mut session, start.as_bytes());
+        let text = said(&mut session, command.repeat(2).as_bytes());
+        assert_eq!(last_lines(&text, 2), [usual; 2]);
+        let record = feed(&mut session, command.as_bytes());
+        assert_eq!(record.said, b"421 4.7.0 too many commands without a message\r\n", "{command}");
+        assert_eq!(record.events.last().map(String::as_str), Some("close"), "{command}");
+    }
+    // The one that ends a message is none of them: two are allowed here, and EHLO and MAIL are two.
+    let mut session = session(|config| config.limits.idle_commands = 2);
+    let message = b"EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<b@b.example>\r\nBDAT 3\r\nx\r\nBDAT 0 LAST\r\nNOOP\r\n";
+    assert_eq!(last_lines(&said(&mut session, message), 2), ["250 2.0.0 message accepted", "250 2.0.0 ok"]);
+}
+
 /// Guessing addresses ends after a hundred; a list with dead addresses goes on, as each message counts anew.
 #[test]
 fn refused_recipients_are_limited_and_a_message_counts_anew() {
@@ -233,6 +254,10 @@ fn rfc3207_4_530_to_everything_but_small_talk_where_tls_is_required() {
         assert!(last_lines(&text, 1)[0].starts_with('2'), "{command}: {text}");
     }
     assert_eq!(last_lines(&said(&mut session, b"XYZZY\r\n"), 1), ["500 5.5.2 unknown command \"XYZZY\""]);
+    // How many octets stand behind this one is not known.
+    let record = feed(&mut session, b"BDAT six\r\nNOOP\r\n");
+    assert_eq!(String::from_utf8(record.said).unwrap(), format!("{refused}\r\n"));
+    assert_eq!(record.events, ["close"]);
     // The negative control: under TLS, or without the setting, the same commands are taken.
     let mut session = ServerSession::new(config, Some(tls_facts()), Ticks(0));
     assert_eq!(last_lines(&said(&mut session, b"EHLO a\r\nMAIL FROM:<>\r\n"), 1), ["250 2.1.0 sender ok"]);

@@ -97,6 +97,43 @@ fn rfc3030_2_the_same_octets_in_a_chunk_are_refused_too() {
     }
 }
 
+/// The octets of the chunk were carried out as commands: a line that could not be read was not seen to begin one.
+#[test]
+fn rfc3030_2_what_follows_a_chunk_line_that_cannot_be_read_is_not_obeyed() {
+    let faults = [&b"\0"[..], b" 60 LAST\0", b" 60 LAST\r", b"\t60\rLAST", b" 60 LAST\n", &[b' '; 100]];
+    // The last two are the control: behind the same line without that verb the next one is found, and carried out.
+    for (verb, closes) in [("BDAT", true), ("bdat", true), ("NOOP", false), ("BDATA", false)] {
+        for (fault, tls_first) in faults.iter().flat_map(|fault| [(*fault, false), (*fault, true)]) {
+            let input = [&b"HELO a\r\n"[..], verb.as_bytes(), fault, b"\r\nMAIL FROM:<eve@a.example>\r\n"].concat();
+            let expected: &[&str] = match (closes, tls_first) {
+                (true, false) => &["500"],
+                (true, true) => &["530"],
+                (false, false) => &["500", "250"],
+                (false, true) => &["500", "530"],
+            };
+            for length in 1..=input.len() {
+                let config = server_config(|config| {
+                    config.limits.command_line = 64;
+                    config.require_tls_before_mail = tls_first;
+                });
+                let mut session = ServerSession::new(config, None, Ticks(0));
+                let mut record = Record::default();
+                for piece in input.chunks(length) {
+                    if !session.is_closed() {
+                        serve(&mut session, piece, Ticks(0), &mut VecDeque::new(), &mut record);
+                    }
+                }
+                let said = String::from_utf8(record.said).unwrap();
+                let codes: Vec<&str> = said.lines().skip(2).map(|line| &line[..3]).collect();
+                assert_eq!(codes, expected, "{} in pieces of {length}", input.escape_ascii());
+                assert_eq!(session.is_closed(), closes, "{} in pieces of {length}", input.escape_ascii());
+                let obeyed = record.events.iter().any(|event| event.contains("eve@a.example"));
+                assert_eq!(obeyed, !closes && !tls_first, "{:?}", record.events);
+            }
+        }
+    }
+}
+
 /// What a scanner makes of pieces: content, fault, and where the end was.
 fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<BodyFault>, Option<usize>) {
     let (mut scanner, mut content, mut total) = (DataScanner::new(), Vec::new(), 0);

@@ -155,7 +155,7 @@ impl ServerSession {
                 self.add_content(0, 0, Some(fault));
             }
             self.end_content();
-        } else {
+        } else if size > 0 || !self.is_idling() {
             self.say(&Reply::fixed::<250, 0, 0>(format!("{size} octets received")));
         }
     }

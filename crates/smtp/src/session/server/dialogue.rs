@@ -18,7 +18,7 @@ impl ServerSession {
         let accepted = self.accepted();
         let smtputf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8);
         let cut = self.cutter.cut(input);
-        let (used, skipped) = (cut.used, cut.skipped);
+        let (used, skipped, start) = (cut.used, cut.skipped, cut.start);
         let Some(line) = cut.line else {
             if skipped > ENDLESS_LINE {
                 self.turn_down(&Refusal::EndlessLine);
@@ -39,17 +39,15 @@ impl ServerSession {
                 command => Ok(command),
             }
         });
-        let verb = if command.is_err() { line.ok().and_then(Command::verb) } else { None };
+        let verb = if command.is_err() { Command::verb(start) } else { None };
         match command {
             Ok(command) => self.carry_out(command, used < input.len()),
             Err(_) if verb.is_some_and(|verb| self.needs_tls_for(verb)) => self.refuse(&Refusal::TlsFirst),
-            Err(error) => {
-                self.complain(&error.reply());
-                // How many octets to pass over is not known: nothing that follows can be trusted to be a command.
-                if verb == Some(Verb::Bdat) {
-                    self.close(Aborted::Violation);
-                }
-            }
+            Err(error) => self.complain(&error.reply()),
+        }
+        // A malformed one: how many octets to pass over is not known, and nothing that follows can be trusted to be a command.
+        if verb == Some(Verb::Bdat) {
+            self.close(Aborted::Violation);
         }
         used
     }
@@ -225,12 +223,12 @@ impl ServerSession {
         if self.transaction.is_some() {
             return self.refuse(&Refusal::NestedMail);
         }
+        if self.is_idling() {
+            return;
+        }
         let limit = self.config.limits.message;
         if mail.size.is_some_and(|size| size > limit) {
             return self.turn_down(&Refusal::TooLarge { limit });
-        }
-        if self.is_idling() {
-            return;
         }
         self.state = State::Waiting(Wait::Mail { smtputf8: mail.smtputf8 });
         self.events.push_back(ServerEvent::Mail(mail));
@@ -269,7 +267,8 @@ impl ServerSession {
         }
     }
 
-    fn is_idling(&mut self) -> bool {
+    /// Counts a command that moves no message, and sends the client away if there were too many.
+    pub(super) fn is_idling(&mut self) -> bool {
         self.idle_commands = self.idle_commands.saturating_add(1);
         let idling = self.idle_commands > self.config.limits.idle_commands;
         if idling {
