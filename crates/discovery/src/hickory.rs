@@ -30,11 +30,11 @@ pub use anchors::{AnchorsError, DnssecAnchors};
 
 /// A [`Resolver`] that asks name servers, over UDP and, where an answer does not fit, over TCP.
 ///
-/// Names are always asked as they are: no search list is applied. Answers are kept as long as they allow. Clones share
-/// connections and cache.
+/// Names are always asked as they are: no search list is applied. Answers are kept as long as they allow, but for those that
+/// are too large. Clones share connections and cache.
 ///
 /// # Limits
-/// [`LOOKUP_TIMEOUT`] for one question, retries and the following of CNAMEs included.
+/// [`LOOKUP_TIMEOUT`] for one question, retries and the following of CNAMEs included. 16,384 answers of up to 16 KiB are kept.
 #[derive(Clone)]
 pub struct HickoryResolver {
     shared: Arc<Shared>,

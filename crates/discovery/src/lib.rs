@@ -31,7 +31,7 @@
 //!
 //! # Limits
 //! [`MX_HOSTS_TRIED`] hosts of a domain, [`ADDRESSES_TRIED`] addresses of a host, [`LOOKUP_TIMEOUT`] for one question;
-//! [`STS_POLICY_OCTETS`], [`STS_MAX_AGE`] and [`STS_POLICIES`] for MTA-STS.
+//! [`STS_POLICY_OCTETS`], [`STS_POLICY_HOSTS`], [`STS_MAX_AGE`] and [`STS_POLICIES`] for MTA-STS.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable))]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::string_slice))]
 
@@ -57,9 +57,9 @@ pub use probe::ProbeError;
 pub use published::Published;
 pub use resolver::Resolver;
 pub use sts::{
-    HttpsSource, KeptPolicy, MtaSts, STS_CACHE_OCTETS, STS_MAX_AGE, STS_PAUSE, STS_POLICIES, STS_POLICY_OCTETS, StsCache, StsCacheError,
-    StsFailure, StsFound, StsKept, StsNumbers, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource, StsTrouble,
-    parse_sts_policy,
+    HttpsSource, KeptPolicy, MtaSts, STS_CACHE_OCTETS, STS_MAX_AGE, STS_PAUSE, STS_POLICIES, STS_POLICY_HOSTS, STS_POLICY_OCTETS, StsCache,
+    StsCacheError, StsFailure, StsFound, StsKept, StsNumbers, StsPolicyError, StsRecord, StsRecordError, StsRefreshed, StsSource,
+    StsTrouble, parse_sts_policy,
 };
 pub use validation::Validation;
 

@@ -2,6 +2,7 @@
 
 mod file;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,9 @@ pub struct KeptPolicy {
 /// A policy is durable before it is first used, so that nobody can undo it by a restart. One that ended is not there any more.
 ///
 /// # Limits
-/// [`STS_POLICIES`] domains and [`STS_CACHE_OCTETS`] of their patterns; where there are more, those that end first go.
+/// [`STS_POLICIES`] domains and [`STS_CACHE_OCTETS`] of their patterns. Where there are more, those go first that mail did not come back to
+/// after a day, or not in the last month; among equals, those that take the most room for the longest time. So new ones, however many and
+/// large, displace one another before any that is in use.
 #[derive(Debug)]
 pub struct StsCache {
     policies: Mutex<Policies>,
@@ -57,6 +60,8 @@ struct Entry {
     refresh_at: UnixMillis,
     /// When mail last asked for it.
     used_at: UnixMillis,
+    /// Whether it did so again, a day or more after it first had.
+    came_back: bool,
     failure: Option<StsFailure>,
 }
 
@@ -116,7 +121,7 @@ impl StsCache {
     pub fn of(policies: Vec<StsKept>) -> Self {
         let mut kept = Policies::default();
         for StsKept { domain, kept: policy, refresh_at, used_at, failure } in policies {
-            kept.insert_within_limits(domain, Entry { kept: policy, refresh_at, used_at, failure });
+            kept.insert_within_limits(domain, Entry { kept: policy, refresh_at, used_at, came_back: true, failure });
         }
         Self { policies: Mutex::new(kept), store: None }
     }
@@ -202,7 +207,7 @@ impl StsCache {
         let mut policies = self.policies();
         let entry = policies.by_domain.get_mut(domain).filter(|entry| entry.kept.expires_at > now)?;
         if now.since(entry.used_at) >= NOTE_USE_EVERY {
-            entry.used_at = now;
+            (entry.used_at, entry.came_back) = (now, true);
             self.note(domain, "UPDATE policies SET used_at = ?2 WHERE domain = ?1", now);
         }
         Some(Arc::clone(&entry.kept))
@@ -211,8 +216,8 @@ impl StsCache {
     /// Keeps a policy, and returns when it is durable.
     pub(super) async fn keep(&self, domain: &Domain, kept: KeptPolicy, now: UnixMillis) -> Arc<KeptPolicy> {
         let kept = Arc::new(kept);
-        let used_at = self.used_at(domain).unwrap_or(now);
-        let entry = Entry { refresh_at: kept.refresh_at(), used_at, kept: Arc::clone(&kept), failure: None };
+        let (used_at, came_back) = self.use_of(domain).unwrap_or((now, false));
+        let entry = Entry { refresh_at: kept.refresh_at(), used_at, came_back, kept: Arc::clone(&kept), failure: None };
         if let Some(store) = &self.store {
             let (name, row) = (domain.clone(), entry.clone());
             let written = store.write(entry.kept.octets(), move |tx| file::insert(tx, &name, &row)).await;
@@ -268,8 +273,9 @@ impl StsCache {
         self.remove(gone);
     }
 
-    fn used_at(&self, domain: &Domain) -> Option<UnixMillis> {
-        self.policies().by_domain.get(domain).map(|entry| entry.used_at)
+    /// When mail last asked for it, and whether it came back.
+    fn use_of(&self, domain: &Domain) -> Option<(UnixMillis, bool)> {
+        self.policies().by_domain.get(domain).map(|entry| (entry.used_at, entry.came_back))
     }
 
     fn remove(&self, domains: Vec<Domain>) {
@@ -321,24 +327,25 @@ impl Policies {
         }
     }
 
-    /// The domains that had to go for it: those that end first, and a few more, so that not each new one costs a look at all.
+    /// The domains that had to go for it, what has ended and then the last in rank, and a few more, so that not each new one costs
+    /// a look at all.
     fn insert_within_limits(&mut self, domain: Domain, entry: Entry) -> Vec<Domain> {
-        let newest = domain.clone();
+        let (newest, now) = (domain.clone(), entry.kept.fetched_at);
         self.insert(domain, entry);
-        let mut gone = Vec::new();
         if self.is_within(self.limits) {
-            return gone;
+            return Vec::new();
         }
+        let mut gone = self.remove_ended(now);
         let Limits { domains, octets } = self.limits;
         let with_room = Limits { domains: domains - domains / ROOM, octets: octets - octets / ROOM };
-        let mut others: Vec<_> = self.by_domain.iter().map(|(domain, entry)| (entry.kept.expires_at, domain.clone())).collect();
+        let mut others: Vec<_> = self.by_domain.iter().map(|(domain, entry)| (entry.rank(now), domain.clone())).collect();
         others.sort_unstable();
-        for (_, first) in others.into_iter().filter(|(_, domain)| *domain != newest) {
+        for (_, last) in others.into_iter().filter(|(_, domain)| *domain != newest) {
             if self.is_within(with_room) {
                 break;
             }
-            self.remove(&first);
-            gone.push(first);
+            self.remove(&last);
+            gone.push(last);
         }
         gone
     }
@@ -363,8 +370,16 @@ impl Policies {
 
 impl Entry {
     fn shown(self, domain: Domain) -> StsKept {
-        let Self { kept, refresh_at, used_at, failure } = self;
+        let Self { kept, refresh_at, used_at, failure, .. } = self;
         StsKept { domain, kept, refresh_at, used_at, failure }
+    }
+
+    /// What it is worth beside others: whether it is in use, and how little room it takes for how short a time since. That it is new
+    /// or holds long is worth nothing: whoever publishes it has that for free.
+    fn rank(&self, now: UnixMillis) -> (bool, Reverse<u64>) {
+        let idle = now.since(self.used_at);
+        let room = self.kept.octets() as u64;
+        (self.came_back && idle < IDLE, Reverse(room.saturating_mul(idle.max(NOTE_USE_EVERY).as_secs())))
     }
 }
 
@@ -407,6 +422,7 @@ mod tests {
     use sealpost_types::StsMode;
 
     use super::*;
+    use crate::{STS_MAX_AGE, STS_POLICY_HOSTS};
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -421,6 +437,18 @@ mod tests {
 
     fn kept(hours: u32) -> KeptPolicy {
         KeptPolicy::new("1".into(), policy(StsMode::Enforce, hours), NOW)
+    }
+
+    /// A small policy or a large one, of the longest life.
+    fn stranger(patterns: usize, now: UnixMillis) -> KeptPolicy {
+        let mx = (0..patterns).map(|number| format!("mx{number}.a.example").parse().unwrap()).collect();
+        KeptPolicy::new("1".into(), StsPolicy::new(StsMode::Enforce, mx, STS_MAX_AGE), now)
+    }
+
+    /// A cache with little room.
+    fn bounded() -> StsCache {
+        let policies = Policies { limits: Limits { domains: 200, octets: 1 << 20 }, ..Policies::default() };
+        StsCache { policies: Mutex::new(policies), store: None }
     }
 
     async fn close(cache: StsCache) {
@@ -537,25 +565,61 @@ mod tests {
     fn the_number_and_the_size_of_policies_are_bounded() {
         let limits = Limits { domains: 1000, octets: 1 << 20 };
         let mut policies = Policies { limits, ..Policies::default() };
-        let entry = |hours: u32, patterns: usize| {
-            let mx = (0..patterns).map(|number| format!("mx{number}.a.example").parse().unwrap()).collect();
-            let kept = KeptPolicy::new("1".into(), StsPolicy::new(StsMode::Enforce, mx, HOUR * hours), NOW);
-            Entry { refresh_at: kept.refresh_at(), used_at: NOW, kept: Arc::new(kept), failure: None }
+        let now = NOW.after(HOUR * 48);
+        let entry = |used_at: UnixMillis, patterns: usize| {
+            let kept = stranger(patterns, now);
+            Entry { refresh_at: kept.refresh_at(), used_at, came_back: true, kept: Arc::new(kept), failure: None }
         };
         for number in 0..limits.domains {
-            let gone = policies.insert_within_limits(domain(&format!("n{number}.example")), entry(100 + u32::from(number != 7), 1));
+            let used_at = if number == 7 { NOW } else { now };
+            let gone = policies.insert_within_limits(domain(&format!("n{number}.example")), entry(used_at, 1));
             assert_eq!(gone, []);
         }
-        let gone = policies.insert_within_limits(domain("new.example"), entry(1, 1));
-        assert_eq!((gone.len(), &gone[0]), (1 + limits.domains / ROOM, &domain("n7.example")), "those that end first go");
+        let gone = policies.insert_within_limits(domain("new.example"), entry(now, 1));
+        assert_eq!((gone.len(), &gone[0]), (1 + limits.domains / ROOM, &domain("n7.example")), "what was used least lately goes first");
         assert!(policies.by_domain.contains_key(&domain("new.example")));
-        let mut gone = 0;
+        let mut gone = Vec::new();
         for number in 0..20 {
-            gone += policies.insert_within_limits(domain(&format!("huge{number}.example")), entry(200, 2000)).len();
+            gone.extend(policies.insert_within_limits(domain(&format!("huge{number}.example")), entry(now, 2000)));
         }
-        assert!(policies.is_within(limits) && gone > 500, "{} {gone}", policies.octets);
+        assert!(policies.is_within(limits) && gone.len() > 10, "{} {gone:?}", policies.octets);
+        let large = gone.iter().filter(|domain| domain.as_str().starts_with("huge")).count();
+        assert!(large + 1 >= gone.len(), "what is largest goes first, and one more for some room: {gone:?}");
         let sum: usize = policies.by_domain.values().map(|entry| entry.kept.octets()).sum();
         assert_eq!(sum, policies.octets);
+    }
+
+    /// Some 200 domains with 64 KiB of hosts, for a year each, pushed out whatever ended before: all that was honest.
+    #[tokio::test]
+    async fn the_huge_policies_of_a_stranger_displace_none_that_is_in_use() {
+        let (cache, used, strangers) = (bounded(), domain("used.example"), 100);
+        cache.keep(&used, kept(24 * 7), NOW).await;
+        // For days, so that mail comes back to the stranger's too.
+        for now in (1..=3_u32).map(|day| NOW.after(HOUR * 24 * day)) {
+            assert!(cache.find(&used, now).is_some());
+            for number in 0..strangers {
+                let other = domain(&format!("n{number}.stranger.example"));
+                if cache.find(&other, now).is_none() {
+                    cache.keep(&other, stranger(STS_POLICY_HOSTS, now), now).await;
+                }
+            }
+            assert!(cache.get(&used, now).is_some());
+            assert!(cache.list(now).len() < strangers, "the control: there is no room for all");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_many_policies_of_a_stranger_displace_none_that_mail_came_back_to() {
+        let (cache, used, once) = (bounded(), domain("used.example"), domain("once.example"));
+        cache.keep(&used, kept(24 * 7), NOW).await;
+        cache.keep(&once, kept(24 * 7), NOW).await;
+        let now = NOW.after(HOUR * 24);
+        assert!(cache.find(&used, now).is_some());
+        for number in 0..1000 {
+            cache.keep(&domain(&format!("n{number}.stranger.example")), stranger(1, now), now).await;
+        }
+        assert!(cache.get(&used, now).is_some());
+        assert!(cache.get(&once, now).is_none(), "the control: without that, it goes");
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use tokio::sync::OwnedMutexGuard;
 pub use cache::{KeptPolicy, STS_CACHE_OCTETS, STS_POLICIES, StsCache, StsCacheError, StsFailure, StsKept};
 pub use fetch::{HttpsSource, STS_POLICY_OCTETS, StsSource};
 pub use numbers::StsNumbers;
-pub use policy::{STS_MAX_AGE, StsPolicyError, parse_sts_policy};
+pub use policy::{STS_MAX_AGE, STS_POLICY_HOSTS, StsPolicyError, parse_sts_policy};
 pub use record::{StsRecord, StsRecordError};
 pub use trouble::StsTrouble;
 

@@ -56,6 +56,16 @@ pub enum StsPolicyError {
         /// What stands there.
         source: MxPatternError,
     },
+    /// More hosts than a policy may name.
+    #[error("line {line} of the policy names {found:?}, and {limit} hosts are allowed")]
+    TooManyHosts {
+        /// The number of the line that is one too many.
+        line: usize,
+        /// The host that stands there, cut where it is very long.
+        found: String,
+        /// Hosts that are allowed.
+        limit: usize,
+    },
     /// A field that has to be there.
     #[error("the policy has no {field}")]
     Missing {
@@ -71,7 +81,7 @@ pub enum StsPolicyError {
 /// and of one that comes twice the first counts, but for `mx`. Words are case-sensitive.
 ///
 /// # Limits
-/// [`STS_MAX_AGE`]: a longer one counts as that.
+/// [`STS_MAX_AGE`]: a longer one counts as that. [`STS_POLICY_HOSTS`], each counted once: one more makes the whole void.
 ///
 /// # Errors
 /// [`StsPolicyError`], one variant per kind of mistake. A single `mx` that is no host makes the whole void.
@@ -131,6 +141,9 @@ impl Read {
             "mx" => {
                 let pattern = value.parse().map_err(|source| StsPolicyError::Mx { line, source })?;
                 if !self.mx.contains(&pattern) {
+                    if self.mx.len() >= STS_POLICY_HOSTS {
+                        return Err(StsPolicyError::TooManyHosts { line, found: found(), limit: STS_POLICY_HOSTS });
+                    }
                     self.mx.push(pattern);
                 }
             }
@@ -155,6 +168,9 @@ impl Read {
 
 /// The longest that a policy holds: some 13 months (RFC 8461 section 3.2).
 pub const STS_MAX_AGE: Duration = Duration::from_secs(31_557_600);
+
+/// Hosts that a policy may name: many times what a domain has, and so few that it takes little more memory than its text.
+pub const STS_POLICY_HOSTS: usize = 256;
 
 const VERSION: &str = "STSv1";
 const AGE_DIGITS: usize = 10;
@@ -237,6 +253,18 @@ mod tests {
         }
         assert_eq!(parse_sts_policy(b"version: STSv1\nmode: \xff"), Err(StsPolicyError::NoText { offset: 21 }));
         assert_eq!(parse(""), Err(StsPolicyError::Missing { field: "version" }));
+    }
+
+    /// Seven thousand short lines in 64 KiB made one policy take as much memory as hundreds, and quadratic time.
+    #[test]
+    fn a_policy_names_so_many_hosts_at_most_each_counted_once() {
+        let of = |hosts: usize| {
+            let mx: String = (0..hosts).map(|number| format!("mx: mx{number}.example.com\nmx: MX0.example.com\n")).collect();
+            parse(&format!("version: STSv1\nmode: enforce\n{mx}max_age: 604800\n"))
+        };
+        assert_eq!(of(STS_POLICY_HOSTS).map(|policy| policy.mx.len()), Ok(STS_POLICY_HOSTS), "the control");
+        let error = of(STS_POLICY_HOSTS + 1).unwrap_err();
+        assert_eq!(error.to_string(), "line 515 of the policy names \"mx256.example.com\", and 256 hosts are allowed");
     }
 
     /// Zuplu/postfix-tlspol #95: a slip (`nmx:`) became a policy that no host can meet, and the mail stuck.

@@ -18,7 +18,7 @@ pub(super) fn load(path: &Path, now: UnixMillis) -> Result<(Store, Vec<(Domain, 
     })
 }
 
-/// What stands there. A row that is no policy is left out.
+/// What stands there, all of it taken for what mail came back to. A row that is no policy is left out.
 pub(super) fn select(db: &Connection) -> rusqlite::Result<Vec<(Domain, Entry)>> {
     let mut statement =
         db.prepare("SELECT domain, id, mode, mx, max_age, fetched_at, expires_at, refresh_at, used_at, failed_at, failure FROM policies")?;
@@ -46,7 +46,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<(Domain, Entry)>> {
     };
     let policy = StsPolicy::new(mode, mx, Duration::from_secs(max_age));
     let kept = Arc::new(KeptPolicy { id: id.into(), policy, fetched_at, expires_at });
-    Ok(Some((domain, Entry { kept, refresh_at, used_at, failure })))
+    Ok(Some((domain, Entry { kept, refresh_at, used_at, came_back: true, failure })))
 }
 
 pub(super) fn insert(tx: &Transaction<'_>, domain: &Domain, entry: &Entry) -> rusqlite::Result<()> {
