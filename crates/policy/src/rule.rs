@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sealpost_types::{ForwardPath, UnixMillis};
+use sealpost_types::UnixMillis;
 use wildmatch::WildMatch;
 
 use crate::facts::{DeliverFacts, HeaderLevel};
-use crate::pattern::{AddressSet, Faces, faces};
+use crate::pattern::{AddressSet, Face, Faces, faces};
 
 /// One `[[rule]]`.
 #[derive(Debug)]
@@ -74,21 +74,32 @@ impl When {
 
     /// Whether the rule holds for this recipient; `level` is what it asks.
     pub(crate) fn holds(&self, facts: &DeliverFacts<'_>, direction: Direction, level: Option<HeaderLevel>) -> bool {
-        self.holds_beside_header(facts, direction) && self.header.as_ref().is_none_or(|asked| asked.is_in(facts, level))
+        self.holds_beside_header(facts, direction, level) && self.header.as_ref().is_none_or(|asked| asked.is_in(facts, level))
     }
 
-    /// Whether it hangs on a header section that is not known.
-    pub(crate) fn hangs_on_header(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
-        self.header.is_some() && facts.header.is_none() && self.holds_beside_header(facts, direction)
+    /// Whether it hangs on a header section that is not known; `level` is what the rule asks.
+    pub(crate) fn hangs_on_header(&self, facts: &DeliverFacts<'_>, direction: Direction, level: Option<HeaderLevel>) -> bool {
+        self.header.is_some() && facts.header.is_none() && self.holds_beside_header(facts, direction, level)
     }
 
-    fn holds_beside_header(&self, facts: &DeliverFacts<'_>, direction: Direction) -> bool {
+    fn holds_beside_header(&self, facts: &DeliverFacts<'_>, direction: Direction, level: Option<HeaderLevel>) -> bool {
+        let requires = level == Some(HeaderLevel::Require);
+        let recipient = || facts.forward_path.mailbox().map(Faces::of);
         self.is_for(direction)
-            && self
-                .sender
-                .as_ref()
-                .is_none_or(|asked| faces(facts.reverse_path).any(|face| asked.list.matches(&face).is_some()) == asked.is_in)
-            && self.recipient.as_ref().is_none_or(|asked| contains(&asked.list, facts.forward_path) == asked.is_in)
+            && self.sender.as_ref().is_none_or(|asked| asked.holds(faces(facts.reverse_path), requires))
+            && self.recipient.as_ref().is_none_or(|asked| recipient().map_or(!asked.is_in, |faces| asked.holds(faces, requires)))
+    }
+}
+
+impl ListMatch {
+    /// Whether the address with these faces is where it is asked to be, for a rule that requires TLS or for another.
+    ///
+    /// Anybody can wrap an address of any domain: one of another domain than the address itself counts only where that makes mail stricter.
+    fn holds(&self, mut faces: Faces<'_>, requires: bool) -> bool {
+        let Some(itself) = faces.next() else { return !self.is_in };
+        let counts = |face: &Face<'_>| self.is_in == requires || face.domain() == itself.domain();
+        let found = self.list.matches(&itself).is_some() || faces.any(|face| counts(&face) && self.list.matches(&face).is_some());
+        found == self.is_in
     }
 }
 
@@ -115,8 +126,4 @@ impl Direction {
             Self::Outbound => "outbound",
         }
     }
-}
-
-fn contains(list: &AddressSet, forward_path: &ForwardPath) -> bool {
-    forward_path.mailbox().is_some_and(|mailbox| Faces::of(mailbox).any(|face| list.matches(&face).is_some()))
 }

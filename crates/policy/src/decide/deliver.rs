@@ -20,7 +20,7 @@ impl Policy {
             return false;
         }
         let hosted = is_own(facts.forward_path) || facts.forward_path.domain().is_some_and(|domain| self.is_hosted(domain));
-        self.main.rules.iter().any(|rule| rule.when.hangs_on_header(facts, Direction::of(hosted)))
+        self.main.rules.iter().any(|rule| rule.when.hangs_on_header(facts, Direction::of(hosted), rule.level))
     }
 
     /// What the sources ask; `shadow` tells whether entries in testing count.
@@ -104,7 +104,7 @@ impl Policy {
             if !rule.when.holds(facts, direction, rule.level) {
                 let note = match () {
                     () if !rule.when.is_for(direction) => Note::OtherDirection,
-                    () if T::ON && rule.when.hangs_on_header(facts, direction) => Note::HeaderUnknown,
+                    () if T::ON && rule.when.hangs_on_header(facts, direction, rule.level) => Note::HeaderUnknown,
                     () => Note::OtherMail,
                 };
                 tracer.rule_passed_over(origin, rule.level, note);

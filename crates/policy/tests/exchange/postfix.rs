@@ -68,6 +68,36 @@ fn the_table_of_the_manual() {
     assert_eq!(secure.names.as_ref().map(|names| names.is_empty()), Some(true));
 }
 
+/// The trust anchors of a wide key are its own there. Here they would hold for what stands below it too, unless that has a word of its own.
+#[test]
+fn anchors_of_a_wide_key_stay_its_own() {
+    for (wide, expected) in [(".example.org", Some("system")), ("example.org", None)] {
+        let imported = import(&format!("{wide} secure tafile=/etc/ca.pem\nmx.example.org secure\n"));
+        let anchors = |at: usize| {
+            let Some(HopForm::Table(table)) = &imported.partners[at].form.deliver else { panic!("a table") };
+            table.anchors.as_ref().map(|anchors| anchors.as_slice().join(" "))
+        };
+        assert_eq!((anchors(0).as_deref(), anchors(1).as_deref()), (Some("/etc/ca.pem"), expected), "{wide}");
+        let exported = export_postfix("policy.toml", &imported.partners);
+        assert!(exported.text.contains("mx.example.org\tsecure match=nexthop:dot-nexthop protocols="), "{}", exported.text);
+    }
+}
+
+/// Words to be left out stand behind commas, too, where the value is in braces.
+#[test]
+fn excluded_suites_are_cut_at_commas_and_blanks() {
+    let ciphers = |text: &str| {
+        let imported = import(&format!("example.com encrypt {text}\n"));
+        let Some(HopForm::Table(table)) = &imported.partners[0].form.deliver else { panic!("a table") };
+        table.ciphers.as_ref().map(|suites| suites.as_slice().to_vec())
+    };
+    let both = ciphers("exclude=AES128:CHACHA20").unwrap();
+    assert!(!both.iter().any(|suite| suite.starts_with("TLS_ECDHE") && suite.contains("CHACHA20")), "{both:?}");
+    for text in ["{ exclude = AES128,CHACHA20 }", "{ exclude = AES128, CHACHA20 }", "{ exclude = AES128 CHACHA20 }"] {
+        assert_eq!(ciphers(text).as_ref(), Some(&both), "{text}");
+    }
+}
+
 #[test]
 fn broken_lines_are_refused() {
     for (text, line, loss) in [

@@ -90,6 +90,30 @@ fn senders_and_recipients_match_a_list_or_do_not() {
     }
 }
 
+/// Anybody can wrap an address of any domain. What stands in it makes mail stricter, and never less so.
+// req: C2
+#[test]
+fn an_address_in_a_wrapper_of_another_domain_lowers_nothing() {
+    for (condition, then, listed_itself) in [
+        ("matches", set("Require"), Level::Require),
+        ("not_matches", set("Require"), Level::Opportunistic),
+        ("matches", set("Try"), Level::Opportunistic),
+        ("matches", "stop = true".to_owned(), Level::Opportunistic),
+        ("not_matches", "stop = true".to_owned(), Level::Require),
+    ] {
+        let behind = (then != set("Require")).then(|| rule("Behind", "", &set("Require")));
+        let ruled = |who: &str| {
+            let asked = rule("R", &format!("{who} = {{ {condition} = '{}' }}", if who == "sender" { "vip" } else { "tls" }), &then);
+            rules(&[Some(asked), behind.clone()].into_iter().flatten().collect::<Vec<_>>())
+        };
+        let (by_sender, by_recipient) = (ruled("sender"), ruled("recipient"));
+        assert_eq!(level(&by_recipient, "", "dr@clinic.example"), listed_itself, "{condition} {then}");
+        assert_eq!(level(&by_sender, "boss@acme.example", "x@y.example"), listed_itself, "{condition} {then}");
+        assert_eq!(level(&by_recipient, "", "SRS0=hh=tt=clinic.example=dr@y.example"), Level::Require, "{condition} {then}");
+        assert_eq!(level(&by_sender, "SRS0=hh=tt=acme.example=boss@y.example", "x@y.example"), Level::Require, "{condition} {then}");
+    }
+}
+
 // req: C2
 #[test]
 fn all_conditions_of_a_rule_must_hold() {

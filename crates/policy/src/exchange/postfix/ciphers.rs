@@ -11,7 +11,7 @@ use crate::exchange::Loss;
 pub(super) fn left(exclude: &str) -> Result<(Option<Vec<&'static str>>, bool), Loss> {
     let usable = usable();
     let (mut left, mut absent) = (usable.clone(), false);
-    for word in exclude.split([':', ' ']).filter(|word| !word.is_empty()) {
+    for word in exclude.split([':', ',', ' ', '\t']).filter(|word| !word.is_empty()) {
         let taken = CipherString::parse(&format!("COMPLEMENTOFALL:ALL:!{word}")).map_err(|_| Loss::UnknownCiphers)?;
         absent |= usable.iter().all(|suite| taken.suites().contains(suite));
         left.retain(|suite| taken.suites().contains(suite));

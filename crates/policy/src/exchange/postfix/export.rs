@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sealpost_types::ReferenceName;
+use sealpost_types::{AnchorFiles, ReferenceName};
 
 use super::ciphers;
 use crate::edit::{Entry, EntryKind, PolicyText};
@@ -138,7 +138,7 @@ impl Writer {
         let conditions = form.r#for.is_some() || hop.senders.is_some() || hop.recipients.is_some();
         let excludes = form.exclude.as_ref().is_some_and(|names| !names.is_empty());
         // What holds for more mail there is stricter only if it is strict.
-        for (applies, loss) in [(conditions, Loss::Conditions), (excludes, Loss::Exclude)] {
+        for (applies, loss) in [(conditions, Loss::Conditions), (excludes, Loss::Exclude), (form.until.is_some(), Loss::Until)] {
             if applies && !mandatory {
                 return Err(loss);
             }
@@ -146,8 +146,9 @@ impl Writer {
         if let Some(key) = beyond(hop, level) {
             return Err(Loss::HopKey { key });
         }
-        let mut anchors = hop.anchors.iter().flatten();
-        if anchors.any(|file| !file.starts_with('/')) {
+        // Those of the system alone are what there are without a word of them.
+        let anchors = hop.anchors.as_ref().map(Items::as_slice).filter(|files| *files != [AnchorFiles::SYSTEM]).unwrap_or_default();
+        if anchors.iter().any(|file| !file.starts_with('/')) {
             return Err(Loss::Anchors);
         }
         let value = match level {
@@ -183,7 +184,7 @@ impl Writer {
             return Ok(value);
         }
         let floor = if hop.min_version.as_deref() == Some("1.3") { "TLSv1.3" } else { "TLSv1.2" };
-        let anchors: String = hop.anchors.iter().flatten().map(|file| format!(" tafile={file}")).collect();
+        let anchors: String = anchors.iter().map(|file| format!(" tafile={file}")).collect();
         let exclude = hop
             .ciphers
             .as_ref()

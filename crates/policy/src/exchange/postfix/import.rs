@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sealpost_types::{Domain, ReferenceName};
+use sealpost_types::{AnchorFiles, Domain, ReferenceName};
 
 use super::Fingerprints;
 use super::ciphers;
@@ -49,7 +49,7 @@ pub fn import_postfix(name: &str, text: &str, fingerprints: Fingerprints) -> Imp
             }
         }
     }
-    fence_names(&mut partners);
+    fence(&mut partners);
     Imported { partners, warnings: reader.notes.warnings, refused: reader.notes.refused }
 }
 
@@ -313,20 +313,26 @@ fn pattern(key: &str) -> Result<Option<String>, Loss> {
     Ok(Some(format!("{below}{domain}")))
 }
 
-/// Postfix takes one entry and no other; here what an entry does not say falls through to a wider one. So that names of a wider
-/// entry stay its own, entries that could inherit some say that they have none.
-fn fence_names(partners: &mut [Entry<PartnerForm>]) {
-    use crate::form::HopForm;
-    let has_names = |hop: &HopForm| matches!(hop, HopForm::Table(table) if table.names.is_some());
+/// Postfix takes one entry and no other; here what an entry does not say falls through to a wider one. So that names and anchors of a
+/// wider entry stay its own, entries that could inherit some say that they have no names, and the system's anchors.
+fn fence(partners: &mut [Entry<PartnerForm>]) {
+    use crate::form::{HopForm, HopTable};
     let is_wide = |entry: &Entry<PartnerForm>| entry.form.domains.iter().any(|domain| domain.starts_with("*."));
-    if !partners.iter().any(|entry| is_wide(entry) && entry.form.deliver.as_ref().is_some_and(has_names)) {
-        return;
-    }
+    let some_wide = |has: fn(&HopTable) -> bool| {
+        let mut wide = partners.iter().filter(|entry| is_wide(entry)).filter_map(|entry| entry.form.deliver.as_ref());
+        wide.any(|hop| matches!(hop, HopForm::Table(table) if has(table)))
+    };
+    let (names, anchors) = (some_wide(|table| table.names.is_some()), some_wide(|table| table.anchors.is_some()));
     for entry in partners {
         if let Some(HopForm::Table(table)) = &mut entry.form.deliver
             && table.level.as_deref() == Some("verify")
         {
-            table.names.get_or_insert_with(Items::default);
+            if names {
+                table.names.get_or_insert_with(Items::default);
+            }
+            if anchors {
+                table.anchors.get_or_insert_with(|| Items::from(AnchorFiles::SYSTEM));
+            }
         }
     }
 }
