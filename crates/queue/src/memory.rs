@@ -129,8 +129,11 @@ impl Spool for MemorySpool {
         due.sort_unstable();
         let mut first: Vec<_> = if skip.is_empty() { Vec::new() } else { queue.overdue(now).collect() };
         first.sort_unstable();
+        // It comes again and again while nobody can take it: what is due for others has half of the room.
+        let more = first.split_off(first.len().min(limit.div_ceil(2)));
         let mut ids: Vec<_> = first.into_iter().chain(due).map(|(_, id)| id).collect();
         ids.extend(queue.woken().into_iter().filter(|id| !is_skipped(id)));
+        ids.extend(more.into_iter().map(|(_, id)| id));
         let mut seen = HashSet::new();
         ids.retain(|id| seen.insert(*id));
         ids.truncate(limit);

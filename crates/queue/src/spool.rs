@@ -41,7 +41,7 @@ pub trait Spool: Send + Sync + 'static {
     /// Leases of up to `limit` deferred entries that are due at `now`, those longest due first, and then those that were woken
     /// ([`Spool::retry_now`]), destination by destination; none for a destination
     /// in `skip`, such as one that has as much as it takes or does not answer, so that it keeps nothing from others, but those
-    /// that somebody must look at ([`Settlement::latest`]).
+    /// that somebody must look at ([`Settlement::latest`]): up to half of `limit` of them come first, and more where nothing else is due.
     ///
     /// Where very many entries are skipped it may take several calls until all others have come.
     ///

@@ -39,6 +39,7 @@ conformance!(
     due_entries_come_in_order_and_once,
     a_destination_can_be_left_alone,
     what_must_be_looked_at_is_never_left_alone,
+    what_must_be_looked_at_keeps_nobody_waiting,
     a_lease_that_is_dropped_comes_back_later,
     a_lease_that_is_released_comes_back_at_once,
     a_known_dead_destination_is_not_tried,
@@ -227,6 +228,22 @@ async fn what_must_be_looked_at_is_never_left_alone<S: Spool>(queue: S) {
     queue.settle(leases.remove(0), later).await.unwrap();
     assert!(queue.lease_due(at(299), 10, &dead).await.unwrap().is_empty());
     assert_eq!(ids(&queue.lease_due(at(300), 10, &dead).await.unwrap()), [listed[2]]);
+}
+
+/// What must be looked at is handed out again and again while nobody can take it.
+async fn what_must_be_looked_at_keeps_nobody_waiting<S: Spool>(queue: S) {
+    let dead = [destination("dead.example")];
+    for _ in 0..3 {
+        let body = body(&queue, b"x").await;
+        let mut message = message(queue.next_id(), at(0), &["a@dead.example"]);
+        message.groups[0] = message.groups[0].clone().deferred(Deferral::new(at(10), "no answer"));
+        message.groups[0].latest = Some(at(50));
+        queue.accept(message, body).await.unwrap();
+    }
+    let live = accept_deferred(&queue, at(0), &["a@live.example"], at(20)).await;
+    let leases = queue.lease_due(at(200), 2, &dead).await.unwrap();
+    assert_eq!((leases.len(), leases[1].id()), (2, live));
+    assert_eq!(queue.lease_due(at(200), 2, &dead).await.unwrap().len(), 2, "with nobody else they have all of the room");
 }
 
 async fn a_lease_that_is_dropped_comes_back_later<S: Spool>(queue: S) {

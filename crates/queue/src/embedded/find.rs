@@ -53,18 +53,36 @@ impl Engine {
         Ok(found)
     }
 
-    /// What is due by its time, and then what was woken.
+    /// What must be looked at, what is due by its time, and then what was woken.
     fn due(&self, db: &Connection, wanted: &Wanted, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
+        // Before the first look into the database: then all that these wakes concern is in what is seen of it.
+        let open = self.wakes.open();
         let skip: HashSet<_> = wanted.skip.iter().map(|destination| destination.as_str().as_bytes()).collect();
-        let mut ids = self.due_by_time(db, wanted, &skip, place)?;
+        // Where nothing is left alone, all of that is among what is due.
+        let overdue = if skip.is_empty() { Vec::new() } else { self.overdue(db, wanted.now, wanted.limit)? };
+        // It comes again and again while nobody can take it, and must not keep what is due for others waiting: they have half of the room.
+        let (first, more) = overdue.split_at(overdue.len().min(wanted.limit.div_ceil(2)));
+        let mut ids = self.due_by_time(db, wanted, &skip, place, first.to_vec())?;
         if ids.len() < wanted.limit {
-            self.find_woken(db, wanted.limit, &skip, &mut ids)?;
+            self.find_woken(db, open, wanted.limit, &skip, &mut ids)?;
+        }
+        for id in more {
+            if ids.len() < wanted.limit && !ids.contains(id) {
+                ids.push(*id);
+            }
         }
         Ok(ids)
     }
 
-    /// Goes through what is due in its order; only where too much of it is to be left alone, destination by destination.
-    fn due_by_time(&self, db: &Connection, wanted: &Wanted, skip: &HashSet<&[u8]>, place: &mut Place) -> rusqlite::Result<Vec<i64>> {
+    /// Goes through what is due in its order; only where too much of it is to be left alone, destination by destination. It comes behind `ids`.
+    fn due_by_time(
+        &self,
+        db: &Connection,
+        wanted: &Wanted,
+        skip: &HashSet<&[u8]>,
+        place: &mut Place,
+        mut ids: Vec<i64>,
+    ) -> rusqlite::Result<Vec<i64>> {
         let Wanted { now, limit, .. } = wanted;
         let spare = if skip.is_empty() { 0 } else { PASSED_OVER };
         let many = limit.saturating_add(self.leases.count()).saturating_add(spare);
@@ -76,7 +94,6 @@ impl Engine {
         }
         // Where the destination cannot be read, the entry is damaged, and set aside when it is loaded.
         let is_wanted = |id: &i64| !schema::destination(db, *id).is_ok_and(|destination| skip.contains(&destination[..]));
-        let mut ids = self.overdue(db, *now, *limit)?;
         let rest = limit.saturating_sub(ids.len());
         let before = ids.len();
         let due: Vec<_> = free.filter(is_wanted).filter(|id| !ids.contains(id)).take(rest).collect();

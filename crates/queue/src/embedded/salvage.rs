@@ -67,7 +67,9 @@ impl Salvage for QueueSalvage {
         tx.execute("UPDATE body SET uses = (SELECT count(*) FROM entry WHERE message = body.id)", [])?;
         tx.execute("DELETE FROM body WHERE uses = 0", [])?;
         tx.execute("UPDATE reserved SET id = max(id, ?1, (SELECT ifnull(max(id), 0) FROM entry))", [self.reserved])?;
-        // Which wakes there were is not taken over: what they woke and nobody tried waits for its own time.
+        // Which wakes there were is not taken over: what they woke and nobody tried waits for its own time. They may still stand here, where
+        // rows of a broken log come into the queue as it is.
+        tx.execute("DELETE FROM woken", [])?;
         tx.execute("UPDATE entry SET wakes = 0 WHERE wakes <> 0", [])?;
         // What was held stays so, also if the count itself is lost.
         tx.execute("UPDATE released SET count = max(count, ?1)", [self.released])?;
@@ -124,3 +126,26 @@ const ENTRY_COLUMNS: usize = 17;
 
 /// More often than this nobody releases holds; every id is larger.
 const LARGEST_COUNT: i64 = 1 << 40;
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::embedded::woken::Wakes;
+    use crate::embedded::{DATABASE, EmbeddedSpool};
+    use crate::{Settings, Spool as _};
+
+    /// All that waited was due at once behind a broken log, if anybody had ever had all of it tried.
+    #[tokio::test]
+    async fn a_wake_of_before_wakes_nothing_behind_a_broken_log() {
+        let folder = tempfile::tempdir().unwrap();
+        EmbeddedSpool::open(folder.path(), Settings::default()).unwrap().close().await.unwrap();
+        let mut db = Connection::open(folder.path().join(DATABASE)).unwrap();
+        let tx = db.transaction().unwrap();
+        schema::wake(&tx, b"", sealpost_types::UnixMillis(1)).unwrap();
+        assert!(Wakes::load(&tx).unwrap().are_open(), "the control");
+        QueueSalvage::default().finish(&tx).unwrap();
+        assert!(!Wakes::load(&tx).unwrap().are_open());
+    }
+}

@@ -27,7 +27,7 @@ struct Table {
 
 /// One wake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wake {
+pub(super) struct Wake {
     number: i64,
     at: UnixMillis,
     /// Whether somebody may still wait whom it woke.
@@ -36,7 +36,7 @@ struct Wake {
 
 /// The look through all groups for those that a wake of all reaches, which may take several looks.
 #[derive(Clone, Debug, Default)]
-struct Round {
+pub(super) struct Round {
     /// Where it goes on: behind this one, at the first if there is none.
     behind: Option<(Vec<u8>, i64)>,
     /// Whether it met any.
@@ -44,7 +44,7 @@ struct Round {
 }
 
 /// Which wakes may still have to be obeyed.
-enum Open {
+pub(super) enum Open {
     Nothing,
     Each(Vec<(Vec<u8>, Wake)>),
     All(Wake, Round),
@@ -70,7 +70,8 @@ impl Wakes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open(&self) -> Open {
+    /// Which these are at the moment.
+    pub(super) fn open(&self) -> Open {
         let table = self.lock();
         if table.all.is_open {
             return Open::All(table.all, table.round.clone());
@@ -192,8 +193,15 @@ impl Engine {
     }
 
     /// Adds what was woken and nobody holds, destination by destination, as far as `limit` lets it.
-    pub(super) fn find_woken(&self, db: &Connection, limit: usize, skip: &HashSet<&[u8]>, ids: &mut Vec<i64>) -> rusqlite::Result<()> {
-        match self.wakes.open() {
+    pub(super) fn find_woken(
+        &self,
+        db: &Connection,
+        open: Open,
+        limit: usize,
+        skip: &HashSet<&[u8]>,
+        ids: &mut Vec<i64>,
+    ) -> rusqlite::Result<()> {
+        match open {
             Open::Nothing => Ok(()),
             Open::Each(open) => {
                 for (name, wake) in open.iter().filter(|(name, _)| !skip.contains(&name[..])) {
