@@ -21,6 +21,8 @@ mod stream;
 mod throttle;
 mod write;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +34,7 @@ use self::books::Books;
 use self::day::Day;
 pub use self::pump::{BATCH_EVENTS, BATCH_WAIT, WAITING_EVENTS};
 use self::pump::{Desk, Pump};
-pub use self::query::{Filter, Row};
+pub use self::query::{Answer, Filter, Row};
 use self::retain::Bounds;
 use self::shelf::Shelf;
 use self::stream::Stream;
@@ -83,14 +85,14 @@ impl History {
         Self::open_with(directory, HistorySettings::default())
     }
 
-    /// Opens the history in this directory, and makes both if there is none.
+    /// Opens the history in this directory, and makes both if there is none: for their owner alone, because they say who wrote to whom.
     ///
     /// # Errors
     /// [`HistoryError::Open`] if the directory cannot be used, is another process's, or was written by a later version;
     /// [`HistoryError::Stream`] if the file of the stream cannot be opened.
     pub fn open_with(directory: &Path, settings: HistorySettings) -> Result<Self, HistoryError> {
         let HistorySettings { keep, max_size, stream } = settings;
-        let made = std::fs::create_dir_all(directory);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(|source| sealpost_store::OpenError::Io { path: directory.to_owned(), source })?;
         let lock = Lock::take(&directory.join(LOCK))?;
         let books = Books::open(directory, Day::of(pump::now()))?;
@@ -152,8 +154,19 @@ impl History {
     /// # Errors
     /// [`HistoryError::Stopping`] when the runtime ends.
     pub async fn query(&self, filter: &Filter) -> Result<Vec<Row>, HistoryError> {
+        Ok(self.answer(filter).await?.rows)
+    }
+
+    /// The same, with the files that could not be read.
+    ///
+    /// # Errors
+    /// As for [`query`](Self::query).
+    pub async fn answer(&self, filter: &Filter) -> Result<Answer, HistoryError> {
         let (shelf, filter) = (Arc::clone(&self.shelf), filter.clone());
-        let query = move || shelf.lock().unwrap_or_else(PoisonError::into_inner).query(&filter);
+        let query = move || {
+            let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            Answer { rows: shelf.query(&filter), unreadable: shelf.damaged().to_vec() }
+        };
         tokio::task::spawn_blocking(query).await.map_err(|_| HistoryError::Stopping)
     }
 

@@ -44,7 +44,7 @@ pub mod tlsrpt;
 pub use dsn::{Action, Dsn, DsnRecipient, RETURNED_HEADER_OCTETS, RETURNED_OCTETS, Returned, may_notify};
 pub use error::{EventBytesError, HistoryError};
 pub use event::{Decided, Event, EventKind, EventResult, Shadow, ShadowOutcome, UnknownWord};
-pub use history::{BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, HistorySettings, Row, StreamTarget, WAITING_EVENTS};
+pub use history::{Answer, BATCH_EVENTS, BATCH_WAIT, Filter, History, HistoryReader, HistorySettings, Row, StreamTarget, WAITING_EVENTS};
 pub use messages::{Lang, UnknownLang};
 pub use proof::{DaneProof, NoTls, PROOF_NAMES, Proof, RequireTlsMark, StsProof};
 pub use render::{JSON_FIELDS, TextStyle};

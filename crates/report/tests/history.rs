@@ -1,5 +1,6 @@
 //! The history as its users see it: written, searched, read by another process, reopened, overrun.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -250,6 +251,15 @@ async fn a_damaged_row_hides_no_other() {
     )
     .unwrap();
     assert_eq!(times(&history.query(&Filter::default()).await.unwrap()), [500, 400]);
+}
+
+/// It says who wrote to whom.
+#[test]
+fn the_history_is_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("data").join("history");
+    drop(History::open(&directory).unwrap());
+    assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Which entries are wanted, and the rows that they come from.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -44,6 +45,16 @@ pub struct Row {
     pub id: i64,
     /// What happened.
     pub event: Event,
+}
+
+/// What of a history a query found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The entries.
+    pub rows: Vec<Row>,
+    /// The files that could not be read, or not whole, and why: entries of theirs may be missing.
+    pub unreadable: Vec<(PathBuf, String)>,
 }
 
 impl Filter {

@@ -132,12 +132,13 @@ impl Book {
         Ok(self.store.write(64 << 10, job).await?)
     }
 
-    /// The domains of which something was counted before `today`, and whose day is not closed, oldest first.
+    /// The domains of which something was counted before `today`, and whose day is not closed, oldest first; those behind one of them, or from
+    /// the first on.
     ///
     /// # Errors
     /// [`BookError::Read`].
-    pub async fn open_days(&self, today: Day, limit: usize) -> Result<Vec<(Day, Domain)>, BookError> {
-        Ok(self.store.read(move |db| open_days(db, today, limit)).await?)
+    pub async fn open_days(&self, today: Day, behind: Option<(Day, Domain)>, limit: usize) -> Result<Vec<(Day, Domain)>, BookError> {
+        Ok(self.store.read(move |db| open_days(db, today, behind.as_ref(), limit)).await?)
     }
 
     /// What was counted of a domain on a day.
@@ -344,12 +345,13 @@ fn add(tx: &Transaction<'_>, key: (i64, &str, &str), failure: Option<&Failure>, 
     Ok(())
 }
 
-fn open_days(db: &Connection, today: Day, limit: usize) -> rusqlite::Result<Vec<(Day, Domain)>> {
-    let text = "SELECT DISTINCT day, domain FROM counted WHERE day < ?1 AND NOT EXISTS \
-                (SELECT 1 FROM closed WHERE closed.day = counted.day AND closed.domain = counted.domain) ORDER BY day, domain LIMIT ?2";
+fn open_days(db: &Connection, today: Day, behind: Option<&(Day, Domain)>, limit: usize) -> rusqlite::Result<Vec<(Day, Domain)>> {
+    let text = "SELECT DISTINCT day, domain FROM counted WHERE day < ?1 AND (day, domain) > (?2, ?3) AND NOT EXISTS \
+                (SELECT 1 FROM closed WHERE closed.day = counted.day AND closed.domain = counted.domain) ORDER BY day, domain LIMIT ?4";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (day, domain) = behind.map_or((i64::MIN, ""), |(day, domain)| (day.number(), domain.as_str()));
     let mut statement = db.prepare_cached(text)?;
-    let rows = statement.query_map((today.number(), limit), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement.query_map((today.number(), day, domain, limit), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     let read = |row: rusqlite::Result<(i64, String)>| {
         row.map(|(day, domain)| Domain::parse(&domain).ok().map(|domain| (Day::numbered(day), domain))).transpose()
     };
