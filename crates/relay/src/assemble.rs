@@ -70,10 +70,14 @@ fn read_own_anchors(config: &Config) -> Result<Option<TrustAnchors>, StartError>
 /// # Errors
 /// As for [`read_trust_anchors`].
 pub fn read_client_anchors(config: &Config) -> Result<Arc<TrustAnchors>, StartError> {
-    match &config.tls.client_anchors {
-        Some(path) => with_lists(read_anchors("[tls] client_anchors", path)?, config),
+    match read_own_client_anchors(config)? {
+        Some(anchors) => with_lists(anchors, config),
         None => read_trust_anchors(config),
     }
+}
+
+fn read_own_client_anchors(config: &Config) -> Result<Option<TrustAnchors>, StartError> {
+    config.tls.client_anchors.as_deref().map(|path| read_anchors("[tls] client_anchors", path)).transpose()
 }
 
 /// Reads who may log in, if a configuration names a file of them.
@@ -136,15 +140,16 @@ pub(crate) fn assemble(
         Ok::<_, StartError>((files, stores, system))
     });
     let (files, stores, system) = opened?;
-    let anchors = files.anchors.or(system).unwrap_or_default();
-    let anchors = Arc::new(anchors.with_revocation_lists(files.revocation_lists));
+    let obeying = |anchors: TrustAnchors| Arc::new(anchors.with_revocation_lists(files.revocation_lists.clone()));
+    let anchors = obeying(files.anchors.or(system).unwrap_or_default());
+    let client_anchors = files.client_anchors.map_or_else(|| Arc::clone(&anchors), obeying);
     let tls = tls_with(&config, Arc::clone(&anchors), &files.certificates)?;
     let switches = (tls.anchor_switch(), tls.client_identity_switch());
     let trust = Trust::new((TrustAnchors::clone(&anchors), files.shown), files.named, switches, config.tls.expiry_warning);
     let certificates = Certificates::new(files.certificates, tls.identity_switch(), config.tls.expiry_warning);
     let builder = RelayBuilder::new(config, stores.spool, files.resolver, tls)
         .history(stores.history)
-        .client_anchors(files.client_anchors.unwrap_or(anchors))
+        .client_anchors(client_anchors)
         .certificates(certificates, trust)
         .reports(stores.reports);
     let builder = match stores.sts_cache {
@@ -163,14 +168,14 @@ pub(crate) fn assemble(
 
 /// What a relay reads before it opens anything: where one of its files is wrong, nothing has been made on the disk.
 struct Files {
-    /// Those of a file of one's own.
+    /// Those of a file of one's own, not yet with the revocation lists.
     anchors: Option<TrustAnchors>,
     revocation_lists: RevocationLists,
     shown: Option<Held>,
     named: NamedFiles,
     certificates: Vec<Held>,
-    /// Where clients are not judged by the anchors for servers.
-    client_anchors: Option<Arc<TrustAnchors>>,
+    /// Where clients are not judged by the anchors for servers; not yet with the revocation lists.
+    client_anchors: Option<TrustAnchors>,
     users: Option<Users>,
     resolver: HickoryResolver,
 }
@@ -186,7 +191,7 @@ impl Files {
                 None => NamedFiles::default(),
             },
             certificates: read_all(&config.tls)?,
-            client_anchors: config.tls.client_anchors.is_some().then(|| read_client_anchors(config)).transpose()?,
+            client_anchors: read_own_client_anchors(config)?,
             users: read_users(config)?,
             resolver: open_resolver(config)?,
         };

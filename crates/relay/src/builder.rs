@@ -241,9 +241,8 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         });
         let watched = certificates.zip(trust).map(|(certificates, trust)| {
             let lists = config.tls.revocation_lists.clone().map(|path| {
-                let pool = Arc::clone(&pool);
-                let trust = Arc::clone(&trust);
-                Arc::new(WatchedLists::new(path, trust, Arc::clone(&engine.client_anchors), move || pool.clear()))
+                let (trust, renewed) = (Arc::clone(&trust), Arc::clone(&engine));
+                Arc::new(WatchedLists::new(path, trust, Arc::clone(&engine.client_anchors), move || handle::renew(&renewed)))
             });
             Watched { certificates: Arc::new(certificates), lists, trust }
         });

@@ -73,6 +73,8 @@ pub(crate) struct Held {
     read: Stamps,
     /// Files that differ from that. They are read when they have come to rest.
     moving: Option<Stamps>,
+    /// From when on the files are worth another look, whether they change or not: what was refused came before its time.
+    good_from: Option<UnixMillis>,
     warned: Option<UnixMillis>,
 }
 
@@ -85,6 +87,8 @@ pub(crate) struct Stamp {
     inode: (u64, u64),
     length: u64,
     modified: (i64, i64),
+    /// Who may read it may change without its content.
+    changed: (i64, i64),
 }
 
 /// Reads the certificates that a configuration names, the one for all other names first.
@@ -168,13 +172,13 @@ impl Held {
             other => other,
         })?;
         let not_after = details(&identity).map_or(UnixMillis(i64::MAX), |details| details.not_after());
-        Ok(Self { files: files.clone(), identity, not_after, read, moving: None, warned: None })
+        Ok(Self { files: files.clone(), identity, not_after, read, moving: None, good_from: None, warned: None })
     }
 
     /// Looks whether its files have changed, takes what is right and new, and warns of what ends soon; whether it is another one now.
     pub(crate) fn look(&mut self, now: UnixMillis, warn_before: Duration) -> bool {
         let mut changed = false;
-        if self.has_come_to_rest() {
+        if self.has_come_to_rest() || self.good_from.is_some_and(|from| from <= now) {
             let reload = self.reload(now);
             tell(&reload);
             changed = matches!(reload.outcome, CertificateOutcome::Renewed { .. });
@@ -205,6 +209,7 @@ impl Held {
     fn reload(&mut self, now: UnixMillis) -> CertificateReload {
         let certificate = self.files.certificate.clone();
         let before = Stamps::of(&self.files);
+        self.good_from = None;
         let outcome = match Self::read(&self.files) {
             Ok(new) => self.replace(new, now),
             Err(error) => CertificateOutcome::Refused(error.into()),
@@ -218,6 +223,9 @@ impl Held {
             return CertificateOutcome::Unchanged;
         }
         if let Some(finding) = outdated(&new.identity, now) {
+            if let Finding::NotYetValid { not_before, .. } = &finding {
+                self.good_from = Some(*not_before);
+            }
             let path = self.files.certificate.clone();
             return CertificateOutcome::Refused(CertificateError::Outdated { path, finding: Box::new(finding) });
         }
@@ -243,7 +251,12 @@ impl Stamps {
 impl Stamp {
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
-        Some(Self { inode: (file.dev(), file.ino()), length: file.len(), modified: (file.mtime(), file.mtime_nsec()) })
+        Some(Self {
+            inode: (file.dev(), file.ino()),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
     }
 }
 
@@ -309,7 +322,44 @@ pub(crate) const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
     use super::*;
+
+    /// Writes a certificate that is good from this year on, and its key.
+    fn write(files: &Identity, year: i32) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["relay.example".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(year, 1, 1), date_time_ymd(2050, 1, 1));
+        fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&files.private_key, key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_that_came_before_its_time_is_shown_when_that_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Identity { certificate: folder.path().join("cert.pem"), private_key: folder.path().join("key.pem") };
+        write(&files, 2020);
+        let mut held = Held::read(&files).unwrap();
+        write(&files, 2030);
+        let new_year_2030 = UnixMillis(1_893_456_000_000);
+        let is_new = [-3, -2, -1, 0, 1].map(|day| held.look(UnixMillis(new_year_2030.0 + day * 86_400_000), Duration::ZERO));
+        assert_eq!(is_new, [false, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_now_has_changed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let before = Stamp::of(file.path());
+        assert_eq!(Stamp::of(file.path()), before);
+        // The clock of a file system goes in steps.
+        std::thread::sleep(Duration::from_millis(20));
+        fs::set_permissions(file.path(), Permissions::from_mode(0o640)).unwrap();
+        assert_ne!(Stamp::of(file.path()), before);
+    }
 
     #[test]
     fn an_end_is_warned_of_in_time() {

@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sealpost_discovery::{StsKept, StsNumbers, Validation};
 use sealpost_policy::{Edit, Policy};
 use sealpost_queue::{Filter, Listed, SpoolError};
-use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
+use sealpost_report::{Answer, Event, Filter as HistoryFilter, HistoryError};
 use sealpost_store::WriteError;
 use sealpost_types::{Domain, UnixMillis};
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, MutexGuard, broadcast};
 
 use crate::certificates::{self, CertificateReload, Certificates};
 use crate::config::Config;
@@ -72,7 +72,7 @@ pub(crate) trait Control: Send + Sync {
     fn change_queue(&self, selection: QueueSelection, action: QueueAction) -> Waiting<'_, Result<QueueOutcome, SpoolError>>;
     fn outlook(&self, listed: &Listed) -> Vec<Outlook>;
     fn events(&self) -> broadcast::Receiver<Arc<Event>>;
-    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>>;
+    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Answer, HistoryError>>>;
     fn sts_policies(&self) -> Option<Vec<StsKept>>;
     fn sts_numbers(&self) -> Option<StsNumbers>;
     fn reports(&self) -> Option<&Reports>;
@@ -104,6 +104,8 @@ struct Shared {
     control: Box<dyn Control>,
     watched: Option<Watched>,
     config: RwLock<Option<ConfigFile>>,
+    /// One reload at a time: what one finds changed is told from what the one before left.
+    reloading: Mutex<()>,
     started: UnixMillis,
     /// One change at a time.
     file: Option<Arc<Mutex<PolicyFile>>>,
@@ -133,6 +135,7 @@ impl RelayControl {
             control,
             watched,
             config: RwLock::new(config),
+            reloading: Mutex::default(),
             started,
             file,
             text,
@@ -152,6 +155,11 @@ impl RelayControl {
 
     pub(crate) fn engine(&self) -> &dyn Control {
         &*self.shared.control
+    }
+
+    /// Waits until no other reload is under way, and lets none begin until this is dropped.
+    pub(crate) async fn reloading(&self) -> MutexGuard<'_, ()> {
+        self.shared.reloading.lock().await
     }
 
     /// The relay's own file as it was last read.
@@ -256,7 +264,7 @@ impl RelayControl {
     }
 
     /// The entries of the history that a filter lets through, up to those of this moment; nothing if it keeps none.
-    pub async fn history(&self, filter: &HistoryFilter) -> Option<Result<Vec<Row>, HistoryError>> {
+    pub async fn history(&self, filter: &HistoryFilter) -> Option<Result<Answer, HistoryError>> {
         self.engine().history(filter).await
     }
 

@@ -30,17 +30,22 @@ pub(crate) use outcome::{Party, Trouble, verdict_word};
 pub(crate) use pump::run as pump;
 pub(crate) use shadow::{Lack, lacking};
 
-/// Puts leases into their lanes, and starts workers where there is more to do than workers at it.
-pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>) {
+/// Puts leases into their lanes, and starts workers where there is more to do than workers at it. How many the lanes took.
+pub(crate) fn submit<C: Components>(engine: &Arc<Engine<C>>, leases: Vec<Lease>) -> usize {
+    let mut taken = 0_usize;
     for lease in leases {
         let destination = lease.entry().destination.clone();
         // What waits here costs memory; in the queue it does not, and the pump brings it back.
         if engine.lanes.waiting() >= WAITING || engine.lanes.is_full(&destination, engine.now()) {
             lease.release();
-        } else if engine.lanes.push(&destination, lease) {
+            continue;
+        }
+        taken = taken.saturating_add(1);
+        if engine.lanes.push(&destination, lease) {
             start_worker(engine, destination);
         }
     }
+    taken
 }
 
 /// Starts workers for what has waited behind busy ones for a while.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sealpost_discovery::{MtaSts, Resolver as _, StsKept, StsNumbers, Validation};
 use sealpost_policy::Policy;
 use sealpost_queue::{Filter, Listed, Spool as _, SpoolError};
-use sealpost_report::{Event, Filter as HistoryFilter, HistoryError, Row};
+use sealpost_report::{Answer, Event, Filter as HistoryFilter, HistoryError};
 use sealpost_store::WriteError;
 use sealpost_transport::{Server, TlsBackend as _};
 use sealpost_types::{Domain, UnixMillis};
@@ -249,12 +249,12 @@ impl<C: Components> Control for Controls<C> {
         self.0.events.subscribe()
     }
 
-    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Vec<Row>, HistoryError>>> {
+    fn history<'a>(&'a self, filter: &'a HistoryFilter) -> Waiting<'a, Option<Result<Answer, HistoryError>>> {
         Box::pin(async move {
             let history = self.0.history.as_ref()?;
             // What cannot be written is told in the log, and may take its time; what is there can be read.
             let _ = tokio::time::timeout(UP_TO_DATE, history.flush()).await;
-            Some(history.query(filter).await)
+            Some(history.answer(filter).await)
         })
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Host {
 pub(crate) struct Hosts {
     /// At least one, in the order in which they are tried.
     pub(crate) list: Vec<Host>,
-    /// Whether there are more, whose addresses cannot be had for now.
+    /// Whether there are more: their addresses cannot be had for now, or they are too many for one attempt.
     pub(crate) some_unknown: bool,
 }
 
@@ -112,7 +112,13 @@ pub(crate) async fn resolve<R: Resolver>(resolver: &R, wanted: Wanted<'_>, rando
             let mut hosts = Vec::new();
             let mut last_error = None;
             let others: Vec<_> = std::iter::once(domain.clone()).chain(set.alias_of.clone()).collect();
-            for mx in set.in_order(random) {
+            let order = set.in_order(random);
+            let mut some_left_out = order.len() < set.hosts.len();
+            for mx in order {
+                if hosts.len() >= HOSTS_TRIED {
+                    some_left_out = true;
+                    break;
+                }
                 let found = Found { name: &mx.name, port: SMTP_PORT, dnssec: set.dnssec, others: &others };
                 match addresses(resolver, &found, wanted.published).await {
                     Ok(found) => hosts.extend(found),
@@ -120,13 +126,10 @@ pub(crate) async fn resolve<R: Resolver>(resolver: &R, wanted: Wanted<'_>, rando
                     Err(error) if last_error.as_ref().is_none_or(ResolveError::is_permanent) => last_error = Some(error),
                     Err(_) => {}
                 }
-                if hosts.len() >= HOSTS_TRIED {
-                    break;
-                }
             }
             match last_error {
                 Some(error) if hosts.is_empty() => Err(error),
-                error => Ok(Hosts { list: hosts, some_unknown: error.is_some_and(|error| !error.is_permanent()) }),
+                error => Ok(Hosts { list: hosts, some_unknown: some_left_out || error.is_some_and(|error| !error.is_permanent()) }),
             }
         }
     }
@@ -150,7 +153,7 @@ async fn addresses<R: Resolver>(resolver: &R, found: &Found<'_>, with_published:
     Ok(interleave(&addresses.list).into_iter().map(host).collect())
 }
 
-/// Addresses tried in one attempt, over all hosts.
+/// With so many addresses, those of further hosts are not tried in the same attempt.
 const HOSTS_TRIED: usize = 10;
 
 const SMTP_PORT: u16 = 25;
@@ -195,6 +198,25 @@ mod tests {
         let other = domain("other.b.example");
         resolver.set_failure(&other, Some(ResolveError::Server { name: other.clone(), code: 2 }));
         assert!(some_unknown().await);
+    }
+
+    /// What the hosts that are tried have in common is not said of those that they are too many with.
+    #[tokio::test]
+    async fn hosts_that_are_left_out_are_told_of() {
+        let resolver = StaticResolver::new();
+        let hosts = |count: u16| (1..=count).map(|number| (number, format!("mx{number}.b.example")));
+        let found = async |count, addresses: u8| {
+            resolver.set_mx(&domain("b.example"), hosts(count).collect());
+            for (_, name) in hosts(count) {
+                resolver.set_addresses(&domain(&name), (1..=addresses).map(|last| [192, 0, 2, last].into()).collect());
+            }
+            let found = found(&resolver, "mx:b.example").await.unwrap();
+            (found.list.len(), found.some_unknown)
+        };
+        assert_eq!(found(2, 5).await, (10, false), "all of them are tried");
+        assert_eq!(found(3, 5).await, (10, true));
+        assert_eq!(found(3, 4).await, (12, false), "those of a host are not torn apart");
+        assert_eq!(found(13, 1).await, (10, true));
     }
 
     #[tokio::test]

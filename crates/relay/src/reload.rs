@@ -37,6 +37,7 @@ impl RelayControl {
     /// # Errors
     /// [`ReloadError`]: settings and policy stay as they were.
     pub async fn reload_all(&self, options: ChangeOptions) -> Result<Reload, ReloadError> {
+        let _alone = self.reloading().await;
         let file = self.config_file();
         let read = tokio::task::spawn_blocking(move || file.map(|file| file.read_again()).transpose());
         let read = read.await.map_err(|_| PolicyFileError::Stopping)??;

@@ -173,6 +173,28 @@ fn every_key_is_read() {
     assert_eq!((reports.dkim_domain.as_str(), reports.dkim_selector.as_str()), ("example", "s2026.tls"));
 }
 
+/// Clients are compared as what they are, and such a network was taken and named none of them.
+#[test]
+fn an_ipv4_network_written_as_ipv6_is_an_ipv4_network() {
+    let config = parse(
+        r#"
+        hostname = "relay.example"
+        [[listener]]
+        address = "[::]:25"
+        proxy = ["::ffff:192.0.2.10/128"]
+        [relay]
+        trusted_networks = ["::ffff:192.0.2.0/120", "::ffff:0:0/95"]
+        "#,
+    )
+    .unwrap();
+    // What is more than all of IPv4 is none of its networks: the second one names nobody here.
+    for (client, trusted) in [("192.0.2.7", true), ("::ffff:192.0.2.7", true), ("192.0.3.7", false), ("::ffff:192.0.3.7", false)] {
+        assert_eq!(config.rights.is_trusted(client.parse().unwrap()), trusted, "{client}");
+    }
+    let proxied = |peer: &str| config.listeners[0].is_proxy(peer.parse().unwrap());
+    assert!(proxied("192.0.2.10") && proxied("::ffff:192.0.2.10") && !proxied("192.0.2.11"));
+}
+
 #[test]
 fn reports_about_tls_are_made_when_that_is_asked_for_in_the_relays_own_name() {
     let reports = |rest: &str| parse(&format!("hostname = \"relay.example\"\n[tlsrpt]\n{rest}")).unwrap().tls_reports;

@@ -450,7 +450,7 @@ impl Reader<'_, '_> {
 
     fn networks(&mut self, texts: &[Text]) -> Vec<IpNet> {
         let right = "a network such as \"192.0.2.0/24\" or an address with /32 or /128 is meant";
-        texts.iter().filter_map(|text| self.parse(text, right)).collect()
+        texts.iter().filter_map(|text| self.parse(text, right)).map(|network| as_ipv4(network).unwrap_or(network)).collect()
     }
 
     pub(super) fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)]) -> Option<T> {
@@ -499,6 +499,13 @@ impl Reader<'_, '_> {
         let parsed = address.or_else(|_| text.get_ref().parse());
         self.problems.check(text.span(), parsed, "an address is meant, with or without a port: \"192.0.2.53\" or \"127.0.0.1:5353\"")
     }
+}
+
+/// The IPv4 network that an IPv6 network stands for: clients are compared as what they are.
+fn as_ipv4(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(mapped) = network else { return None };
+    let address = mapped.addr().to_ipv4_mapped()?;
+    IpNet::new(address.into(), mapped.prefix_len().checked_sub(96)?).ok()
 }
 
 /// Where data lies unless the file says otherwise.

@@ -221,7 +221,7 @@ impl<'a, C: Components> Attempt<'a, C> {
                 match self.transfer(party, candidate).run(connection).await {
                     Ok(outcomes) => return Some(outcomes),
                     // It was closed by the other side meanwhile: the next one, or a new one.
-                    Err(NoAnswer::Broken(_, error)) if error.retry() == Retry::OtherHost => {}
+                    Err(NoAnswer::Broken(contact, error)) if error.retry() == Retry::OtherHost => failures.broke_off(&contact),
                     Err(no_answer) => {
                         if let Some(outcomes) = self.unanswered(party, candidate, no_answer, failures) {
                             return Some(outcomes);
@@ -313,9 +313,7 @@ impl<'a, C: Components> Attempt<'a, C> {
                 if error.retry() != Retry::OtherHost {
                     return Some(party.all(Outcome::Deferred(trouble)));
                 }
-                if contact.proof.tls.is_some() {
-                    failures.began_under_tls();
-                }
+                failures.broke_off(&contact);
                 failures.note(candidate.host, trouble, true, false);
             }
         }

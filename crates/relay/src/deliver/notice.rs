@@ -7,6 +7,7 @@ use sealpost_smtp::Reply;
 use sealpost_types::{BodyKind, Demand, EnhancedStatus, Envelope, Notify, Reception, Recipient, Ret, ReversePath, UnixMillis};
 
 use super::body::start_of;
+use super::held::asks_for_tls;
 use super::outcome::{self, Contact, Trouble};
 use super::subject::Subject;
 use crate::engine::{Components, Engine};
@@ -184,7 +185,7 @@ fn brief(mut dsn: Dsn) -> Dsn {
 
 /// Whether more was asked of the mail on either hop than is asked of the way back. What asks for no TLS guards nothing.
 fn was_better_guarded(policy: &Policy, entry: &Entry, one: &Notice, way_back: &Demand, at: UnixMillis) -> bool {
-    let better = |demand: &Demand| demand.is_mandatory() && !covers(way_back, demand);
+    let better = |demand: &Demand| asks_for_tls(demand) && !covers(way_back, demand);
     let received = entry.reception.client.is_some_and(|client| {
         let mut known = ClientFacts::new(client);
         known.login = entry.reception.login.as_deref();

@@ -80,7 +80,7 @@ struct Round {
 }
 
 impl Round {
-    /// After a look that found nothing to lease and took so long.
+    /// After a look that brought nothing into the lanes and took so long.
     fn after_look(pause: Duration, took: Duration) -> Self {
         Self { pause, rest: took.saturating_mul(REST_SHARE).min(LOOK_AGAIN) }
     }
@@ -119,11 +119,16 @@ async fn round<C: Components>(engine: &Arc<Engine<C>>, slow: &mut Option<SlowSta
             };
             return Ok(Round::after_look(pause.clamp(SHORTEST_PAUSE, longest), begun.elapsed()));
         }
+        let kept_back = slow.as_ref().map_or(0, SlowStart::count_kept_back);
         let admitted = match slow {
             Some(slow) => slow.admit(leases, now),
             None => leases,
         };
-        deliver::submit(engine, admitted);
+        let taken = deliver::submit(engine, admitted);
+        // All of it must be looked at, and nobody can: the next look would find the same.
+        if taken == 0 && slow.as_ref().map_or(0, SlowStart::count_kept_back) == kept_back {
+            return Ok(Round::after_look(CROWDED, begun.elapsed()));
+        }
         if slow.as_ref().is_some_and(SlowStart::is_enough) {
             return Ok(Round { pause: LOOK_AGAIN, rest: Duration::ZERO });
         }

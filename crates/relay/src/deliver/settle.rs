@@ -70,7 +70,8 @@ impl<'a, C: Components> Settling<'a, C> {
                     self.engine.record(event);
                 }
                 Outcome::PutOff(deferral) if self.is_expired(&party.decision) => {
-                    self.expire(index, party, Trouble::new(deferral.reason, outcome::NO_ANSWER));
+                    let trouble = self.still_standing(index, deferral);
+                    self.expire(index, party, trouble);
                 }
                 Outcome::PutOff(deferral) => self.put_off(index, party, deferral),
                 Outcome::Deferred(trouble) if self.is_expired(&party.decision) => self.expire(index, party, trouble),
@@ -196,6 +197,15 @@ impl<'a, C: Components> Settling<'a, C> {
         let trouble = Trouble::new(deferral.reason.clone(), outcome::NO_ANSWER);
         self.warn(index, party, &mut deferral, &trouble);
         self.settlement.remaining.push((index, deferral));
+    }
+
+    /// The trouble at the end of a lifetime where nobody was asked: if the last attempt was certain that TLS is the reason, it is.
+    fn still_standing(&self, index: usize, deferral: Deferral) -> Trouble {
+        let verdict = self.subject.before(index).and_then(|before| before.verdict.as_ref());
+        let mut trouble = Trouble::new(deferral.reason, outcome::NO_ANSWER);
+        (trouble.tls, trouble.tls_at_a_host) = (verdict.is_some(), verdict.is_some());
+        trouble.verdict = verdict.map(|verdict| verdict.word.clone());
+        trouble
     }
 
     /// Tells the sender once if it takes long, and sees to it that somebody looks again when that is so, and when it is over.

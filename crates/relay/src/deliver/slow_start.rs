@@ -48,9 +48,14 @@ impl SlowStart {
         self.kept_back.iter()
     }
 
+    /// How many these are.
+    pub(super) fn count_kept_back(&self) -> usize {
+        self.kept_back.len()
+    }
+
     /// Whether so many are kept back that looking for others is not worth it.
     pub(super) fn is_enough(&self) -> bool {
-        self.kept_back.len() >= KEPT_BACK
+        self.count_kept_back() >= KEPT_BACK
     }
 
     fn lets_out(&mut self, destination: &Destination, now: UnixMillis) -> bool {

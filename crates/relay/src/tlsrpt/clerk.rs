@@ -83,12 +83,9 @@ impl<W: World> Clerk<'_, W> {
             self.write(now).await?;
         }
         let book = &self.reports.book;
-        let open = book.open_days(today, AT_A_TIME).await?;
-        for (day, domain) in &open {
-            self.close_day(*day, domain, now).await?;
-        }
+        let all_closed = self.close_days(today, now).await?;
         let due = book.due(now, AT_A_TIME).await?;
-        let is_all = open.len() < AT_A_TIME && due.len() < AT_A_TIME;
+        let is_all = all_closed && due.len() < AT_A_TIME;
         for sending in due {
             self.send_one(sending, now).await?;
         }
@@ -100,12 +97,28 @@ impl<W: World> Clerk<'_, W> {
         Ok(())
     }
 
-    /// From now on the report is on its way, if the domain still wants it.
-    async fn close_day(&self, day: Day, domain: &Domain, now: UnixMillis) -> Result<(), BookError> {
+    /// Closes the days that are over, as far as so many can be asked for in a round; whether that was all. Domains that could not be asked a
+    /// while ago are passed over, however many they are.
+    async fn close_days(&self, today: Day, now: UnixMillis) -> Result<bool, BookError> {
+        let (mut asked, mut behind) = (0_usize, None);
+        loop {
+            let open = self.reports.book.open_days(today, behind.take(), AT_A_TIME).await?;
+            for (day, domain) in &open {
+                asked = asked.saturating_add(usize::from(self.close_day(*day, domain, now).await?));
+            }
+            if open.len() < AT_A_TIME || asked >= AT_A_TIME {
+                return Ok(open.len() < AT_A_TIME);
+            }
+            behind = open.into_iter().next_back();
+        }
+    }
+
+    /// From now on the report is on its way, if the domain still wants it; whether it was asked.
+    async fn close_day(&self, day: Day, domain: &Domain, now: UnixMillis) -> Result<bool, BookError> {
         let interest = &self.reports.interest;
         let is_old = day < Day::of(now).before(1);
         if interest.recall(domain, now) == Some(Wish::Unknown) && !is_old {
-            return Ok(());
+            return Ok(false);
         }
         let addresses = match self.record(domain).await {
             Ok(Some(record)) => record.addresses,
@@ -113,7 +126,7 @@ impl<W: World> Clerk<'_, W> {
             Err(error) if !is_old => {
                 interest.note(domain, Wish::Unknown, now);
                 tracing::debug!(%domain, %day, %error, "where the TLS report goes is not known yet");
-                return Ok(());
+                return Ok(true);
             }
             Err(error) => {
                 tracing::warn!(%domain, %day, %error, "the TLS report is dropped: where it goes could not be found out for a day");
@@ -129,7 +142,8 @@ impl<W: World> Clerk<'_, W> {
         let spread = u64::try_from(self.reports.settings.delay.as_millis()).unwrap_or(u64::MAX);
         let due = now.after(Duration::from_millis(random::number().checked_rem(spread).unwrap_or_default()));
         let report_id = format!("{day}.{:016x}@{}", random::number(), self.hostname);
-        self.reports.book.close_day((day, domain), &report_id, &addresses, (due, due.after(RETRIED))).await
+        self.reports.book.close_day((day, domain), &report_id, &addresses, (due, due.after(RETRIED))).await?;
+        Ok(true)
     }
 
     async fn send_one(&self, mut sending: Sending, now: UnixMillis) -> Result<(), BookError> {

@@ -2,6 +2,7 @@
 //! proven.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealpost_discovery::ResolveError;
 use sealpost_report::EventKind;
@@ -111,6 +112,31 @@ async fn b13_mail_waits_while_it_cannot_be_found_out_whether_there_are_records()
     let relay = house.start().await;
     Client::secure(relay.address).await.send(FROM, &[TO], &letter("dane")).await;
     relay.first(EventKind::Delivered, TO).await;
+    relay.shutdown().await;
+}
+
+/// `dane` asks for TLS host by host. What it kept from a host is not let go by a weaker policy either; new mail is not concerned.
+// req: E1 E8
+#[tokio::test]
+async fn a_weaker_policy_does_not_let_go_what_waits_for_dane() {
+    let (bank, right) = bank().await;
+    let wrong = of_key(backend_and_pin(Kind::Right, HOST).1);
+    let house = house(&bank, "\"dane\"", DnssecStatus::Secure, vec![wrong]).retry(Duration::from_secs(3600));
+    let dns = house.dns.clone();
+    let relay = house.start().await;
+    Client::secure(relay.address).await.send(FROM, &[TO], &letter("dane")).await;
+    relay.first(EventKind::Deferred, TO).await;
+    relay.set_policy("[[partner]]\ndomains = \"bank.example\"\ndeliver = \"none\"\n");
+    let held = relay.wait(EventKind::Deferred, TO, 2).await.remove(1);
+    let trace = &held.decided.as_ref().unwrap().trace;
+    assert!(trace.starts_with("held by an earlier policy: dane; by the policy of now none: "), "{trace}");
+    assert!(bank.saw_no_mail_in_clear() && bank.count() == 0);
+    Client::secure(relay.address).await.send(FROM, &["eve@bank.example"], &letter("new")).await;
+    assert!(bank.message().await.tls.is_none());
+    dns.set_tlsa(&host(), vec![right]);
+    relay.retry_all().await;
+    let proof = relay.first(EventKind::Delivered, TO).await.proof.clone().unwrap();
+    assert!(proof.satisfied && proof.tls.is_some(), "{proof:?}");
     relay.shutdown().await;
 }
 

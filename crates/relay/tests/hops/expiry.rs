@@ -1,12 +1,13 @@
 //! The end of a lifetime: told to the sender, or deleted where TLS was the reason and the policy says so.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_queue::{Change, Changed, Filter, MemorySpool, Spool as _, State};
 use sealpost_report::{Clock as Zone, EventKind, Lang, TextStyle};
 
-use crate::support::{Behaviour, Client, Clock, House, Kind, Mx, Running, free_address, letter};
+use crate::support::{Behaviour, Client, Clock, House, Kind, Mx, Running, StartTls, backend, free_address, letter};
 
 const FROM: &str = "ann@shop.example";
 const TO: &str = "bob@bank.example";
@@ -86,6 +87,41 @@ async fn what_expires_for_want_of_tls_is_held_where_the_policy_says_so() {
     relay.first(EventKind::Delivered, TO).await;
     relay.shutdown().await;
     assert_eq!(sender.record().sessions, 0);
+}
+
+/// The hour ends while the bank does not answer at all: what was certain before it fell silent still is.
+// req: A8
+#[tokio::test]
+async fn what_expires_while_the_destination_is_silent_ends_as_it_was_found_last() {
+    for (start_tls, held) in [(StartTls::Absent, 1), (StartTls::Offered(Arc::new(backend(Kind::SelfSigned, "mx.bank.example"))), 0)] {
+        let (clock, sender) = (Clock::default(), Mx::start(Behaviour::plain()).await);
+        let bank = Mx::start(Behaviour::plain().with_start_tls(start_tls).answering("RCPT", "450 4.2.1 mailbox busy")).await;
+        let level = "{ level = \"require\", lifetime = \"1h\", on_expiry = \"hold\" }";
+        let house = House::new().retry(Duration::from_secs(7200)).route("bank.example", &[&bank]).route("shop.example", &[&sender]);
+        let relay = house.partner("bank.example", level).clock(&clock).start().await;
+        let mut client = Client::secure(relay.address).await;
+        client.send(FROM, &[TO], &letter("too late")).await;
+        relay.first(EventKind::Deferred, TO).await;
+        let address = bank.address;
+        drop(bank);
+        while TcpListener::bind(address).is_err() {
+            tokio::task::yield_now().await;
+        }
+        // Shortly before the end, another message finds out that nobody is there any more.
+        clock.advance(Duration::from_secs(3590));
+        client.send(FROM, &["eve@bank.example"], &letter("another")).await;
+        relay.first(EventKind::Deferred, "eve@bank.example").await;
+        clock.advance(Duration::from_secs(20));
+        relay.first(EventKind::Expired, TO).await;
+        if held == 0 {
+            relay.first(EventKind::Bounced, TO).await;
+        } else {
+            relay.first(EventKind::Held, TO).await;
+        }
+        assert_eq!(relay.handle.stats().held, held);
+        drop(client);
+        relay.shutdown().await;
+    }
 }
 
 /// The waits of the entry come before those of the queue, and those for TLS before the others.

@@ -18,8 +18,14 @@ fn sizes() -> (usize, usize) {
     (number("FAIR_DEAD", 5_000), number("FAIR_LIVE", 200))
 }
 
-/// Puts mail into the queue that is due, that for the dead domain first; `destination` says where each is queued.
-async fn fill(spool: &EmbeddedSpool, dead: usize, live: usize, domains: usize, destination: impl Fn(&str) -> Destination) {
+/// Puts mail into the queue that is due, that for the dead domain first and `overdue` if that is; `destination` says where each is queued.
+async fn fill(
+    spool: &EmbeddedSpool,
+    (dead, overdue): (usize, bool),
+    live: usize,
+    domains: usize,
+    destination: impl Fn(&str) -> Destination,
+) {
     let now = UnixMillis(i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap());
     let from = || ReversePath::Mailbox(Mailbox::parse("ann@shop.example").unwrap());
     let domains = (0..dead).map(|_| "dead.example".to_owned()).chain((0..live).map(|number| format!("d{}.example", number % domains)));
@@ -27,7 +33,9 @@ async fn fill(spool: &EmbeddedSpool, dead: usize, live: usize, domains: usize, d
     for (place, domain) in domains.enumerate() {
         let to = Recipient::new(Mailbox::parse(&format!("bob@{domain}")).unwrap().into());
         let due = UnixMillis(now.0 - 3_600_000 + i64::try_from(place).unwrap());
-        let group = Group::new(destination(&domain), vec![to], now.after(Duration::from_secs(86_400))).deferred(Deferral::new(due, "451"));
+        let mut group =
+            Group::new(destination(&domain), vec![to], now.after(Duration::from_secs(86_400))).deferred(Deferral::new(due, "451"));
+        group.latest = (overdue && place < dead).then_some(due);
         let message = NewMessage::new(spool.next_id(), Reception::local(now), Envelope::new(from(), Vec::new()), vec![group]);
         let spool = spool.clone();
         accepting.spawn(async move {
@@ -58,7 +66,7 @@ async fn run(dead: usize, live: usize, at_most: Duration, in_one: bool) -> Run {
     let spool = EmbeddedSpool::open(folder.path(), Settings::default()).unwrap();
     let routes = house.config.routes.clone();
     let own = |name: &str| routes.find(&domain(name)).unwrap().destination();
-    fill(&spool, dead, live, DOMAINS, |name| if in_one { Destination::new("all") } else { own(name) }).await;
+    fill(&spool, (dead, false), live, DOMAINS, |name| if in_one { Destination::new("all") } else { own(name) }).await;
     let start = Instant::now();
     let relay = house.start_with(spool.clone()).await;
     let mut took = None;
@@ -89,7 +97,7 @@ async fn after_a_start_destinations_are_tried_more_and_more() {
     let folder = tempfile::tempdir().unwrap();
     let spool = EmbeddedSpool::open(folder.path(), Settings::default()).unwrap();
     let routes = house.config.routes.clone();
-    fill(&spool, 0, MANY, MANY, |name| routes.find(&domain(name)).unwrap().destination()).await;
+    fill(&spool, (0, false), MANY, MANY, |name| routes.find(&domain(name)).unwrap().destination()).await;
     let relay = house.start_with(spool.clone()).await;
     server.messages(50).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -100,6 +108,22 @@ async fn after_a_start_destinations_are_tried_more_and_more() {
     clock.advance(Duration::from_secs(5));
     server.messages(MANY).await;
     relay.shutdown().await;
+}
+
+/// A server that takes connections and says nothing, with more mail than its lane takes. Somebody must look at all of that, because it is late:
+/// it was brought again and again, and nothing else was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn very_much_late_mail_for_a_server_that_hangs_holds_up_nobody() {
+    let hanging = tokio::net::TcpListener::bind(free_address()).await.unwrap();
+    let server = Mx::start(Behaviour::plain()).await;
+    let house = House::new().route_to("dead.example", &[hanging.local_addr().unwrap()]).route("d0.example", &[&server]);
+    let folder = tempfile::tempdir().unwrap();
+    let spool = EmbeddedSpool::open(folder.path(), Settings::default()).unwrap();
+    let routes = house.config.routes.clone();
+    fill(&spool, (1000, true), 20, 1, |name| routes.find(&domain(name)).unwrap().destination()).await;
+    let relay = house.start_with(spool).await;
+    server.messages(20).await;
+    relay.handle.shutdown(Duration::from_millis(100)).await;
 }
 
 /// The negative control: with one queue for all destinations the live mail waits behind all the dead mail.

@@ -1,5 +1,7 @@
 //! Opportunistic TLS that fails: later, in clear, on a new connection, and the history says why. Nothing else falls back.
 
+use std::time::Duration;
+
 use sealpost_report::EventKind;
 
 use crate::support::{Behaviour, Client, House, Kind, Mx, Running, StartTls, free_address, letter};
@@ -201,5 +203,31 @@ async fn a_busy_server_is_not_talked_to_in_clear_at_once_either() {
     let relay = falling_back(&bank, "immediate").await;
     relay.wait(EventKind::Deferred, TO, 3).await;
     assert!(bank.saw_no_mail_in_clear());
+    relay.shutdown().await;
+}
+
+/// MAIL went over an open connection under TLS, and nobody answered: it does not go in clear in the same attempt. The attempt after it begins
+/// nothing under TLS, and does: it is what was begun that kept it.
+// req: A8 A9
+#[tokio::test]
+async fn what_was_begun_under_tls_does_not_go_in_clear_in_the_same_attempt() {
+    let bank = Mx::start(Behaviour::secure(Kind::SelfSigned, "mx.bank.example")).await;
+    let level = "{ level = \"opportunistic\", clear_fallback = \"immediate\" }";
+    let house = House::new().retry(Duration::from_secs(3600)).route("bank.example", &[&bank]).partner("bank.example", level);
+    let relay = house.start().await;
+    let mut client = Client::secure(relay.address).await;
+    client.send(FROM, &[TO], &letter("first")).await;
+    relay.first(EventKind::Delivered, TO).await;
+    let without_tls = Behaviour::plain().with_start_tls(StartTls::Refused("454 4.7.0 not now"));
+    bank.change(without_tls.clone().answering("MAIL", ""));
+    client.send(FROM, &[TO], &letter("second")).await;
+    relay.first(EventKind::Deferred, TO).await;
+    assert_eq!(sessions(&bank)[0].iter().filter(|verb| *verb == "(MAIL)").count(), 2, "{:#?}", sessions(&bank));
+    assert!(bank.saw_no_mail_in_clear());
+    bank.change(without_tls);
+    relay.retry_all().await;
+    let delivered = relay.wait(EventKind::Delivered, TO, 2).await.remove(1);
+    assert!(delivered.reason.as_deref().is_some_and(|reason| reason.starts_with("in clear after TLS failed: ")), "{delivered:?}");
+    drop(client);
     relay.shutdown().await;
 }

@@ -3,14 +3,17 @@
 use sealpost_queue::MemorySpool;
 use sealpost_relay::{Users, users_line};
 use sealpost_report::EventKind;
+use sealpost_types::DnssecStatus;
 
-use crate::support::{Behaviour, Client, House, Kind, Mx, Running, letter};
+use crate::support::{Behaviour, Client, House, Kind, Mx, Running, domain, letter};
 
 /// The notification about mail that the bank refused, and whether it came back over TLS.
 async fn returned(policy: &str, to_relay_over_tls: bool) -> (String, bool) {
     let bank = Mx::start(Behaviour::secure(Kind::Right, "mx.bank.example").answering("RCPT", "550 5.1.1 nobody")).await;
     let sender = Mx::start(Behaviour::secure(Kind::Right, "mx.shop.example")).await;
-    let relay = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]).policy(policy).start().await;
+    let house = House::new().route("bank.example", &[&bank]).route("shop.example", &[&sender]).policy(policy);
+    house.dns.set_dnssec(&domain("mx.bank.example"), DnssecStatus::Insecure);
+    let relay = house.start().await;
     let mut client = if to_relay_over_tls { Client::secure(relay.address).await } else { Client::clear(relay.address).await };
     client.send("ann@shop.example", &["bob@bank.example"], &letter("secrets")).await;
     let message = sender.message().await;
@@ -30,6 +33,7 @@ fn partner(domain: &str, what: &str) -> String {
 async fn guarded_mail_comes_back_as_headers_where_the_way_back_is_weaker() {
     for policy in [
         partner("bank.example", "deliver = \"require\""),
+        partner("bank.example", "deliver = \"dane\""),
         partner("bank.example", "deliver = \"verify\"") + &partner("shop.example", "deliver = \"opportunistic\""),
         partner("bank.example", "deliver = \"verify\"") + &partner("shop.example", "deliver = \"require\""),
         partner("shop.example", "receive = \"require\""),

@@ -182,6 +182,24 @@ async fn a_week_is_reported_day_by_day_each_in_its_own_report() {
     assert_eq!(ids.len(), told.len(), "each report has an id of its own");
 }
 
+/// More domains than are looked at in a round cannot be asked where their reports go: those behind them get theirs.
+#[tokio::test]
+async fn domains_that_cannot_be_asked_hold_up_nobody() {
+    let room = Room::new();
+    let start = day("2026-11-23").start();
+    let silent: Vec<_> = (0..2 * AT_A_TIME + 1).map(|number| format!("d{number}.example")).collect();
+    for domain in &silent {
+        room.stage.silence(domain);
+        room.saw(start, domain, None);
+    }
+    room.stage.publish("z.example", HTTPS);
+    room.saw(start, "z.example", None);
+    room.at(start).await;
+    room.through(day("2026-11-24").start(), 5).await;
+    let told: Vec<_> = room.stage.posted().into_iter().map(|(_, report)| report.policies[0].policy.policy_domain.clone()).collect();
+    assert_eq!(told, ["z.example"]);
+}
+
 #[tokio::test]
 async fn reports_are_spread_over_the_hours_after_the_day() {
     let room = Room::new();
@@ -220,7 +238,7 @@ async fn only_domains_that_want_reports_are_counted_and_each_is_asked_once_an_ho
         room.clerk().write(now).await.unwrap();
     }
     assert_eq!(*room.stage.asked.lock().unwrap(), 3);
-    let counted = room.reports.book.open_days(day("2026-11-24"), 10).await.unwrap();
+    let counted = room.reports.book.open_days(day("2026-11-24"), None, 10).await.unwrap();
     assert_eq!(counted.iter().map(|(_, domain)| domain.as_str()).collect::<Vec<_>>(), ["bank.example"]);
     let counted = room.reports.book.counted(day("2026-11-23"), &counted[0].1).await.unwrap();
     assert_eq!(counted[0].summary.total_successful_session_count, 50);
@@ -241,7 +259,7 @@ async fn a_domain_that_cannot_be_asked_is_counted_until_it_can() {
         room.stage.publish("bank.example", publishes);
         room.through(midnight.after(Duration::from_secs(600)), 5).await;
         assert_eq!(room.stage.posted().len(), reports);
-        assert!(room.reports.book.open_days(day("2026-11-25"), 10).await.unwrap().is_empty());
+        assert!(room.reports.book.open_days(day("2026-11-25"), None, 10).await.unwrap().is_empty());
     }
 }
 

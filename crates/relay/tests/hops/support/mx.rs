@@ -29,7 +29,7 @@ pub(crate) struct Behaviour {
     pub(crate) greeting: &'static str,
     pub(crate) start_tls: StartTls,
     pub(crate) extensions: Vec<&'static str>,
-    /// What commands that begin so are answered with; the first that fits.
+    /// What commands that begin so are answered with; the first that fits. Without a word it closes.
     pub(crate) replies: Vec<(&'static str, &'static str)>,
     /// What MAIL is answered with as long as there is no TLS.
     pub(crate) mail_in_clear: Option<&'static str>,
@@ -291,6 +291,9 @@ impl Session {
         let verb = line.split(' ').next().unwrap_or_default().to_ascii_uppercase();
         if let Some((_, reply)) = self.behaviour.replies.iter().find(|(beginning, _)| line.starts_with(beginning)) {
             let reply = *reply;
+            if reply.is_empty() {
+                return Ok(false);
+            }
             if verb == "BDAT" {
                 self.chunk(line).await?;
             }
