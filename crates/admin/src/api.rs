@@ -125,7 +125,7 @@ struct Wanted {
     /// So many are passed over.
     #[serde(default)]
     offset: usize,
-    /// At most so many are given, 100 by default.
+    /// At most so many are given, 100 by default, 1000 at the most.
     limit: Option<usize>,
 }
 
@@ -149,7 +149,7 @@ async fn entries(
             |error: &(dyn std::error::Error + 'static)| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(error).to_string());
         let text = Text::parse(&file.display().to_string(), &text).map_err(|error| internal(&error))?;
         let query = wanted.search.as_deref().map(Query::new);
-        let (query, offset, limit) = (query.as_ref(), wanted.offset, wanted.limit.unwrap_or(ENTRIES));
+        let (query, offset, limit) = (query.as_ref(), wanted.offset, wanted.limit.unwrap_or(ENTRIES).min(MOST_ENTRIES));
         match kind {
             Kind::Partner => search_partners(&file, &text, query, offset, limit).map_err(|error| internal(&error)),
             _ => Ok(kind.search(&text, query, offset, limit)),
@@ -227,7 +227,7 @@ async fn queue(
 ) -> Result<Json<QueuePage>, Failure> {
     let Parameters(wanted) = filter.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let WantedQueue { state, destination, sender, reason, before, after, limit } = wanted;
-    let limit = limit.unwrap_or(ENTRIES).clamp(1, QUEUE_ENTRIES);
+    let limit = limit.unwrap_or(ENTRIES).clamp(1, MOST_ENTRIES);
     let mut filter = QueueFilter { state, destination, sender, reason, before }.to_filter();
     filter.after = after.as_deref().map(queue_id).transpose()?;
     let listed = control.list_queue(filter, limit).await?;
@@ -243,7 +243,7 @@ async fn queue(
 ))]
 async fn queue_entry(State(control): State<RelayControl>, Path(id): Path<String>) -> Result<Json<Vec<QueueShown>>, Failure> {
     let wanted = sealpost_queue::Filter::all().message(queue_id(&id)?);
-    let listed = control.list_queue(wanted, QUEUE_ENTRIES).await?;
+    let listed = control.list_queue(wanted, MOST_ENTRIES).await?;
     if listed.is_empty() {
         return Err(Failure::new(StatusCode::NOT_FOUND, format!("nothing in the queue has the id {id}")));
     }
@@ -344,9 +344,9 @@ async fn history(
 ) -> Result<Json<HistoryPage>, Failure> {
     let Parameters(query) = query.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, error.body_text()))?;
     let filter = query.filter(control.now()).map_err(bad_query)?;
-    let rows = control.history(&filter).await.ok_or_else(|| Failure::new(StatusCode::CONFLICT, "the relay keeps no history"))?;
-    let rows = rows.map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(&error).to_string()))?;
-    Ok(Json(query.page(&filter, &rows).map_err(bad_query)?))
+    let found = control.history(&filter).await.ok_or_else(|| Failure::new(StatusCode::CONFLICT, "the relay keeps no history"))?;
+    let found = found.map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, WithCauses(&error).to_string()))?;
+    Ok(Json(query.page(&filter, &found.rows).map_err(bad_query)?.lacking(&found.unreadable)))
 }
 
 /// What happens from now on, one entry a line.
@@ -382,8 +382,8 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 /// Entries that are given where nobody says how many.
 const ENTRIES: usize = 100;
 
-/// Entries of the queue in one answer at most.
-const QUEUE_ENTRIES: usize = 1000;
+/// Entries of the policy or of the queue in one answer at most.
+const MOST_ENTRIES: usize = 1000;
 
 /// Lines that a follower may be behind before it misses some.
 const FOLLOWED_LINES: usize = 64;

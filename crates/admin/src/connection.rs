@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
@@ -137,9 +137,10 @@ where
     }
 }
 
-/// Reads the body of a request as a whole: none of its pieces may be long in coming.
+/// Reads the body of a request as a whole: none of its pieces may be long in coming. Who only looks has none, and fills no memory with one.
 pub(crate) async fn whole_body(State(limits): State<Limits>, request: Request, next: Next) -> Response {
     let (parts, mut body) = request.into_parts();
+    let most = if parts.method == Method::GET || parts.method == Method::HEAD { 0 } else { REQUEST_OCTETS };
     let mut octets = Vec::new();
     loop {
         match tokio::time::timeout(limits.idle, body.frame()).await {
@@ -148,8 +149,8 @@ pub(crate) async fn whole_body(State(limits): State<Limits>, request: Request, n
             Ok(Some(Err(error))) => return broken_off(StatusCode::BAD_REQUEST, format!("the request cannot be read: {error}")),
             Ok(Some(Ok(frame))) => octets.extend_from_slice(&frame.into_data().unwrap_or_default()),
         }
-        if octets.len() > REQUEST_OCTETS {
-            return broken_off(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {REQUEST_OCTETS} octets"));
+        if octets.len() > most {
+            return broken_off(StatusCode::PAYLOAD_TOO_LARGE, format!("the body of a {} request has at most {most} octets", parts.method));
         }
     }
     next.run(Request::from_parts(parts, Body::from(octets))).await

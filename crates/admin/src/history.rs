@@ -1,5 +1,7 @@
 //! The history: which entries are asked for, and how they are given.
 
+use std::path::PathBuf;
+
 use sealpost_report::{Clock, Event, EventKind, Filter, Lang, Row, TextStyle, parse_moment};
 use sealpost_types::{Domain, Mailbox, ReversePath, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,9 @@ pub struct HistoryPage {
     /// What to ask for with `after` if there may be more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Which files of the history cannot be read, or not whole, and why, in words: entries of theirs are missing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// An entry of the history.
@@ -137,7 +142,7 @@ impl HistoryQuery {
         let entries: Vec<HistoryEntry> = rows.iter().map(|row| self.entry(Some(row.id), &row.event, style)).collect();
         let is_full = rows.len() >= filter.limit && filter.limit > 0;
         let next = entries.last().filter(|_| is_full).and_then(|last| last.cursor.clone());
-        Ok(HistoryPage { entries, next })
+        Ok(HistoryPage { entries, next, unreadable: Vec::new() })
     }
 
     /// One entry; `number` is that of its row.
@@ -149,6 +154,17 @@ impl HistoryQuery {
             entry: RawValue::from_string(event.to_json()).unwrap_or_default(),
             text: style.map(|style| if self.long { event.to_text(style) } else { event.to_lines(style) }),
         }
+    }
+}
+
+impl HistoryPage {
+    /// The same page, of a history of which these files could not be read, or not whole.
+    #[must_use]
+    pub fn lacking(mut self, files: &[(PathBuf, String)]) -> Self {
+        let in_words =
+            |(file, problem): &(PathBuf, String)| format!("{} cannot be read, its entries are missing: {problem}", file.display());
+        self.unreadable = files.iter().map(in_words).collect();
+        self
     }
 }
 

@@ -184,9 +184,12 @@ pub struct Change {
     /// Keys of `sealpost.toml` that were changed; of a reload only.
     #[serde(default, skip_serializing_if = "Settings::is_empty")]
     pub settings: Settings,
-    /// What came of the relay's own certificates that have changed; of a reload only.
+    /// The relay's own certificates that are shown from now on; of a reload only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<String>,
+    /// Those that cannot be used, and why: those of before are still shown; of a reload only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
     /// Where rows of the same domain stand already as the one that comes, as `partners.csv:7`: all of them hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
@@ -335,8 +338,8 @@ impl From<PolicyChange> for Change {
         let summary = differences.to_string();
         let (removed, differing) = (differences.removed.count, differences.changed.count);
         let also = also.iter().map(ToString::to_string).collect();
-        let (settings, certificates) = (Settings::default(), Vec::new());
-        Self { changed, entries_before, entries_after, summary, removed, differing, diff, settings, certificates, also }
+        let (settings, certificates, refused) = (Settings::default(), Vec::new(), Vec::new());
+        Self { changed, entries_before, entries_after, summary, removed, differing, diff, settings, certificates, refused, also }
     }
 }
 
@@ -354,20 +357,21 @@ impl Change {
             diff: String::new(),
             settings: Settings::default(),
             certificates: Vec::new(),
+            refused: Vec::new(),
             also: Vec::new(),
         };
         let settings = Settings { now: config.now, restart: config.restart };
-        let told = |certificate: &CertificateReload| {
-            let file = certificate.certificate.display();
-            match &certificate.outcome {
-                CertificateOutcome::Renewed { .. } => Some(format!("{file}: a new certificate is shown")),
+        let (mut renewed, mut refused) = (Vec::new(), Vec::new());
+        for CertificateReload { certificate, outcome, .. } in certificates {
+            let file = certificate.display();
+            match outcome {
+                CertificateOutcome::Renewed { .. } => renewed.push(format!("{file}: a new certificate is shown")),
                 CertificateOutcome::Refused(error) => {
-                    Some(format!("{file}: the certificate of before is still shown: {}", WithCauses(error)))
+                    refused.push(format!("{file}: the certificate of before is still shown: {}", WithCauses(&error)));
                 }
-                _ => None,
+                _ => {}
             }
-        };
-        let certificates = certificates.iter().filter_map(told).collect();
-        Self { settings, certificates, ..policy.map_or_else(unchanged, Self::from) }
+        }
+        Self { settings, certificates: renewed, refused, ..policy.map_or_else(unchanged, Self::from) }
     }
 }

@@ -216,6 +216,17 @@ async fn entries_are_listed_and_searched() {
     }
 }
 
+// req: A2
+#[tokio::test]
+async fn a_list_is_told_in_parts() {
+    let managed = Managed::new().await;
+    managed.write(&partners(1001));
+    managed.client.reload(ReloadRequest::default()).await.unwrap();
+    let request = "GET /v1/entries/partner?limit=99999 HTTP/1.1\nHost: x\nConnection: close\n\n";
+    let answer = raw(UnixStream::connect(managed.client.socket()).await.unwrap(), request).await;
+    assert!(answer.contains(r#""total":1001"#) && answer.matches(r#""domains""#).count() == 1000);
+}
+
 /// A row of a list is told like an entry of the policy; a mistake with its place in the list.
 // req: A1 A3 A4 B10 E8
 #[tokio::test]
@@ -329,6 +340,7 @@ async fn mistakes_are_answered_with_json() {
         ("GET /v1/nothing HTTP/1.1\nHost: x\nConnection: close\n\n", "404", "/v1/openapi.json"),
         ("PUT /v1/reload HTTP/1.1\nHost: x\nConnection: close\n\n", "405", "method"),
         ("POST /v1/reload HTTP/1.1\nHost: x\nConnection: close\nContent-Length: 7\n\n{\"a\":1}", "400", "unknown field `a`"),
+        ("GET /v1/status HTTP/1.1\nHost: x\nConnection: close\nContent-Length: 1\n\nx", "413", "the body of a GET request has at most 0"),
     ] {
         let answer = raw(UnixStream::connect(managed.client.socket()).await.unwrap(), request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
@@ -447,6 +459,13 @@ async fn the_history_is_told_page_by_page() {
     assert!(page.entries.len() == 1 && page.entries[0].text.as_ref().unwrap().contains("Nachricht wurde abgelehnt"), "{page:?}");
     let none = query(|q| q.until = Some("1h".into()));
     assert!(managed.client.history(&none).await.unwrap().entries.is_empty());
+
+    // A day that cannot be read hides no other, and is told.
+    assert!(all.unreadable.is_empty(), "{all:?}");
+    fs::write(managed.folder.path().join("history/1970-01-01.db"), vec![b'x'; 40_000]).unwrap();
+    let page = managed.client.history(&HistoryQuery::default()).await.unwrap();
+    assert_eq!((page.entries.len(), page.unreadable.len()), (3, 1), "{page:?}");
+    assert!(page.unreadable[0].contains("history/1970-01-01.db cannot be read, its entries are missing: "), "{page:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
