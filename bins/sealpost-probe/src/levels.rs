@@ -1,10 +1,11 @@
 //! What the relay would make of a host at a level of the policy.
 
 use sealpost_cert::{TrustAnchors, Verdict, verify_server};
+use sealpost_discovery::Dane;
 use sealpost_policy::{Barred, DeliverDecision, DeliverFacts, HostDecision, Policy, Sts};
 use sealpost_relay::ReachHost;
 use sealpost_transport::{Connection, RustlsBackend, WallClock};
-use sealpost_types::{Domain, ForwardPath, HostDemand, Level, Mailbox, ReversePath, TlsFacts};
+use sealpost_types::{Domain, ForwardPath, HostClause, HostDemand, Level, Mailbox, ReversePath, TlsFacts};
 
 /// A level, as the relay decides it for mail to one domain that no entry of a policy speaks of.
 #[derive(Debug)]
@@ -52,6 +53,21 @@ impl AtLevel {
     /// The strictest level that was decided.
     pub(crate) fn level(&self) -> Level {
         self.decision.level
+    }
+
+    /// Why nobody knows what would be asked of this host, where that hangs on its TLSA records: while they cannot be had it is not used
+    /// (RFC 7672 section 2.1.2), and that is no answer.
+    pub(crate) fn unknown(&self, host: &ReachHost) -> Option<String> {
+        let asks_for_records = |clause: &HostClause| matches!(clause, HostClause::Dane { records, .. } if records.is_empty());
+        match host.dane() {
+            Dane::Failed { error } if self.decision.depends_on_tlsa(host.facts().next_hop) => {
+                Some(format!("its TLSA records could not be looked up: {error}"))
+            }
+            Dane::Unknown if self.demand(host).clauses.iter().any(asks_for_records) => {
+                Some("nothing proves here what the DNS says".to_owned())
+            }
+            _ => None,
+        }
     }
 
     /// Why this host may not be used, whatever it shows.

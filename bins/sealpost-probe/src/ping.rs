@@ -100,6 +100,10 @@ impl Pinging<'_> {
             (_, true) => host.address().is_ipv6(),
             _ => true,
         };
+        // What is published of a name is the same at all of its addresses.
+        if let Some(why) = hosts.iter().find(wanted).and_then(|host| self.asked.unknown(host)) {
+            return report.ended(Outcome::Untested, "resolve", why, start.elapsed());
+        }
         let mut last = None;
         for host in hosts.iter().filter(wanted) {
             let left = self.time.saturating_sub(start.elapsed());
@@ -205,9 +209,12 @@ impl Report {
         }
     }
 
-    fn failed(mut self, stage: &'static str, error: &ReachError, total: Duration) -> Self {
-        (self.result, self.stage, self.total) = (Outcome::of(error), Some(stage), total);
-        self.reason = Some(format!("{}{}", shown::reason(error), hint(error)));
+    fn failed(self, stage: &'static str, error: &ReachError, total: Duration) -> Self {
+        self.ended(Outcome::of(error), stage, format!("{}{}", shown::reason(error), hint(error)), total)
+    }
+
+    fn ended(mut self, result: Outcome, stage: &'static str, reason: String, total: Duration) -> Self {
+        (self.result, self.stage, self.reason, self.total) = (result, Some(stage), Some(reason), total);
         self
     }
 

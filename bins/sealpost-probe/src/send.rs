@@ -135,9 +135,13 @@ impl Sending {
             Err(error) => return report.failed(&error),
         };
         for host in &hosts {
+            if let Some(why) = self.asked.unknown(host) {
+                report.result = Outcome::Untested;
+                report = report.left_out(host, &why);
+                continue;
+            }
             if let Some(why) = self.asked.barred(host) {
-                report.reason = Some(format!("{}: {why}", host.shown()));
-                report.passed_over.push(format!("{}: {why}", host.shown()));
+                report = report.left_out(host, why);
                 continue;
             }
             report.host = Some((host.shown(), host.address().to_string()));
@@ -244,6 +248,13 @@ impl Report {
     fn failed(mut self, error: &ReachError) -> Self {
         self.result = Outcome::of(error);
         self.reason = Some(format!("{}{}", shown::reason(error), hint(error)));
+        self
+    }
+
+    fn left_out(mut self, host: &ReachHost, why: &str) -> Self {
+        let why = format!("{}: {why}", host.shown());
+        self.reason = Some(why.clone());
+        self.passed_over.push(why);
         self
     }
 
@@ -361,4 +372,4 @@ Examples:
   sealpost-probe send --to bob@bank.example --server 127.0.0.1:2525 --body hi --attach a.pdf
   sealpost-probe send --to bob@bank.example --server mx:465 --user ann --data - < mail.eml
 
-Exit code 0: all were taken. 1: refused, or no TLS. 2: not now (4xx, time-out). 64: usage.";
+Exit code 0: all were taken. 1: refused, or no TLS. 2: not now (4xx, time-out, DNS). 64: usage.";

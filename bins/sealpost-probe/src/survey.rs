@@ -106,7 +106,7 @@ pub(crate) fn survey(options: &Survey) -> Result<ExitCode, String> {
     runtime()?.block_on(async {
         let policy = options.asked.policy(&options.network, &config).await?;
         let tester = Arc::new(Tester::new(examiner, anchors, config, level, policy, from)?);
-        Surveying::new(options, &list, results, before).run(tester).await
+        Surveying::new(options, &list, results, before, &tester).run(tester).await
     })
 }
 
@@ -131,12 +131,13 @@ struct Done {
 }
 
 impl<'a> Surveying<'a> {
-    /// What is in the results file already is not asked again.
-    fn new(options: &'a Survey, list: &List, results: Option<Results>, before: Vec<Row>) -> Self {
-        let wanted: std::collections::HashSet<_> = list.domains.iter().map(Domain::as_str).collect();
+    /// What the results file has an answer of already is not asked again.
+    fn new(options: &'a Survey, list: &List, results: Option<Results>, before: Vec<Row>, tester: &Tester) -> Self {
+        let wanted: std::collections::HashMap<_, _> = list.domains.iter().map(|domain| (domain.as_str(), domain)).collect();
         // Of domains that are on the list no more nothing is told.
-        let is_kept = |row: &Row| wanted.contains(row.domain.as_str()) && !(options.retry && row.result == row::UNTESTED);
-        let rows: Vec<_> = before.into_iter().filter(is_kept).collect();
+        let answer = |row: Row| wanted.get(row.domain.as_str()).and_then(|domain| row.answering(tester, domain));
+        let is_kept = |row: &Row| !(options.retry && row.result == row::UNTESTED);
+        let rows: Vec<_> = before.into_iter().filter_map(answer).filter(is_kept).collect();
         let known: std::collections::HashSet<_> = rows.iter().map(|row| row.domain.as_str()).collect();
         let waiting: Vec<_> = list.domains.iter().filter(|domain| !known.contains(domain.as_str())).cloned().collect();
         Self {

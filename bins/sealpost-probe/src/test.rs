@@ -18,7 +18,7 @@ pub(crate) use self::asked::{Asked, of_relay};
 pub(crate) use self::host::{Examiner, InClear, Known};
 pub(crate) use self::manners::Manners;
 pub(crate) use self::shown::Paint;
-pub(crate) use self::tester::{InForce, LEVELS, STS_IN_TESTING, Tester, VERIFY_MX};
+pub(crate) use self::tester::{InForce, LEVELS, STS_IN_TESTING, Tester, VERIFY_MX, the_policy};
 use crate::network::{Network, Opened, runtime};
 use crate::shown::line;
 

@@ -1,8 +1,11 @@
 //! One result, as it stands on a line of JSON.
 
+use sealpost_types::Domain;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::standing::Standing;
+use crate::test::{Tester, the_policy};
 
 /// A domain that was tested: what lines, tables, pages and suggestions are made of.
 #[derive(Clone, Debug, Deserialize)]
@@ -10,6 +13,8 @@ pub(crate) struct Row {
     pub(crate) domain: String,
     #[serde(default)]
     pub(crate) at: Option<String>,
+    #[serde(default)]
+    pub(crate) next_hop: String,
     #[serde(default)]
     pub(crate) validation: String,
     #[serde(default)]
@@ -112,6 +117,8 @@ pub(crate) struct AtHost {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct ByPolicy {
     pub(crate) level: String,
+    #[serde(default)]
+    pub(crate) trace: Value,
     pub(crate) outlook: Level,
 }
 
@@ -125,6 +132,25 @@ impl Row {
             certificate.days_left = end.map(crate::shown::days_to).or(certificate.days_left);
         }
         Ok(row)
+    }
+
+    /// The row with its answer to what is asked now, whatever was asked before; nothing where it has none. A policy is another one where
+    /// its trace is another, and a row says nothing of other hosts.
+    pub(super) fn answering(mut self, tester: &Tester, domain: &Domain) -> Option<Self> {
+        if self.next_hop != tester.next_hop(domain).to_string() {
+            return None;
+        }
+        let (asked, result) = match tester.asked_level() {
+            // Where there are no hosts, that is so at every level.
+            Some(level) if self.error.is_some() => (level.to_string(), &self.result),
+            Some(level) => (level.to_string(), &self.level(level.as_str())?.result),
+            None => {
+                let policy = self.policy.as_ref().filter(|policy| tester.trace(domain).as_ref() == Some(&policy.trace))?;
+                (the_policy(&policy.level), &policy.outlook.result)
+            }
+        };
+        (self.asked, self.result) = (asked, result.clone());
+        Some(self)
     }
 
     /// What is said of a level; nothing where there are no hosts.

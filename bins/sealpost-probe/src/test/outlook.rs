@@ -1,8 +1,7 @@
 //! Whether mail would go at a level, by which host, and why not by the others.
 
 use sealpost_cert::TrustAnchors;
-use sealpost_discovery::Dane;
-use sealpost_types::{HostClause, TlsRequirement};
+use sealpost_types::TlsRequirement;
 
 use super::host::Examined;
 use crate::levels::AtLevel;
@@ -85,17 +84,13 @@ fn label(examined: &Examined, all: &[Examined]) -> String {
 impl AtHost {
     fn of(at: &AtLevel, examined: &Examined, host: String, anchors: &TrustAnchors) -> Self {
         let new = |result, over_tls, why| Self { host: host.clone(), result, over_tls, why };
-        if let Dane::Failed { error } = examined.host.dane() {
-            return new(Outcome::Untested, false, Some(format!("its TLSA records could not be looked up: {error}")));
+        if let Some(why) = at.unknown(&examined.host) {
+            return new(Outcome::Untested, false, Some(why));
         }
         if let Some(why) = at.barred(&examined.host) {
             return new(Outcome::Fails, false, Some(why.to_owned()));
         }
         let demand = at.demand(&examined.host);
-        let asks_for_records = |clause: &HostClause| matches!(clause, HostClause::Dane { records, .. } if records.is_empty());
-        if *examined.host.dane() == Dane::Unknown && demand.clauses.iter().any(asks_for_records) {
-            return new(Outcome::Untested, false, Some("nothing proves here what the DNS says".to_owned()));
-        }
         match &examined.seen.session {
             Ok(session) => {
                 let judged = crate::levels::judge(&demand, &session.chain, session.tls.as_ref(), anchors);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use sealpost_cert::TrustAnchors;
 use sealpost_discovery::{MxSet, Validation};
-use sealpost_policy::{DeliverFacts, Policy, Trace};
+use sealpost_policy::{DeliverDecision, DeliverFacts, Policy, Trace};
 use sealpost_relay::ReachHost;
 use sealpost_relay::config::Config;
 use sealpost_transport::WallClock;
 use sealpost_types::{Domain, Level, NextHop, ReversePath, StsMode, UnixMillis, WithCauses};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -80,11 +81,15 @@ impl InForce {
     }
 
     fn judge(&self, domain: &Domain, from: &ReversePath, hosts: &[Examined], anchors: &TrustAnchors) -> Result<ByPolicy, String> {
-        let to = recipient_of(Some(domain))?;
-        let (decision, trace) = self.policy.explain_deliver(&DeliverFacts::new(from, &to, true).at(WallClock::system().now()));
+        let (decision, trace) = self.explain(domain, from)?;
         let at = AtLevel::decided(self.policy.clone(), decision);
         let outlook = Outlook::of(&at, hosts, anchors);
         Ok(ByPolicy { file: self.file.clone(), running: self.running, level: at.level(), trace, outlook })
+    }
+
+    fn explain(&self, domain: &Domain, from: &ReversePath) -> Result<(DeliverDecision, Trace), String> {
+        let to = recipient_of(Some(domain))?;
+        Ok(self.policy.explain_deliver(&DeliverFacts::new(from, &to, true).at(WallClock::system().now())))
     }
 }
 
@@ -105,6 +110,17 @@ impl Tester {
     /// How many hosts were asked, each address under each name once.
     pub(crate) fn asked_hosts(&self) -> usize {
         self.examiner.known.len()
+    }
+
+    /// The level that results are about; none where that is the policy.
+    pub(crate) fn asked_level(&self) -> Option<Level> {
+        if self.by_policy.is_some() { self.asked } else { Some(self.level()) }
+    }
+
+    /// Why the policy asks what it does of mail to this domain, as results have it; nothing without a policy.
+    pub(crate) fn trace(&self, domain: &Domain) -> Option<Value> {
+        let (_, trace) = self.by_policy.as_ref()?.explain(domain, &self.from).ok()?;
+        serde_json::to_value(trace).ok()
     }
 
     /// What mail to this domain would meet: at `server`, if one is given, and else where the policy, the routes or the DNS say.
@@ -184,14 +200,15 @@ impl Tester {
 
     /// What results are about beside this policy.
     fn asked_by(&self, policy: &ByPolicy) -> String {
-        self.asked.map_or_else(|| format!("the policy ({})", policy.level), |level| level.to_string())
+        self.asked.map_or_else(|| the_policy(policy.level.as_str()), |level| level.to_string())
     }
 
     fn judged(&self, domain: &Domain, hosts: &[Examined]) -> Result<Option<ByPolicy>, String> {
         self.by_policy.as_ref().map(|policy| policy.judge(domain, &self.from, hosts, &self.anchors)).transpose()
     }
 
-    fn next_hop(&self, domain: &Domain) -> NextHop {
+    /// Where mail to this domain goes, by the policy, the routes or the DNS.
+    pub(crate) fn next_hop(&self, domain: &Domain) -> NextHop {
         match (&self.by_policy, recipient_of(Some(domain))) {
             (Some(in_force), Ok(recipient)) => sealpost_relay::next_hop(&in_force.policy, &self.config, &recipient),
             _ => NextHop::Mx(domain.clone()),
@@ -223,6 +240,11 @@ impl Tester {
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().map(|(_, examined)| examined).collect())
     }
+}
+
+/// What results are about where it is the policy, and this level is what it comes to.
+pub(crate) fn the_policy(level: &str) -> String {
+    format!("the policy ({level})")
 }
 
 /// What the demand of an MTA-STS policy is called beside the levels; nothing where there is no policy.

@@ -18,6 +18,7 @@ mod servers;
 mod sink;
 mod suggest;
 mod survey;
+mod tlsa;
 
 // What the tests of the relay use too; they need more of it.
 #[path = "../../../sealpost/tests/e2e/authority.rs"]

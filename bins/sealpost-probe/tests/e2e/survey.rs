@@ -249,6 +249,29 @@ fn what_could_not_be_tested_is_tested_again_when_that_is_asked_for() {
     assert!(said.contains("found.jsonl:1: "), "{said}");
 }
 
+/// What passed at `require` passed at `verify` too, without a look at the certificate.
+#[test]
+fn what_is_known_answers_another_question_as_far_as_it_goes() {
+    let sink = named("mx.old.example", &["--kind", "expired"]);
+    let world = World::new(&[("old.example", "mx.old.example", &sink)]);
+    let kept = world.path("found.jsonl");
+    let survey = |options: &[&str], code: i32| ends(&world.survey("old.example", &[&["-o", &kept], options].concat()), code);
+    survey(&["--level", "require"], 0);
+    // what was found tells of every level
+    for (level, code, row) in [("verify", 1, ",verify,fails\n"), ("require", 0, ",require,passes\n")] {
+        let said = survey(&["--resume", "--csv", "--level", level], code);
+        assert!(said.ends_with(row), "{said}");
+    }
+    survey(&["--retry", "--level", "verify"], 1);
+    assert_eq!(sink.told("closed", 1).len(), 1);
+    // a policy that decides otherwise is another question, and the same one is not
+    for (policy, code, sessions) in [("verify", 1, 2), ("verify", 1, 2), ("require", 0, 3)] {
+        world.obeys(&format!("[[partner]]\ndomains = 'old.example'\ndeliver = '{policy}'\n"));
+        survey(&["--resume"], code);
+        assert_eq!(sink.told("closed", sessions).len(), sessions, "{policy}");
+    }
+}
+
 #[test]
 fn csv_is_a_row_a_domain_also_from_standard_input() {
     let sink = named("mx.good.example", &[]);
