@@ -33,4 +33,4 @@ Examples:
   sealpost reload --apply-to-queue      a weaker policy holds for mail that waits for TLS as well
 
 No session is dropped. A policy that is wrong is refused, and the one before stays in force.
-Exit code 0: read, and in force. 1: not so, stderr says why.";
+Exit code 0: read, and in force. 1: not so, or a certificate is refused; stderr says why.";

@@ -39,6 +39,10 @@ pub(crate) fn reload(options: &cli::Reload) -> Result<ExitCode, Failure> {
     if options.change.apply_to_queue && !options.change.dry_run {
         say!("mail that waits for TLS is let go where the policy allows it");
     }
+    // The policy and the settings are in force all the same.
+    if !change.refused.is_empty() {
+        return Err(change.refused.join("\n"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

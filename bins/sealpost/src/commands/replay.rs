@@ -2,7 +2,9 @@
 
 mod table;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sealpost_policy::{Policy, Source};
@@ -10,7 +12,7 @@ use sealpost_queue::{QueueView, State};
 use sealpost_relay::config::Config;
 use sealpost_relay::replay::{Judged, Replay, Tally};
 use sealpost_relay::{history_directory, queue_directory, read_config, read_policy};
-use sealpost_report::{Clock, Event, Filter, HistoryError, HistoryReader};
+use sealpost_report::{Clock, Event, Filter, HistoryError, HistoryReader, Row};
 use sealpost_types::{ForwardPath, Hop, ReversePath, UnixMillis};
 
 use super::history::since;
@@ -33,7 +35,7 @@ fn attempt(options: &cli::Replay) -> Result<ExitCode, Failure> {
     let now = now();
     let since = since("--since", &options.since, now)?;
     let mut teller = Teller { tally: Tally::default(), json: options.json, broken: false };
-    let mut history = open_history(&config)?;
+    let mut history = History::open(&config)?;
     let replay = Replay::new(&config, &new);
     if let Some(history) = &mut history {
         past(&replay, history, since, now, &mut teller)?;
@@ -45,32 +47,52 @@ fn attempt(options: &cli::Replay) -> Result<ExitCode, Failure> {
         // A reader that has seen enough and closed the pipe is no failure.
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
-    Ok(match (tally.has_changes(), tally.has_untold()) {
+    let is_whole = history.is_none_or(|history| history.unreadable.is_empty());
+    Ok(match (tally.has_changes(), tally.has_untold() || !is_whole) {
         (true, _) => ExitCode::from(DIFFERS),
         (false, true) => ExitCode::from(UNKNOWN),
         (false, false) => ExitCode::SUCCESS,
     })
 }
 
-/// A relay that has not run yet has no history, and so nothing that would differ.
-fn open_history(config: &Config) -> Result<Option<HistoryReader>, Failure> {
-    match HistoryReader::open(&history_directory(config)) {
-        Err(error @ HistoryError::Missing { .. }) => {
-            eprintln!("{error}: no relay has run with this data_dir yet");
-            Ok(None)
+/// The history, and what of it could not be read: what is not known of may differ.
+struct History {
+    reader: HistoryReader,
+    unreadable: BTreeSet<(PathBuf, String)>,
+}
+
+impl History {
+    /// A relay that has not run yet has no history, and so nothing that would differ.
+    fn open(config: &Config) -> Result<Option<Self>, Failure> {
+        match HistoryReader::open(&history_directory(config)) {
+            Err(error @ HistoryError::Missing { .. }) => {
+                eprintln!("{error}: no relay has run with this data_dir yet");
+                Ok(None)
+            }
+            opened => opened.map(|reader| Some(Self { reader, unreadable: BTreeSet::new() })).map_err(in_words),
         }
-        opened => opened.map(Some).map_err(in_words),
+    }
+
+    /// What cannot be read is told, each file once.
+    fn query(&mut self, filter: &Filter) -> Result<Vec<Row>, Failure> {
+        let rows = self.reader.query(filter).map_err(in_words)?;
+        for (file, problem) in self.reader.unreadable() {
+            if self.unreadable.insert((file.clone(), problem.clone())) {
+                eprintln!("warning: {} cannot be read, its entries are missing: {problem}", file.display());
+            }
+        }
+        Ok(rows)
     }
 }
 
 /// The history page by page, oldest first: what comes in meanwhile is not looked at.
-fn past(replay: &Replay<'_>, history: &mut HistoryReader, since: UnixMillis, now: UnixMillis, teller: &mut Teller) -> Result<(), Failure> {
+fn past(replay: &Replay<'_>, history: &mut History, since: UnixMillis, now: UnixMillis, teller: &mut Teller) -> Result<(), Failure> {
     let mut page = Filter::default();
     page.kinds = Replay::KINDS.to_vec();
     (page.since, page.until) = (Some(since), Some(now));
     (page.limit, page.newest_first) = (PAGE, false);
     loop {
-        let rows = history.query(&page).map_err(in_words)?;
+        let rows = history.query(&page)?;
         let Some(last) = rows.last() else { return Ok(()) };
         page.after = Some((last.event.at, last.id));
         for row in &rows {
@@ -86,7 +108,7 @@ fn waiting(
     replay: &Replay<'_>,
     config: &Config,
     current: &Policy,
-    mut history: Option<&mut HistoryReader>,
+    mut history: Option<&mut History>,
     now: UnixMillis,
     teller: &mut Teller,
 ) -> Result<(), Failure> {
@@ -118,10 +140,10 @@ fn waiting(
 }
 
 /// What the history says of attempts at a message that reached a host, the newest first.
-fn attempts(history: &mut HistoryReader, queue_id: &str) -> Result<Vec<Event>, Failure> {
+fn attempts(history: &mut History, queue_id: &str) -> Result<Vec<Event>, Failure> {
     let mut filter = Filter::default();
     filter.queue_id = Some(queue_id.to_owned());
-    let rows = history.query(&filter).map_err(in_words)?;
+    let rows = history.query(&filter)?;
     Ok(rows.into_iter().map(|row| row.event).filter(|event| event.hop == Hop::Deliver && event.proof.is_some()).collect())
 }
 

@@ -66,12 +66,15 @@ fn a_broken_renewal_keeps_the_old_one_and_says_why() {
         renew(&house, &broken);
         wait_for_log(&relay, words);
         assert!(is_trusted(&relay, &house.authority), "{words}");
+        let said = house.says(&["reload"], 1);
+        assert!(said.contains("cert.pem: the certificate of before is still shown: ") && said.contains(words), "{said}");
     }
-    // Each is said once, not at every look.
+    // Each is said once, and once more for who asked, not at every look.
     thread::sleep(Duration::from_secs(5));
-    assert_eq!(relay.log().matches("a new certificate is refused").count(), 4, "{}", relay.log());
+    assert_eq!(relay.log().matches("a new certificate is refused").count(), 8, "{}", relay.log());
     renew(&house, &right);
     wait_for_log(&relay, "a new certificate is shown from now on");
+    house.says(&["reload"], 0);
 }
 
 // req: E8

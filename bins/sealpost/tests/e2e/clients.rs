@@ -31,14 +31,8 @@ struct Asking {
 }
 
 impl Asking {
-    /// `anchors` go into `client_anchors`.
-    fn new(anchors: Option<&Authority>) -> Self {
-        Self::prepared(|house| {
-            if let Some(anchors) = anchors {
-                fs::write(house.file("clients.pem"), &anchors.pem).unwrap();
-                fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nclient_anchors = \"clients.pem\"\n")).unwrap();
-            }
-        })
+    fn new() -> Self {
+        Self::prepared(|_| ())
     }
 
     /// With files that are changed before the start.
@@ -80,7 +74,7 @@ fn names_it(entry: &str) -> bool {
 
 #[test]
 fn client_certificates() {
-    let asking = Asking::new(None);
+    let asking = Asking::new();
     let right = asking.showing(&asking.house.authority.issue(&[NAME]));
     assert!(names_it(&asking.sent(asking.starttls, &right, "starttls@partner.example")));
     assert!(names_it(&asking.sent(asking.implicit, &right, "implicit@partner.example")));
@@ -169,9 +163,17 @@ fn what_is_wrong_with_a_clients_certificate_is_told() {
 #[test]
 fn client_anchors() {
     let authority = Authority::new();
-    let asking = Asking::new(Some(&authority));
+    let revoked = authority.issue(&[NAME]);
+    let asking = Asking::prepared(|house| {
+        fs::write(house.file("clients.pem"), &authority.pem).unwrap();
+        fs::write(house.file("crls.pem"), authority.revoke(&[&revoked])).unwrap();
+        let files = "[tls]\nclient_anchors = \"clients.pem\"\nrevocation_lists = \"crls.pem\"\n";
+        fs::write(house.config(), house.config_text().replace("[tls]\n", files)).unwrap();
+    });
     let theirs = asking.showing(&authority.issue(&[NAME]));
     assert!(names_it(&asking.sent(asking.starttls, &theirs, "theirs@partner.example")));
+    let revoked = asking.sent(asking.starttls, &asking.showing(&revoked), "revoked@partner.example");
+    assert!(revoked.contains("was revoked by its issuer") && !names_it(&revoked), "{revoked}");
     let ours = asking.showing(&asking.house.authority.issue(&[NAME]));
     assert!(!names_it(&asking.sent(asking.starttls, &ours, "ours@partner.example")), "trusted as a server's, not as a client's");
 }
@@ -182,7 +184,7 @@ mod with_openssl {
     #[test]
     #[ignore = "needs openssl"]
     fn s_client_shows_its_certificate() {
-        let asking = Asking::new(None);
+        let asking = Asking::new();
         let folder = asking.house.file("client");
         fs::create_dir(&folder).unwrap();
         // a key so short that nothing that it signs is taken

@@ -195,6 +195,39 @@ fn an_auditor_gets_the_proof_of_a_domain_and_a_period() {
     assert_eq!(none.lines().count(), 1, "another period: {none}");
 }
 
+/// An auditor got less than there is, and exit code 0.
+// req: F6
+#[test]
+fn what_cannot_be_read_is_said_and_no_whole_export() {
+    let (house, relay, _sinks) = two_messages("");
+    damage(&house, "bob@other.example");
+    let check = |place: &str| {
+        // The other domain is the control.
+        for (domain, is_missing) in [("other.example", true), ("bank.example", false)] {
+            let wanted = ["--domain", domain, "--since", "1h"];
+            let shown = house.says(&[&["history"], &wanted[..]].concat(), 0);
+            let exported = house.says(&[&["history", "export"], &wanted[..]].concat(), i32::from(is_missing));
+            for said in [shown, exported] {
+                assert_eq!(said.contains(".db cannot be read, its entries are missing: "), is_missing, "{place}: {said}");
+            }
+        }
+    };
+    check("from the relay");
+    relay.terminate();
+    relay.wait(LIMIT);
+    check("from the files");
+}
+
+/// Changes all entries of a message to this recipient, as a broken disk would.
+pub(crate) fn damage(house: &House, recipient: &str) {
+    let history = house.history();
+    let line = history.lines().find(|line| line.contains(recipient)).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+    let db = Connection::open(day(&house.file("data/history"), 0)).unwrap();
+    let changed = db.execute("UPDATE events SET reason = 'something else' WHERE queue_id = ?1", [entry["queue_id"].as_str().unwrap()]);
+    assert!(changed.unwrap() > 0, "{line}");
+}
+
 #[test]
 fn the_stream_goes_where_the_setting_says() {
     for (setting, file) in [("stream = \"shipped.jsonl\"", "shipped.jsonl"), ("stream = \"stdout\"", "relay.log"), ("", "none")] {
@@ -210,7 +243,7 @@ fn the_stream_goes_where_the_setting_says() {
 }
 
 /// The file of the day so many days ago.
-fn day(folder: &Path, days: u64) -> PathBuf {
+pub(crate) fn day(folder: &Path, days: u64) -> PathBuf {
     let then = jiff::Timestamp::try_from(SystemTime::now() - Duration::from_secs(days * 86400)).unwrap();
     folder.join(format!("{}.db", then.strftime("%Y-%m-%d")))
 }

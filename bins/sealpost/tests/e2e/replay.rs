@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::client::Client;
 use crate::content::message;
+use crate::history::damage;
 use crate::relay::House;
 use crate::sink::{Behaviour, Sink, StartTls};
 
@@ -150,6 +151,31 @@ fn the_queue_is_judged_too() {
     let (code, changes) = replay(&house, "");
     assert_eq!((code, told(&changes)), (Some(1), vec!["waiting go-out teller@bank.example".to_owned()]), "{changes:#?}");
     assert_eq!(sink.message_count(), 0, "nothing was set free by asking");
+}
+
+/// "No difference" was said of what was left of a damaged history.
+// req: F4
+#[test]
+fn what_cannot_be_read_is_no_yes() {
+    let clear = Sink::start(Behaviour::new(StartTls::Absent));
+    let house = House::to(&clear);
+    let relay = house.start();
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    for to in ["bob@first.example", "bob@second.example"] {
+        assert_eq!(client.send("alice@one.example", &[to], message("x").as_bytes()).unwrap().code, 250);
+        house.wait_for_history(&["\"delivered\"", to], LIMIT);
+    }
+    drop(relay);
+    let judged = |policy: &str| {
+        let output = run(&house, policy, &[]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap().contains(".db cannot be read, its entries are missing: "))
+    };
+    // The control: nothing differs, and nothing is missing.
+    assert_eq!(judged(""), (Some(0), false));
+    damage(&house, "bob@first.example");
+    assert_eq!(judged(""), (Some(2), true));
+    // What is left may differ for certain.
+    assert_eq!(judged(&require("second.example")), (Some(1), true));
 }
 
 // req: F4

@@ -13,7 +13,7 @@ use super::{PAGE, at, wanted};
 use crate::cli::{self, ExportFormat};
 use crate::commands::{Failure, now};
 
-/// Writes all entries of a domain and a period, the oldest first.
+/// Writes all entries of a domain and a period, the oldest first. Where some cannot be read it fails, behind the others.
 pub(super) fn export(options: &cli::HistoryExport) -> Result<ExitCode, Failure> {
     let Some(mut source) = Source::open(&options.config)? else { return Ok(ExitCode::FAILURE) };
     let mut query = HistoryQuery::default();
@@ -32,8 +32,10 @@ pub(super) fn export(options: &cli::HistoryExport) -> Result<ExitCode, Failure> 
     };
     let mut sheet = Sheet { format: options.format, out: BufWriter::new(out), count: 0 };
     sheet.begin(&query).map_err(failed)?;
+    let mut is_whole = true;
     loop {
         let page = source.page(&query)?;
+        is_whole &= page.unreadable.is_empty();
         page.entries.iter().try_for_each(|entry| sheet.add(entry)).map_err(failed)?;
         match page.next {
             Some(next) => query.after = Some(next),
@@ -44,7 +46,7 @@ pub(super) fn export(options: &cli::HistoryExport) -> Result<ExitCode, Failure> 
     if options.output.is_some() {
         eprintln!("{target}: {} entries", sheet.count);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Sheet<W: Write> {

@@ -46,19 +46,18 @@ impl Source {
         }
     }
 
-    /// The entries that are asked for.
+    /// The entries that are asked for. What cannot be read is told.
     pub(super) fn page(&mut self, query: &HistoryQuery) -> Result<HistoryPage, Failure> {
-        match self {
-            Self::Relay(client, runtime) => runtime.block_on(client.history(query)).map_err(in_words),
+        let page = match self {
+            Self::Relay(client, runtime) => runtime.block_on(client.history(query)).map_err(in_words)?,
             Self::Files(reader) => {
                 let filter = query.filter(now()).map_err(|error| format!("--{error}"))?;
                 let rows = reader.query(&filter).map_err(in_words)?;
-                for (file, problem) in reader.unreadable() {
-                    eprintln!("warning: {} cannot be read, its entries are missing: {problem}", file.display());
-                }
-                query.page(&filter, &rows).map_err(|error| format!("--{error}"))
+                query.page(&filter, &rows).map_err(|error| format!("--{error}"))?.lacking(reader.unreadable())
             }
-        }
+        };
+        page.unreadable.iter().for_each(|unreadable| eprintln!("warning: {unreadable}"));
+        Ok(page)
     }
 
     /// The `last` entries, and then what happens from now on, until `take` says that it is enough or the relay stops. What
