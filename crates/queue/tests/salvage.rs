@@ -124,6 +124,24 @@ async fn the_trees_above_the_rows_may_be_broken() {
     }
 }
 
+/// A process that salvages the rows may die before it comes to the files of the bodies. It leaves word: the next one uses none again that no
+/// row names.
+#[tokio::test]
+async fn bodies_without_a_row_are_kept_aside_by_the_start_after_the_one_that_salvaged() {
+    for died in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path()).await;
+        let (bodies, mark) = (directory.path().join("bodies"), directory.path().join("bodies.unclaimed"));
+        std::fs::write(bodies.join("77"), content(77, 400_000)).unwrap();
+        if died {
+            std::fs::write(&mark, "").unwrap();
+        }
+        open(directory.path()).unwrap().close().await.unwrap();
+        assert_eq!(names(&bodies).contains("77.unclaimed"), died, "{:?}", names(&bodies));
+        assert!(!mark.exists());
+    }
+}
+
 #[tokio::test]
 async fn a_broken_leaf_costs_only_its_own_rows() {
     let directory = tempfile::tempdir().unwrap();

@@ -166,15 +166,20 @@ impl EmbeddedSpool {
     /// refuses a thread.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = directory.join(DATABASE);
-        let mut salvage = salvage::QueueSalvage::default();
+        let mark = directory.join(UNCLAIMED);
+        let mut salvage = salvage::QueueSalvage::marking(&mark);
         let prepare = |tx: &Transaction<'_>| start(tx, wall_clock());
         let (store, start, recovery) = Store::open_salvaging(&path, &schema::MIGRATIONS, &settings.store, &mut salvage, prepare)?;
         let bodies = directory.join(BODIES);
         let io = |source| OpenError::Io { path: directory.to_owned(), source };
-        // After damage a row may be missing whose body is still there.
-        let unclaimed = if recovery.rows > 0 { Unclaimed::KeptAside } else { Unclaimed::UsedAgain };
+        // After damage a row may be missing whose body is still there, and a process that salvaged the rows may have died before this.
+        let is_marked = mark.try_exists().map_err(io)?;
+        let unclaimed = if recovery.rows > 0 || is_marked { Unclaimed::KeptAside } else { Unclaimed::UsedAgain };
         let files =
             Files::open(&bodies, &start.bodies, settings.recycle, unclaimed).map_err(|source| OpenError::Io { path: bodies, source })?;
+        if is_marked {
+            std::fs::remove_file(&mark).map_err(io)?;
+        }
         // Space for bodies to come is worth less than that in which outcomes are recorded.
         let recycled = files.clone();
         let reserve = reserve::Reserve::watch(directory.to_owned(), settings.reserve, move || recycled.give_back()).map_err(io)?;
@@ -445,6 +450,9 @@ pub(crate) fn wall_clock() -> UnixMillis {
 
 /// The database, in the queue's directory.
 const DATABASE: &str = "queue.db";
+
+/// There between a salvage and the moment at which files of bodies that no row names are out of the way.
+const UNCLAIMED: &str = "bodies.unclaimed";
 
 /// The files of large bodies, in the queue's directory.
 const BODIES: &str = "bodies";

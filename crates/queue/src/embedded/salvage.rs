@@ -1,5 +1,9 @@
 //! Rows of a damaged queue are taken into a fresh one: those that are sound as they are, the others set aside.
 
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, params};
 use sealpost_store::{Salvage, SalvagedRow, SalvagedTables};
@@ -16,6 +20,10 @@ pub(super) struct QueueSalvage {
     released: i64,
     /// Entries of a last transaction that is not whole, most likely because the power went meanwhile.
     torn: Vec<i64>,
+    /// Whether any entry came.
+    any: bool,
+    /// Where word is left for whoever opens the files of the bodies next.
+    mark: PathBuf,
 }
 
 impl Salvage for QueueSalvage {
@@ -56,6 +64,10 @@ impl Salvage for QueueSalvage {
     }
 
     fn finish(&mut self, tx: &Transaction<'_>) -> rusqlite::Result<()> {
+        // What has no entries is no queue, and stays as it is.
+        if self.any {
+            leave_word(&self.mark).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+        }
         for id in self.torn.drain(..) {
             // After a loss of power nobody was told 250, and half a message is no loss. A disk that changed the last transaction looks the
             // same: who looks for a message finds its id here, and the rest in the log that was kept aside.
@@ -78,11 +90,18 @@ impl Salvage for QueueSalvage {
 }
 
 impl QueueSalvage {
+    /// Before what was salvaged is in place, this file says that bodies may be there whose rows are not, also to the process after one that
+    /// died on the way to them.
+    pub(super) fn marking(mark: &Path) -> Self {
+        Self { mark: mark.to_owned(), ..Self::default() }
+    }
+
     /// Takes a row of the table `entry`; one that is not sound only if `is_known` says that it is one.
     fn entry(&mut self, tx: &Transaction<'_>, id: i64, values: &[Value], is_known: bool) -> rusqlite::Result<()> {
         if id < 0 {
             return Ok(());
         }
+        self.any = true;
         if show(tx, id)?.is_some_and(|found| found.entry.is_ok()) {
             return Ok(());
         }
@@ -109,6 +128,12 @@ impl QueueSalvage {
     }
 }
 
+/// Makes the file, durably.
+fn leave_word(mark: &Path) -> io::Result<()> {
+    File::create(mark)?.sync_all()?;
+    mark.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
 /// An entry of which nothing is left but its id.
 fn stand_in(tx: &Transaction<'_>, id: i64, damage: &str) -> rusqlite::Result<()> {
     let insert = "INSERT INTO entry (id, state, destination, created, expires, attempts, reason, octets, body_check, envelope_check, \
@@ -133,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::embedded::woken::Wakes;
-    use crate::embedded::{DATABASE, EmbeddedSpool};
+    use crate::embedded::{DATABASE, EmbeddedSpool, UNCLAIMED};
     use crate::{Settings, Spool as _};
 
     /// All that waited was due at once behind a broken log, if anybody had ever had all of it tried.
@@ -145,7 +170,9 @@ mod tests {
         let tx = db.transaction().unwrap();
         schema::wake(&tx, b"", sealpost_types::UnixMillis(1)).unwrap();
         assert!(Wakes::load(&tx).unwrap().are_open(), "the control");
-        QueueSalvage::default().finish(&tx).unwrap();
+        let mark = folder.path().join(UNCLAIMED);
+        QueueSalvage { any: true, ..QueueSalvage::marking(&mark) }.finish(&tx).unwrap();
+        assert!(mark.exists());
         assert!(!Wakes::load(&tx).unwrap().are_open());
     }
 }
