@@ -82,10 +82,11 @@ pub(crate) fn civil_day(at: UnixMillis) -> String {
     timestamp(at).strftime("%Y-%m-%d").to_string()
 }
 
-/// The first moment of the day that `text` names, in UTC: `2026-11-26`.
+/// The first moment of the day that `text` names, in UTC: `2026-11-26`, and in no other way.
 pub(crate) fn of_civil_day(text: &str) -> Option<UnixMillis> {
     let day: Date = text.parse().ok()?;
-    day.to_zoned(TimeZone::UTC).ok().map(|time| UnixMillis(time.timestamp().as_millisecond()))
+    let start = day.to_zoned(TimeZone::UTC).ok().map(|time| UnixMillis(time.timestamp().as_millisecond()));
+    start.filter(|start| civil_day(*start) == text)
 }
 
 fn local(at: UnixMillis) -> Zoned {
@@ -100,6 +101,16 @@ fn timestamp(at: UnixMillis) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_is_read_as_it_is_written() {
+        for day in ["2026-11-26", "1970-01-01", "1969-12-31", "0000-02-29", "9999-12-31"] {
+            assert_eq!(of_civil_day(day).map(civil_day).as_deref(), Some(day));
+        }
+        for other in ["20261126", "+002026-11-26", "2026-11-26T10:00", "-000005-05-30", "-0000050530", "2026-02-30", ""] {
+            assert_eq!(of_civil_day(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn times_are_written() {
