@@ -241,8 +241,9 @@ impl<S: Spool, R: Resolver, T: TlsBackend> RelayBuilder<S, R, T> {
         });
         let watched = certificates.zip(trust).map(|(certificates, trust)| {
             let lists = config.tls.revocation_lists.clone().map(|path| {
-                let (trust, renewed) = (Arc::clone(&trust), Arc::clone(&engine));
-                Arc::new(WatchedLists::new(path, trust, Arc::clone(&engine.client_anchors), move || handle::renew(&renewed)))
+                let (trust, clients, engine) = (Arc::clone(&trust), Arc::clone(&engine.client_anchors), Arc::clone(&engine));
+                // New lists come every day, and what waits need not all be tried for that.
+                Arc::new(WatchedLists::new(path, trust, clients, move || handle::distrust(&engine)))
             });
             Watched { certificates: Arc::new(certificates), lists, trust }
         });

@@ -261,9 +261,7 @@ impl<C: Components> Control for Controls<C> {
     fn set_policy(&self, policy: Policy) {
         let engine = Arc::clone(&self.0);
         engine.policy.store(Arc::new(policy));
-        let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        engine.pool.invalidate_all(generation);
-        engine.connector.backend().invalidate(generation);
+        distrust(&engine);
         // A destination that does not answer goes on being left alone, unless it is woken.
         engine.forget_hosts();
         tokio::spawn(async move { waking::after_policy(&engine).await });
@@ -343,12 +341,17 @@ impl<C: Components> Controls<C> {
     }
 }
 
-/// Nothing that was verified before is used again, and what waits is tried at once.
-pub(crate) fn renew<C: Components>(engine: &Arc<Engine<C>>) {
-    let engine = Arc::clone(engine);
+/// Nothing that was verified before is used again, also not what is in use now.
+pub(crate) fn distrust<C: Components>(engine: &Engine<C>) {
     let generation = engine.generation.fetch_add(1, Ordering::AcqRel) + 1;
     engine.pool.invalidate_all(generation);
     engine.connector.backend().invalidate(generation);
+}
+
+/// The same, and what waits is tried at once.
+pub(crate) fn renew<C: Components>(engine: &Arc<Engine<C>>) {
+    let engine = Arc::clone(engine);
+    distrust(&engine);
     engine.forget_failures();
     tokio::spawn(async move {
         if let Err(error) = engine.spool.retry_now(sealpost_queue::Selector::All, engine.now()).await {

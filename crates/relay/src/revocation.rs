@@ -20,7 +20,7 @@ pub(crate) struct WatchedLists {
     servers: Arc<Trust>,
     clients: Arc<ArcSwap<TrustAnchors>>,
     /// Sees to it that nothing that was verified by other lists is used again.
-    renew: Box<dyn Fn() + Send + Sync>,
+    distrust: Box<dyn Fn() + Send + Sync>,
     state: Mutex<State>,
 }
 
@@ -47,10 +47,10 @@ impl WatchedLists {
         path: PathBuf,
         servers: Arc<Trust>,
         clients: Arc<ArcSwap<TrustAnchors>>,
-        renew: impl Fn() + Send + Sync + 'static,
+        distrust: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let state = State { read: Stamp::of(&path), ..State::default() };
-        Self { path, servers, clients, renew: Box::new(renew), state: Mutex::new(state) }
+        Self { path, servers, clients, distrust: Box::new(distrust), state: Mutex::new(state) }
     }
 
     /// Reads the file again and obeys it; if it is wrong, that of before counts.
@@ -66,7 +66,7 @@ impl WatchedLists {
             Ok(lists) => {
                 self.servers.revoke(lists.clone());
                 self.clients.store(Arc::new(TrustAnchors::clone(&self.clients.load()).with_revocation_lists(lists)));
-                (self.renew)();
+                (self.distrust)();
                 tracing::info!(%file, "the revocation lists are obeyed from now on");
             }
             Err(error) => tracing::error!(%file, "new revocation lists are refused, those of before count: {}", WithCauses(&error)),

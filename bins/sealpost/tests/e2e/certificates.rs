@@ -121,32 +121,56 @@ fn an_expired_certificate_is_served_and_warned_of() {
     assert!(said.contains("warning") && said.contains("the certificate expired"), "{said}");
 }
 
-// req: A10
-#[test]
-fn a_server_whose_certificate_is_revoked_gets_no_mail() {
+/// A bank under `verify` whose server takes so long for a message and has the first of two certificates, and a list that takes back the other.
+fn revoking(slow: Duration) -> (House, Sink, Identity, Identity) {
     let policy = "[[partner]]\ndomains = 'bank.example'\ndeliver = { level = 'verify', names = 'mx.bank.example' }\n";
     let house = House::new().policy(policy);
     let (right, other) = (house.authority.issue(&["mx.bank.example"]), house.authority.issue(&["mx.bank.example"]));
-    let sink = Sink::start(Behaviour::offering(&right));
+    let sink = Sink::start(Behaviour { slow, ..Behaviour::offering(&right) });
     let house = house.route("*", sink.address);
     fs::write(house.file("crls.pem"), house.authority.revoke(&[&other])).unwrap();
     house.write();
     fs::write(house.config(), house.config_text().replace("[tls]\n", "[tls]\nrevocation_lists = \"crls.pem\"\n")).unwrap();
+    (house, sink, right, other)
+}
+
+fn send(house: &House, relay: &Relay) {
+    let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
+    assert_eq!(client.send("a@sender.example", &["b@bank.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().code, 250);
+}
+
+/// A list that comes while a message is under way: the connection that it took serves no other one.
+// req: A10 E7
+#[test]
+fn a_new_revocation_list_reaches_connections_in_use() {
+    let (house, sink, right, _) = revoking(Duration::from_secs(9));
+    let relay = house.start_again();
+    send(&house, &relay);
+    sink.wait_for_line("MAIL", LIMIT);
+    fs::write(house.file("crls.pem"), house.authority.revoke(&[&right])).unwrap();
+    wait_for_log(&relay, "the revocation lists are obeyed from now on");
+    assert!(!house.history().contains("\"kind\":\"delivered\""), "it is under way still");
+    house.wait_for_history(&["\"kind\":\"delivered\""], LIMIT);
+    send(&house, &relay);
+    house.wait_for_history(&["certificate was revoked by its issuer", "Check TLS"], LIMIT);
+    assert_eq!((sink.message_count(), sink.session_count()), (1, 2));
+}
+
+// req: A10
+#[test]
+fn a_server_whose_certificate_is_revoked_gets_no_mail() {
+    let (house, sink, right, other) = revoking(Duration::ZERO);
     let said = house.says(&["check"], 0);
     assert!(said.contains("1 lists") && said.contains("should have been replaced by 2026-01-09"), "{said}");
     let relay = house.start_again();
-    let send = || {
-        let mut client = Client::secure(relay.address, &house.authority.client()).unwrap();
-        assert_eq!(client.send("a@sender.example", &["b@bank.example"], b"Subject: x\r\n\r\nx\r\n").unwrap().code, 250);
-    };
-    send();
+    send(&house, &relay);
     sink.wait_for(1, LIMIT);
     // A list that cannot be read is refused; one that takes the certificate back counts from then on, for idle connections too.
     fs::write(house.file("crls.pem"), "garbage").unwrap();
     wait_for_log(&relay, "new revocation lists are refused");
     fs::write(house.file("crls.pem"), house.authority.revoke(&[&right])).unwrap();
     wait_for_log(&relay, "the revocation lists are obeyed from now on");
-    send();
+    send(&house, &relay);
     house.wait_for_history(&["certificate was revoked by its issuer", "Check TLS"], LIMIT);
     assert_eq!(sink.message_count(), 1);
     sink.change(Behaviour::offering(&other));
