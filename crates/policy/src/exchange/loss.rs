@@ -146,6 +146,13 @@ pub enum Loss {
         /// The key.
         key: &'static str,
     },
+    /// A key that a wider entry sets, and that holds here for this one too.
+    LeftOpen {
+        /// The key.
+        key: &'static str,
+        /// Where the wider entry is.
+        line: u32,
+    },
     /// Pins that are no SHA-256 digests.
     Pin,
     /// The pattern of all domains.
@@ -223,6 +230,7 @@ impl Loss {
             | Self::Level
             | Self::Otherwise
             | Self::HopKey { .. }
+            | Self::LeftOpen { .. }
             | Self::Pin
             | Self::AllDomains
             | Self::Wildcard
@@ -292,6 +300,9 @@ impl fmt::Display for Loss {
             Self::Mirror => "there, TLS is tried for mail that came in clear too",
             Self::Otherwise => "not written: without TLSA records dane is opportunistic there",
             Self::HopKey { key } => return write!(f, "not written: {key} is not set by destination there"),
+            Self::LeftOpen { key, line } => {
+                return write!(f, "not written: {key} comes from line {line}, and nothing falls through there; write it in this entry");
+            }
             Self::Pin => "not written: a pin is sha256// and 44 characters of base64",
             Self::AllDomains => "not written: a level for all domains is smtp_tls_security_level in main.cf",
             Self::Wildcard => "not written: there are no wildcards there but a leading dot",

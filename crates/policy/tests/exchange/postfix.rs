@@ -83,6 +83,36 @@ fn anchors_of_a_wide_key_stay_its_own() {
     }
 }
 
+/// Here what an entry leaves open falls through to a wider one, and there nothing does: such an entry would ask less there.
+#[test]
+fn what_a_wider_entry_asks_is_not_lost() {
+    let exported = |wide: &str, narrow: &str| {
+        let entry = |domain: &str, hop: &str| format!("[[partner]]\ndomains = '{domain}'\ndeliver = {hop}\n");
+        let text = entry("example.org", wide) + &entry("*.mx.example.org", narrow) + &entry("example.com", narrow);
+        let exported = export_postfix_policy("policy.toml", &PolicyText::parse("policy.toml", &text).unwrap());
+        assert!(exported.text.contains("\n.example.com\t"), "nothing is above it: {}", exported.text);
+        let refused: Vec<_> = exported.refused.iter().map(|refused| refused.loss.clone()).collect();
+        assert_eq!(exported.text.contains(".mx.example.org"), refused.is_empty(), "{}", exported.text);
+        refused
+    };
+    let left_open = |key| vec![Loss::LeftOpen { key, line: 1 }];
+    let newest = "{ level = 'require', min_version = '1.3' }";
+    let own = "{ level = 'verify', anchors = '/etc/ca.pem' }";
+    for (wide, narrow, expected) in [
+        (newest, "'require'", left_open("min_version")),
+        (newest, "'verify'", left_open("min_version")),
+        (newest, "'none'", vec![]),
+        (newest, newest, vec![]),
+        (own, "'verify'", left_open("anchors")),
+        (own, "{ level = 'verify', anchors = 'system' }", vec![]),
+        (own, "'require'", vec![]),
+        ("{ level = 'require', ciphers = 'modern' }", "'require'", left_open("ciphers")),
+        ("'verify'", "'require'", vec![]),
+    ] {
+        assert_eq!(exported(wide, narrow), expected, "{wide} {narrow}");
+    }
+}
+
 /// Words to be left out stand behind commas, too, where the value is in braces.
 #[test]
 fn excluded_suites_are_cut_at_commas_and_blanks() {

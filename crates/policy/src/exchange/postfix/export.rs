@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sealpost_types::{AnchorFiles, ReferenceName};
+use sealpost_types::{AnchorFiles, Domain, ReferenceName};
 
 use super::ciphers;
 use crate::edit::{Entry, EntryKind, PolicyText};
@@ -27,7 +27,9 @@ use crate::pattern::Pattern;
 /// ```
 #[must_use]
 pub fn export_postfix<'a>(name: &str, partners: impl IntoIterator<Item = &'a Entry<PartnerForm>>) -> Exported {
-    let mut writer = Writer { notes: Notes::new(name), text: String::new(), written: HashMap::new(), pinned: false };
+    let partners: Vec<_> = partners.into_iter().collect();
+    let wide = wide(&partners);
+    let mut writer = Writer { notes: Notes::new(name), text: String::new(), written: HashMap::new(), pinned: false, wide };
     for entry in partners {
         writer.partner(entry);
     }
@@ -66,6 +68,8 @@ struct Writer {
     /// Each key with its value, and where it comes from.
     written: HashMap<String, (String, u32)>,
     pinned: bool,
+    /// What falls through to the names below these.
+    wide: HashMap<Domain, (HopTable, u32)>,
 }
 
 type Place = (u32, Option<u32>);
@@ -84,6 +88,9 @@ impl Writer {
         let Some(hop) = form.deliver.as_ref().map(HopForm::to_table) else {
             return self.notes.refuse(place, &found, Loss::NoLevel);
         };
+        if let Some(loss) = form.domains.iter().find_map(|domain| self.left_open(domain, &hop)) {
+            return self.notes.refuse(place, &found, loss);
+        }
         let value = match self.value(place, &found, form, &hop) {
             Ok(value) => value,
             Err(loss) => return self.notes.refuse(place, &found, loss),
@@ -111,6 +118,17 @@ impl Writer {
             self.text.push_str(&format!("# {}\n", remark.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
         self.text.push_str(&lines);
+    }
+
+    /// What a wider entry asks of these names, and this one does not say: there it would be asked of them no more.
+    fn left_open(&self, domain: &str, hop: &HopTable) -> Option<Loss> {
+        let (Ok(Pattern::Exact(name) | Pattern::Below(name)), false) = (domain.parse(), hop.level.as_deref() == Some("none")) else {
+            return None;
+        };
+        name.suffixes().skip(1).find_map(|above| {
+            let (wider, line) = self.wide.get(&Domain::parse(above).ok()?)?;
+            Some(Loss::LeftOpen { key: falls_through(wider, hop)?, line: *line })
+        })
     }
 
     /// The keys of a pattern.
@@ -214,6 +232,39 @@ impl Writer {
         let head = if self.pinned { "# The digests are of public keys: main.cf needs smtp_tls_fingerprint_digest = sha256\n" } else { "" };
         Exported { text: format!("{head}{}", self.text), warnings: self.notes.warnings, refused: self.notes.refused }
     }
+}
+
+/// Entries whose floors or anchors hold for names below theirs, where these have none of their own.
+fn wide(partners: &[&Entry<PartnerForm>]) -> HashMap<Domain, (HopTable, u32)> {
+    let mut wide = HashMap::new();
+    for entry in partners.iter().filter(|entry| entry.form.mode.as_deref() != Some("testing")) {
+        let Some(hop) = entry.form.deliver.as_ref().map(HopForm::to_table) else { continue };
+        if falls_through(&hop, &HopTable::default()).is_none() && hop.anchors.is_none() {
+            continue;
+        }
+        for domain in &entry.form.domains {
+            let name = match domain.parse() {
+                Ok(Pattern::Exact(name)) if entry.form.subdomains != Some(false) => name,
+                Ok(Pattern::Below(name)) => name,
+                _ => continue,
+            };
+            wide.insert(name, (hop.clone(), entry.line));
+        }
+    }
+    wide
+}
+
+/// The first key that a wider entry sets and a narrower one leaves open, so that more is asked of it than it says.
+fn falls_through(wider: &HopTable, narrower: &HopTable) -> Option<&'static str> {
+    [
+        ("min_version", wider.min_version.as_deref() == Some("1.3") && narrower.min_version.is_none()),
+        ("min_group", wider.min_group.is_some() && narrower.min_group.is_none()),
+        ("ciphers", wider.ciphers.is_some() && narrower.ciphers.is_none()),
+        ("clear_fallback", wider.clear_fallback.as_deref() == Some("never") && narrower.clear_fallback.is_none()),
+        ("anchors", wider.anchors.is_some() && narrower.anchors.is_none() && narrower.level.as_deref() == Some("verify")),
+    ]
+    .into_iter()
+    .find_map(|(key, falls)| falls.then_some(key))
 }
 
 /// A key of the hop that asks more than Postfix can be asked for one destination.
