@@ -143,11 +143,12 @@ fn send(house: &House, relay: &Relay) {
 // req: A10 E7
 #[test]
 fn a_new_revocation_list_reaches_connections_in_use() {
-    let (house, sink, right, _) = revoking(Duration::from_secs(9));
+    let (house, sink, right, _) = revoking(Duration::from_secs(6));
     let relay = house.start_again();
     send(&house, &relay);
     sink.wait_for_line("MAIL", LIMIT);
     fs::write(house.file("crls.pem"), house.authority.revoke(&[&right])).unwrap();
+    relay.hang_up();
     wait_for_log(&relay, "the revocation lists are obeyed from now on");
     assert!(!house.history().contains("\"kind\":\"delivered\""), "it is under way still");
     house.wait_for_history(&["\"kind\":\"delivered\""], LIMIT);
