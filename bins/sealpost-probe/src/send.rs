@@ -135,13 +135,13 @@ impl Sending {
             Err(error) => return report.failed(&error),
         };
         for host in &hosts {
+            if let Some(why) = self.asked.barred(host) {
+                report = report.left_out(host, why);
+                continue;
+            }
             if let Some(why) = self.asked.unknown(host) {
                 report.result = Outcome::Untested;
                 report = report.left_out(host, &why);
-                continue;
-            }
-            if let Some(why) = self.asked.barred(host) {
-                report = report.left_out(host, why);
                 continue;
             }
             report.host = Some((host.shown(), host.address().to_string()));

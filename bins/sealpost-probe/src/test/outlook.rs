@@ -84,11 +84,11 @@ fn label(examined: &Examined, all: &[Examined]) -> String {
 impl AtHost {
     fn of(at: &AtLevel, examined: &Examined, host: String, anchors: &TrustAnchors) -> Self {
         let new = |result, over_tls, why| Self { host: host.clone(), result, over_tls, why };
-        if let Some(why) = at.unknown(&examined.host) {
-            return new(Outcome::Untested, false, Some(why));
-        }
         if let Some(why) = at.barred(&examined.host) {
             return new(Outcome::Fails, false, Some(why.to_owned()));
+        }
+        if let Some(why) = at.unknown(&examined.host) {
+            return new(Outcome::Untested, false, Some(why));
         }
         let demand = at.demand(&examined.host);
         match &examined.seen.session {
