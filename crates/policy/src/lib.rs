@@ -88,7 +88,7 @@ pub use form::{
 pub use header::{FIELD_NAME_OCTETS, FieldName, FieldNameError, HEADER_OCTETS, HeaderBlock};
 pub use host::{Barred, HostDecision};
 pub use lint::{Conflict, LINTS, Lint, Oddity, Unreachable};
-pub use network::{ClientPattern, ClientPatternError, IpNetwork};
+pub use network::{ClientPattern, ClientPatternError, IpNetwork, as_ipv4};
 pub use pattern::{
     AddressPattern, AddressPatternError, AddressSet, Face, Faces, LocalPattern, Pattern, PatternError, TAG_DELIMITERS, WRAPPERS, faces,
 };

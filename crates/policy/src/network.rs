@@ -115,8 +115,9 @@ impl FromStr for IpNetwork {
     }
 }
 
-/// The IPv4 network that an IPv6 network stands for: clients are compared as what they are.
-fn as_ipv4(network: IpNet) -> Option<IpNet> {
+/// The IPv4 network that an IPv6 network stands for (`::ffff:192.0.2.0/120`): clients are compared as what they are. Nothing for any other.
+#[must_use]
+pub fn as_ipv4(network: IpNet) -> Option<IpNet> {
     let IpNet::V6(mapped) = network else { return None };
     let address = mapped.addr().to_ipv4_mapped()?;
     IpNet::new(IpAddr::V4(address), mapped.prefix_len().checked_sub(96)?).ok()

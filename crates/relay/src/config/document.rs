@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sealpost_policy::as_ipv4;
 use sealpost_report::StreamTarget;
 use sealpost_types::{Domain, Mailbox, NextHop, Octets, RetrySchedule, parse_span};
 use serde::Deserialize;
@@ -499,13 +500,6 @@ impl Reader<'_, '_> {
         let parsed = address.or_else(|_| text.get_ref().parse());
         self.problems.check(text.span(), parsed, "an address is meant, with or without a port: \"192.0.2.53\" or \"127.0.0.1:5353\"")
     }
-}
-
-/// The IPv4 network that an IPv6 network stands for: clients are compared as what they are.
-fn as_ipv4(network: IpNet) -> Option<IpNet> {
-    let IpNet::V6(mapped) = network else { return None };
-    let address = mapped.addr().to_ipv4_mapped()?;
-    IpNet::new(address.into(), mapped.prefix_len().checked_sub(96)?).ok()
 }
 
 /// Where data lies unless the file says otherwise.

@@ -235,6 +235,8 @@ mod tests {
         failures.note(&host("mx2.a.example", "192.0.2.2:25"), trouble("no STARTTLS", true), true, true);
         assert_eq!(failures.without_tls().len(), 1);
         assert!(failures.lets_go_in_clear());
+        failures.began_under_tls = true;
+        assert!(!failures.lets_go_in_clear());
         let mut failures = Failures::default();
         failures.published_unknown();
         assert!(!failures.lets_go_in_clear());
